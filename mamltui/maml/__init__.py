@@ -1,0 +1,1 @@
+"""The learning: torch only, no files, no terminal."""

@@ -1,0 +1,114 @@
+"""Loss and accuracy after each inner step, on episodes of any split, without second derivatives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mamltui.maml.episode import Episodes
+from mamltui.maml.inner import (
+    InnerLoop,
+    inner_step,
+    per_task,
+    support_pass,
+    task_accuracies,
+    task_losses,
+)
+from mamltui.maml.network import NetworkSpec, Parameters, forward
+
+
+class StepScores(NamedTuple):
+    """Scores of each task after 0, 1, ..., steps inner steps; [tasks, steps + 1] float64, CPU."""
+
+    loss: Tensor
+    """Mean cross-entropy in nats."""
+    accuracy: Tensor
+    """Fraction of examples right."""
+
+
+class Scores(NamedTuple):
+    """What adapting to a batch of episodes gives."""
+
+    transductive: StepScores
+    """Query set, normalised with its own statistics, as in the MAML paper."""
+    support_statistics: StepScores | None
+    """Query set, normalised with the support set's statistics: no query sees another."""
+    support: StepScores
+    """The support set itself."""
+
+
+def score(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    *,
+    steps: int,
+    support_statistics: bool = True,
+    task_chunk: int = 0,
+) -> Scores:
+    """Adapt ``steps`` inner steps to each episode and score the query set after every one.
+
+    A sweep over step counts costs one adaptation of the longest. Parameters are detached after each
+    step, so memory does not grow with ``steps``; it is bounded by ``task_chunk`` tasks (0: all).
+    """
+    chunks = episodes.chunks(task_chunk or episodes.tasks)
+    parts = [
+        _score(network, inner, parameters, chunk, steps, support_statistics) for chunk in chunks
+    ]
+
+    def joined(kind: int) -> StepScores:
+        return StepScores(
+            *(torch.cat([part[kind][field] for part in parts]).double().cpu() for field in (0, 1))
+        )
+
+    return Scores(joined(0), joined(1) if support_statistics else None, joined(2))
+
+
+def _score(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    steps: int,
+    support_statistics: bool,
+) -> list[list[Tensor]]:
+    """Transductive, support statistics, support: each losses and accuracies [tasks, steps + 1]."""
+    collected: list[list[list[Tensor]]] = [[[], []] for _ in range(3)]
+
+    def collect(kind: int, logits: Tensor, labels: Tensor) -> None:
+        collected[kind][0].append(task_losses(logits, labels))
+        collected[kind][1].append(task_accuracies(logits, labels))
+
+    adapted = set(network.adapted())
+    fast = per_task(network, parameters, episodes.tasks)
+    for step in range(steps + 1):
+        fast = {
+            name: value.detach().requires_grad_(name in adapted and step < steps)
+            for name, value in fast.items()
+        }
+        with torch.set_grad_enabled(step < steps):
+            support = support_pass(fast, episodes.support_x, episodes.support_y)
+        with torch.no_grad():
+            collect(2, support.logits, episodes.support_y)
+            collect(0, forward(fast, episodes.query_x)[0], episodes.query_y)
+            if support_statistics:
+                logits, _ = forward(fast, episodes.query_x, statistics=support.statistics)
+                collect(1, logits, episodes.query_y)
+        if step < steps:
+            fast = inner_step(network, inner, fast, support.losses, create_graph=False)
+    return [
+        [torch.stack(values, dim=1).detach() if values else torch.empty(0) for values in kind]
+        for kind in collected
+    ]
+
+
+def mean_and_ci95(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of [tasks, ...] over tasks and half its 95% interval, 1.96 sd / sqrt(tasks): [...].
+
+    The standard deviation is the unbiased one; of a single task the half width is NaN.
+    """
+    deviation, mean = torch.std_mean(values, dim=0)
+    return mean, 1.96 * deviation / values.shape[0] ** 0.5

@@ -1,0 +1,89 @@
+"""Adaptation on a support set: MAML's inner loop (Finn et al. 2017, Algorithm 2, lines 5-7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mamltui.maml.network import Activation, NetworkSpec, NormStatistics, Parameters, forward, relu
+
+
+@dataclass(frozen=True)
+class InnerLoop:
+    """Plain gradient descent on the support loss.
+
+    ``loss_scale`` is ``mean``, the mean cross-entropy over the support examples, or ``paper``,
+    their sum divided by ``shot`` as in the MAML paper's reference code, which is ``way`` times
+    the mean.
+    """
+
+    steps: int
+    alpha: float
+    loss_scale: str = "mean"
+    first_order: bool = False
+    """Leave out the second derivatives (FOMAML)."""
+
+    def step_size(self, way: int) -> float:
+        """Alpha on the mean cross-entropy."""
+        return self.alpha * way if self.loss_scale == "paper" else self.alpha
+
+
+def task_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy in nats of logits [tasks, examples, way], a task: [tasks]."""
+    return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(dim=1)
+
+
+def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
+    """Fraction of each task's examples classified right: [tasks]."""
+    return (logits.argmax(dim=2) == labels).to(logits.dtype).mean(dim=1)
+
+
+def per_task(network: NetworkSpec, parameters: Parameters, tasks: int) -> Parameters:
+    """Adapted parameters with a leading tasks dimension (no copy); the others as they are."""
+    adapted = set(network.adapted())
+    return {
+        name: value.expand(tasks, *value.shape) if name in adapted else value
+        for name, value in parameters.items()
+    }
+
+
+@dataclass(frozen=True)
+class SupportPass:
+    """The support set seen at some parameters: logits, statistics, losses [tasks]."""
+
+    logits: Tensor
+    statistics: list[NormStatistics]
+    losses: Tensor
+
+
+def support_pass(
+    parameters: Parameters, support_x: Tensor, support_y: Tensor, activation: Activation = relu
+) -> SupportPass:
+    logits, statistics = forward(parameters, support_x, activation=activation)
+    return SupportPass(logits, statistics, task_losses(logits, support_y))
+
+
+def inner_step(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    losses: Tensor,
+    *,
+    create_graph: bool,
+) -> Parameters:
+    """theta' = theta - alpha * grad of each task's support loss, by autograd.
+
+    Tasks share nothing in the inner loop, so the gradient of the summed losses is each task's own.
+    """
+    names = network.adapted()
+    gradients = torch.autograd.grad(
+        losses.sum(), [parameters[name] for name in names], create_graph=create_graph
+    )
+    step = inner.step_size(network.way)
+    adapted = dict(parameters)
+    for name, gradient in zip(names, gradients, strict=True):
+        adapted[name] = parameters[name] - step * gradient
+    return adapted

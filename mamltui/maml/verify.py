@@ -1,0 +1,245 @@
+"""Is the meta-gradient right on this machine, with this torch?
+
+Every strategy of the engine is compared with a plain loop over tasks in float64, the loop itself
+with finite differences, and one known fault is looked for: ``torch.func.vmap`` over torch's batch
+norm in training mode gives a right loss and a wrong second derivative where the norm's scale is
+adapted, that is, differs from task to task. The engine does not use it, but vectorised MAML code
+that adapts every parameter does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mamltui.maml.engine import STRATEGIES, Engine
+from mamltui.maml.episode import Episodes
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import LAYERS, NORM_EPSILON, Activation, NetworkSpec, Parameters, relu
+
+ALPHA = 0.4
+FLOAT64_TOLERANCE = 1e-10
+FLOAT32_TOLERANCE = 1e-4
+DIFFERENCES_TOLERANCE = 1e-6
+VMAP_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: norm of the difference over norm of what it is compared with."""
+
+    name: str
+    relative_difference: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.relative_difference <= self.tolerance
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was compared, and what it means."""
+
+    checks: tuple[Check, ...]
+    vmap: Check
+    """Batch norm under vmap: a finding about torch, not about the engine."""
+
+    @property
+    def trusted(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def sentence(self) -> str:
+        if self.trusted:
+            return (
+                "Second-order gradients can be trusted here: every strategy agrees with the plain "
+                "float64 loop, and the loop with finite differences."
+            )
+        failed = ", ".join(check.name for check in self.checks if not check.passed)
+        return f"Second-order gradients can NOT be trusted here: {failed} is off."
+
+    @property
+    def vmap_sentence(self) -> str:
+        off = f"{self.vmap.relative_difference:.1e}"
+        if self.vmap.passed:
+            return (
+                f"torch {torch.__version__}: batch norm with an adapted scale has the right second "
+                f"derivative under torch.func.vmap (meta-gradient off by {off})."
+            )
+        return (
+            f"torch {torch.__version__}: batch norm with an adapted scale has a WRONG second "
+            f"derivative under torch.func.vmap (meta-gradient off by {off}, loss right). mamltui "
+            "does not use it; code that does is silently inexact."
+        )
+
+
+def run_verification(device: torch.device) -> VerifyReport:
+    """Compare on ``device``; takes a few seconds."""
+    network = NetworkSpec(way=5, filters=8)
+    parameters, episodes = _problem(network, tasks=3, shot=1, query=2)
+    parameters = {name: value.to(device) for name, value in parameters.items()}
+    episodes = episodes.to(device)
+    checks = []
+    for steps in (1, 3):
+        expected = plain_loop(parameters, episodes, steps)
+        for strategy in STRATEGIES:
+            engine = Engine(network, InnerLoop(steps, ALPHA), device=device, strategy=strategy)
+            exact = engine.meta_gradient(parameters, episodes).gradient
+            plural = "s" if steps > 1 else ""
+            name = f"{strategy}, {steps} inner step{plural}"
+            checks.append(
+                Check(f"{name}, float64", relative_difference(exact, expected), FLOAT64_TOLERANCE)
+            )
+            single = {name: value.float() for name, value in parameters.items()}
+            rounded = engine.meta_gradient(single, episodes.to(device, torch.float32)).gradient
+            checks.append(
+                Check(f"{name}, float32", relative_difference(rounded, expected), FLOAT32_TOLERANCE)
+            )
+    checks.append(
+        Check(
+            "plain loop against finite differences",
+            _finite_difference_error(parameters, episodes),
+            DIFFERENCES_TOLERANCE,
+        )
+    )
+    scaled = parameters | {
+        f"norm{layer}.scale": 1 + parameters[f"norm{layer}.shift"].flip(0)
+        for layer in range(1, LAYERS + 1)
+    }
+    expected = plain_loop(scaled, episodes, 1)
+    vmapped = _vmapped_gradient(scaled, episodes)
+    finding = Check("batch norm under vmap", relative_difference(vmapped, expected), VMAP_TOLERANCE)
+    return VerifyReport(tuple(checks), finding)
+
+
+def relative_difference(actual: Parameters, expected: Parameters) -> float:
+    """Norm of the difference over norm of the expected, all tensors as one vector."""
+
+    def flat(values: Parameters) -> Tensor:
+        return torch.cat([values[name].double().flatten() for name in expected])
+
+    return float((flat(actual) - flat(expected)).norm() / flat(expected).norm())
+
+
+def _problem(
+    network: NetworkSpec, *, tasks: int, shot: int, query: int
+) -> tuple[Parameters, Episodes]:
+    """float64 parameters away from their initial zeros, and random binary images."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    parameters = {
+        name: value.double() + 0.1 * noise(*value.shape)
+        for name, value in network.initial_parameters(0).items()
+    }
+    size, way = network.image_size, network.way
+
+    def examples(count: int) -> tuple[Tensor, Tensor]:
+        images = (noise(tasks, way * count, network.channels, size, size) > 1).double()
+        return images, torch.arange(way).repeat_interleave(count).repeat(tasks, 1)
+
+    return parameters, Episodes(*examples(shot), *examples(query))
+
+
+def _logits(parameters: Parameters, images: Tensor, activation: Activation) -> Tensor:
+    """One task's logits by torch's own convolution and batch norm: [examples, way]."""
+    hidden = images
+    for layer in range(1, LAYERS + 1):
+        before = hidden.shape[-1] % 2
+        hidden = functional.pad(hidden, (before, 1, before, 1))
+        kernel = parameters[f"conv{layer}.weight"].permute(3, 2, 0, 1)
+        hidden = functional.conv2d(hidden, kernel, stride=2)
+        scale, shift = parameters.get(f"norm{layer}.scale"), parameters[f"norm{layer}.shift"]
+        hidden = activation(
+            functional.batch_norm(hidden, None, None, scale, shift, True, eps=NORM_EPSILON)
+        )
+    return hidden.mean(dim=(2, 3)) @ parameters["head.weight"] + parameters["head.bias"]
+
+
+def _task_loss(
+    parameters: Parameters, task: tuple[Tensor, ...], steps: int, activation: Activation
+) -> Tensor:
+    """Query loss after adaptation; every inner step stays in the graph."""
+    support_x, support_y, query_x, query_y = task
+    fast = dict(parameters)
+    names = [name for name in fast if not name.endswith("shift")]
+    for _ in range(steps):
+        loss = functional.cross_entropy(_logits(fast, support_x, activation), support_y)
+        gradients = torch.autograd.grad(loss, [fast[name] for name in names], create_graph=True)
+        for name, gradient in zip(names, gradients, strict=True):
+            fast[name] = fast[name] - ALPHA * gradient
+    return functional.cross_entropy(_logits(fast, query_x, activation), query_y)
+
+
+def _loop_loss(
+    parameters: Parameters, episodes: Episodes, steps: int, activation: Activation
+) -> Tensor:
+    tasks = zip(*episodes, strict=True)
+    return torch.stack([_task_loss(parameters, task, steps, activation) for task in tasks]).mean()
+
+
+def plain_loop(
+    parameters: Parameters, episodes: Episodes, steps: int, activation: Activation = relu
+) -> Parameters:
+    """Meta-gradient one task at a time, by autograd through every inner step."""
+    theta = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+    loss = _loop_loss(theta, episodes, steps, activation)
+    return dict(zip(theta, torch.autograd.grad(loss, list(theta.values())), strict=True))
+
+
+def _finite_difference_error(parameters: Parameters, episodes: Episodes) -> float:
+    """Relative error of the loop's slope in a random direction, one inner step.
+
+    The activation is smooth here: with ReLU the inner gradient jumps, so the meta-objective has no
+    derivative where it does, and differences diverge as the step shrinks.
+    """
+    smooth: Activation = functional.softplus
+    gradient = plain_loop(parameters, episodes, 1, smooth)
+    generator = torch.Generator().manual_seed(1)
+    direction = {
+        name: torch.randn(value.shape, generator=generator, dtype=value.dtype).to(value.device)
+        for name, value in parameters.items()
+    }
+    slope = sum(float((gradient[name] * direction[name]).sum()) for name in parameters)
+    width = 1e-4
+
+    def loss_at(offset: float) -> float:
+        moved = {
+            name: (value + offset * width * direction[name]).requires_grad_()
+            for name, value in parameters.items()
+        }
+        return float(_loop_loss(moved, episodes, 1, smooth).detach())
+
+    measured = (loss_at(-2) - 8 * loss_at(-1) + 8 * loss_at(1) - loss_at(2)) / (12 * width)
+    return abs(measured - slope) / abs(slope)
+
+
+def _vmapped_gradient(parameters: Parameters, episodes: Episodes) -> Parameters:
+    """Meta-gradient of one inner step by ``torch.func``, vectorised over tasks by vmap."""
+
+    def support_loss(fast: Parameters, images: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(_logits(fast, images, relu), labels)
+
+    def adapted_loss(
+        theta: Parameters, support_x: Tensor, support_y: Tensor, query_x: Tensor, query_y: Tensor
+    ) -> Tensor:
+        gradient: Parameters = torch.func.grad(support_loss)(theta, support_x, support_y)
+        fast = {
+            name: value if name.endswith("shift") else value - ALPHA * gradient[name]
+            for name, value in theta.items()
+        }
+        return functional.cross_entropy(_logits(fast, query_x, relu), query_y)
+
+    def mean_loss(theta: Parameters) -> Tensor:
+        per_task: Callable[..., Tensor] = torch.func.vmap(adapted_loss, (None, 0, 0, 0, 0))
+        return per_task(theta, *episodes).mean()
+
+    gradient: Parameters = torch.func.grad(mean_loss)(parameters)
+    return gradient
