@@ -11,6 +11,7 @@ from functools import reduce
 
 import torch
 
+from mamltui.maml.allocator import keep_freed_memory
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
@@ -89,6 +90,8 @@ class Engine:
         self.device = device
         self.task_chunk = task_chunk
         self._strategy = STRATEGIES[strategy]
+        if device.type == "cpu":
+            keep_freed_memory()
 
     def meta_gradient(self, parameters: Parameters, episodes: Episodes) -> MetaGradient:
         """Gradient of the tasks' mean query loss with respect to ``parameters`` (paper, eq. 1)."""

@@ -1,0 +1,84 @@
+"""How the engine divides its work, and that nothing is left behind from one step to the next."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+
+from mamltui.maml.engine import (
+    CPU_CHUNK_BYTES,
+    STRATEGIES,
+    Engine,
+    choose_task_chunk,
+    patch_bytes,
+)
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+
+from .reference import random_problem
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 16, 31, 32, 256])
+@pytest.mark.parametrize("examples", [5, 25, 100, 400])
+def test_a_chunk_on_the_cpu_stays_in_its_cache(tasks: int, examples: int) -> None:
+    network = NetworkSpec(way=5)
+    chunk = choose_task_chunk(network, 1, examples, tasks, CPU)
+    assert 1 <= chunk <= tasks
+    assert chunk == 1 or chunk * patch_bytes(network, examples) <= CPU_CHUNK_BYTES
+
+
+def test_no_chunk_is_left_over_small() -> None:
+    network = NetworkSpec(way=5)
+    chunk = choose_task_chunk(network, 1, 5, 32, CPU)
+    assert 32 % chunk == 0
+
+
+def test_all_tasks_at_once_where_they_fit() -> None:
+    assert choose_task_chunk(NetworkSpec(way=5, filters=4), 1, 5, 32, CPU) == 32
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_no_tensor_outlives_its_step(strategy: str) -> None:
+    network, weights, episodes = random_problem(tasks=4)
+    engine = Engine(network, InnerLoop(3, 0.1), device=CPU, task_chunk=2, strategy=strategy)
+
+    def living() -> int:
+        gc.collect()
+        return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+    engine.meta_gradient(weights, episodes)
+    before = living()
+    for _ in range(5):
+        engine.meta_gradient(weights, episodes)
+    assert living() == before
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_repeats_itself_bit_for_bit(strategy: str) -> None:
+    network, weights, episodes = random_problem(tasks=6, dtype=torch.float32)
+    engine = Engine(network, InnerLoop(2, 0.1), device=CPU, task_chunk=4, strategy=strategy)
+    first = engine.meta_gradient(weights, episodes)
+    second = engine.meta_gradient(weights, episodes)
+    assert all(torch.equal(first.gradient[name], second.gradient[name]) for name in weights)
+    assert torch.equal(first.query_loss, second.query_loss)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_gives_the_same_gradient_on_a_gpu(strategy: str) -> None:
+    network, weights, episodes = random_problem(tasks=4, filters=16)
+    device = torch.device("cuda")
+    inner = InnerLoop(3, 0.1)
+    expected = Engine(network, inner, device=CPU, strategy=strategy).meta_gradient(
+        weights, episodes
+    )
+    actual = Engine(network, inner, device=device, strategy=strategy).meta_gradient(
+        {name: value.to(device) for name, value in weights.items()}, episodes.to(device)
+    )
+    for name, value in expected.gradient.items():
+        torch.testing.assert_close(actual.gradient[name].cpu(), value, rtol=1e-9, atol=1e-12)

@@ -1,0 +1,54 @@
+"""The check that users run on their machine finds right gradients right and wrong ones wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from mamltui.maml import engine, verify
+from mamltui.maml.gradient import MetaGradient
+from mamltui.maml.strategies import autograd
+
+from .reference import meta_gradient, random_problem
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def report() -> verify.VerifyReport:
+    return verify.run_verification(CPU)
+
+
+def test_trusts_this_machine(report: verify.VerifyReport) -> None:
+    assert report.trusted, report.checks
+    assert "can be trusted" in report.sentence
+    assert {check.name.split(",")[0] for check in report.checks} >= set(engine.STRATEGIES)
+
+
+def test_its_loop_is_the_tests_own_loop() -> None:
+    _, weights, episodes = random_problem()
+    expected, _ = meta_gradient(weights, episodes, steps=2, alpha=verify.ALPHA)
+    actual = verify.plain_loop(weights, episodes, 2)
+    assert verify.relative_difference(actual, expected) <= 1e-12
+
+
+def test_says_what_it_found_about_batch_norm_under_vmap(report: verify.VerifyReport) -> None:
+    word = "right" if report.vmap.passed else "WRONG"
+    assert word in report.vmap_sentence
+    assert torch.__version__ in report.vmap_sentence
+
+
+def test_does_not_trust_a_first_order_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    def first_order(network: Any, inner: Any, parameters: Any, episodes: Any) -> MetaGradient:
+        short = type(inner)(inner.steps, inner.alpha, inner.loss_scale, first_order=True)
+        return autograd.meta_gradient(network, short, parameters, episodes)
+
+    monkeypatch.setitem(engine.STRATEGIES, "autograd", first_order)
+    report = verify.run_verification(CPU)
+    assert not report.trusted
+    assert "NOT" in report.sentence
+    assert "autograd, 1 inner step, float64" in report.sentence
+    assert not any(c.passed for c in report.checks if c.name.startswith("autograd"))
+    assert all(c.passed for c in report.checks if c.name.startswith("analytic"))
