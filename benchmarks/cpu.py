@@ -1,0 +1,179 @@
+"""Time one exact meta-gradient on the CPU, mamltui beside its peers, interleaved in one run.
+
+    python benchmarks/cpu.py                      the settings below, a table, results/cpu.{json,md}
+    python benchmarks/cpu.py --settings 5w1s --rounds 20
+
+Every contender computes the same meta-gradient of the same random episodes (checked first: relative
+difference to a float64 loop). A round times each of them once, in turn, so that a change of the
+machine's speed hits all alike; medians and quartiles are over the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from peers import contenders
+
+from mamltui.maml.episode import Episodes
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.verify import relative_difference
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Setting:
+    way: int
+    shot: int
+    query: int
+    tasks: int
+    steps: int
+    alpha: float
+
+
+SETTINGS = {
+    "5w1s": Setting(5, 1, 1, 32, 1, 0.4),
+    "5w5s": Setting(5, 5, 5, 32, 1, 0.4),
+    "20w1s": Setting(20, 1, 1, 16, 5, 0.1),
+    "20w5s": Setting(20, 5, 5, 16, 5, 0.1),
+    "5w1s15q": Setting(5, 1, 15, 32, 1, 0.4),
+    "5w5s15q": Setting(5, 5, 15, 32, 1, 0.4),
+}
+
+
+def random_episodes(setting: Setting, dtype: torch.dtype = torch.float32) -> Episodes:
+    """Binary noise: the arithmetic's speed does not depend on what the images show."""
+    generator = torch.Generator().manual_seed(0)
+
+    def examples(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        shape = (setting.tasks, setting.way * count, 1, 28, 28)
+        images = (torch.rand(shape, generator=generator) > 0.8).to(dtype)
+        labels = torch.arange(setting.way).repeat_interleave(count).repeat(setting.tasks, 1)
+        return images, labels
+
+    return Episodes(*examples(setting.shot), *examples(setting.query))
+
+
+def measure(setting: Setting, rounds: int) -> dict[str, Any]:
+    """Milliseconds of each contender and round, and how exact each one is."""
+    network = NetworkSpec(setting.way)
+    inner = InnerLoop(setting.steps, setting.alpha)
+    parameters = network.initial_parameters(0)
+    episodes = random_episodes(setting)
+    running = contenders(network, inner, parameters, episodes)
+
+    few = Episodes(
+        *(tensor[:2].double() if tensor.is_floating_point() else tensor[:2] for tensor in episodes)
+    )
+    double = {name: value.double() for name, value in parameters.items()}
+    exact = contenders(network, inner, double, few)
+    expected = exact["plain loop"]()
+    differences = {name: relative_difference(call(), expected) for name, call in exact.items()}
+
+    for call in running.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in running}
+    for _ in range(rounds):
+        for name, call in running.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {"times_ms": times, "float64_relative_difference": differences}
+
+
+def table(results: dict[str, Any]) -> str:
+    """Markdown: medians with quartiles, and the fastest peer's median over ours."""
+    lines = []
+    names = list(next(iter(results.values()))["times_ms"])
+    lines.append("| ms per meta-gradient | " + " | ".join(results) + " |")
+    lines.append("|---|" + "---|" * len(results))
+    for name in names:
+        cells = []
+        for result in results.values():
+            values = result["times_ms"][name]
+            low, middle, high = statistics.quantiles(values, n=4)
+            cells.append(f"{middle:.0f} ({low:.0f}-{high:.0f})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    ratios = []
+    for result in results.values():
+        medians = {name: statistics.median(times) for name, times in result["times_ms"].items()}
+        ours = medians["mamltui analytic"]
+        peers = {name: value for name, value in medians.items() if not name.startswith("mamltui")}
+        best = min(peers, key=peers.__getitem__)
+        ratios.append(f"{peers[best] / ours:.2f} x ({best})")
+    lines.append("| fastest peer / mamltui | " + " | ".join(ratios) + " |")
+    worst = []
+    for name in names:
+        largest = max(result["float64_relative_difference"][name] for result in results.values())
+        worst.append(f"{name} {largest:.0e}")
+    lines.append("")
+    lines.append(
+        "Largest relative difference to the plain loop in float64: " + ", ".join(worst) + "."
+    )
+    return "\n".join(lines)
+
+
+def machine() -> dict[str, Any]:
+    def installed(package: str) -> str | None:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
+
+    info = Path("/proc/cpuinfo")
+    model = platform.processor()
+    if info.exists():
+        found = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = found[0].split(":")[1].strip() if found else model
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "packages": {name: installed(name) for name in ("mamltui", "torch", "higher", "torchopt")},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--settings", default="5w1s,5w5s,20w1s,5w1s15q,5w5s15q")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+
+    results = {}
+    for name in arguments.settings.split(","):
+        results[name] = measure(SETTINGS[name], arguments.rounds)
+        print(table({name: results[name]}), end="\n\n", flush=True)
+    about = machine()
+    text = table(results)
+    print(text)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    record = {"machine": about, "rounds": arguments.rounds, "results": results}
+    (arguments.out / "cpu.json").write_text(json.dumps(record, indent=1) + "\n")
+    packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
+    (arguments.out / "cpu.md").write_text(
+        "# One exact second-order meta-gradient on a CPU\n\n"
+        f"{about['cpu']}, {about['cores']} cores, {about['instructions']}, "
+        f"{about['threads']} threads; Python {about['python']}, {packages}; float32. "
+        f"Median (quartiles) of {arguments.rounds} interleaved rounds, in milliseconds. "
+        "Settings are the paper's: 32 tasks and 1 inner step 5-way, 16 tasks and 5 steps 20-way; "
+        "as many queries as shots, or 15 a class where it says 15q.\n\n"
+        f"{text}\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
