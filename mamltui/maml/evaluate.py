@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import (
     InnerLoop,
@@ -52,9 +53,9 @@ def score(
     """Adapt ``steps`` inner steps to each episode and score the query set after every one.
 
     A sweep over step counts costs one adaptation of the longest. Parameters are detached after each
-    step, so memory does not grow with ``steps``; it is bounded by ``task_chunk`` tasks (0: all).
+    step, so memory does not grow with ``steps``; ``task_chunk`` tasks at once (0: chosen) bound it.
     """
-    chunks = episodes.chunks(task_chunk or episodes.tasks)
+    chunks = episodes.chunks(task_chunk or choose_task_chunk(network, 0, episodes))
     parts = [
         _score(network, inner, parameters, chunk, steps, support_statistics) for chunk in chunks
     ]

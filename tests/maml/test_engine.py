@@ -7,13 +7,8 @@ import gc
 import pytest
 import torch
 
-from mamltui.maml.engine import (
-    CPU_CHUNK_BYTES,
-    STRATEGIES,
-    Engine,
-    choose_task_chunk,
-    patch_bytes,
-)
+from mamltui.maml.chunks import CPU_CHUNK_BYTES, choose_task_chunk, patch_bytes
+from mamltui.maml.engine import STRATEGIES, Engine
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 
@@ -22,23 +17,26 @@ from .reference import random_problem
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("tasks", [1, 2, 16, 31, 32, 256])
-@pytest.mark.parametrize("examples", [5, 25, 100, 400])
-def test_a_chunk_on_the_cpu_stays_in_its_cache(tasks: int, examples: int) -> None:
-    network = NetworkSpec(way=5)
-    chunk = choose_task_chunk(network, 1, examples, tasks, CPU)
+@pytest.mark.parametrize("tasks", [1, 2, 16, 31])
+@pytest.mark.parametrize(("shot", "query"), [(1, 1), (5, 5), (1, 15), (20, 20)])
+def test_a_chunk_on_the_cpu_stays_in_its_cache(tasks: int, shot: int, query: int) -> None:
+    _, _, episodes = random_problem(tasks=tasks, shot=shot, query=query, dtype=torch.float32)
+    network = NetworkSpec(way=5, filters=64)
+    chunk = choose_task_chunk(network, 1, episodes)
     assert 1 <= chunk <= tasks
-    assert chunk == 1 or chunk * patch_bytes(network, examples) <= CPU_CHUNK_BYTES
+    assert chunk == 1 or chunk * patch_bytes(network, 5 * max(shot, query)) <= CPU_CHUNK_BYTES
 
 
 def test_no_chunk_is_left_over_small() -> None:
-    network = NetworkSpec(way=5)
-    chunk = choose_task_chunk(network, 1, 5, 32, CPU)
+    _, _, episodes = random_problem(tasks=32, query=1)
+    chunk = choose_task_chunk(NetworkSpec(way=5, filters=64), 1, episodes)
+    assert 1 < chunk < 32
     assert 32 % chunk == 0
 
 
 def test_all_tasks_at_once_where_they_fit() -> None:
-    assert choose_task_chunk(NetworkSpec(way=5, filters=4), 1, 5, 32, CPU) == 32
+    network, _, episodes = random_problem(tasks=32, filters=4)
+    assert choose_task_chunk(network, 1, episodes) == 32
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

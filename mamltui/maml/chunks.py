@@ -1,0 +1,56 @@
+"""How many tasks are worked on at once: the bound on memory, and what keeps a CPU's cache warm."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from mamltui.maml.episode import Episodes
+from mamltui.maml.network import LAYERS, NetworkSpec
+
+CPU_CHUNK_BYTES = 12 * 2**20
+"""Patches of one layer that stay in a CPU's last-level cache between the passes over them."""
+MEMORY_SHARE = 0.5
+"""Part of a GPU's free memory that a chunk may fill."""
+
+
+def patch_bytes(network: NetworkSpec, examples: int, element: int = 4) -> int:
+    """Bytes of the largest layer's patches for one task of ``examples`` images."""
+    sizes = network.sizes()
+    inputs = [network.channels] + [network.filters] * (LAYERS - 1)
+    largest = max(9 * count * size**2 for count, size in zip(inputs, sizes[1:], strict=True))
+    return largest * examples * element
+
+
+def task_bytes(network: NetworkSpec, steps: int, examples: int, element: int = 4) -> int:
+    """Bytes that one task holds at most: every inner step's patches and activations are kept.
+
+    A layer keeps its patches and four arrays of its output's size a step; the pass at hand needs
+    about as much again.
+    """
+    sizes = network.sizes()
+    inputs = [network.channels] + [network.filters] * (LAYERS - 1)
+    kept = sum(
+        size**2 * (9 * count + 4 * network.filters)
+        for count, size in zip(inputs, sizes[1:], strict=True)
+    )
+    weights = 3 * network.parameter_count()
+    return element * ((steps + 2) * (examples * kept + weights))
+
+
+def choose_task_chunk(network: NetworkSpec, steps: int, episodes: Episodes) -> int:
+    """Tasks to work on at once: what a CPU's cache or a GPU's free memory holds; at least one.
+
+    ``steps`` is how many inner steps are kept for the way back. Chunks are as equal as they can be,
+    so that none is left over small.
+    """
+    tasks, device = episodes.tasks, episodes.support_x.device
+    examples = max(episodes.support_y.shape[1], episodes.query_y.shape[1])
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        fitting = int(MEMORY_SHARE * free) // task_bytes(network, steps, examples)
+    else:
+        fitting = CPU_CHUNK_BYTES // patch_bytes(network, examples)
+    chunks = math.ceil(tasks / max(1, min(fitting, tasks)))
+    return math.ceil(tasks / chunks)
