@@ -1,0 +1,55 @@
+"""Profiles: the TOML files that describe an experiment, validated.
+
+``load_profile`` reads one by path or by the name of a packaged profile, with overrides such as
+``"inner.steps=5"``; ``parse_profile`` reads text. Both refuse what is not allowed with
+:class:`InvalidProfileError`, which names every problem at once.
+"""
+
+from __future__ import annotations
+
+from mamltui.profiles.keys import Key, keys_of
+from mamltui.profiles.model import (
+    DataSection,
+    EngineSection,
+    EvaluationSection,
+    InnerSection,
+    MetaSection,
+    NetworkSection,
+    Profile,
+    RunSection,
+    TaskSection,
+    ValidationSection,
+)
+from mamltui.profiles.problems import InvalidProfileError, Problem, shown_text
+from mamltui.profiles.reading import (
+    load_profile,
+    packaged_profiles,
+    parse_profile,
+    profile_name,
+)
+from mamltui.profiles.schema import json_schema
+from mamltui.profiles.steps import parse_steps
+
+__all__ = [
+    "DataSection",
+    "EngineSection",
+    "EvaluationSection",
+    "InnerSection",
+    "InvalidProfileError",
+    "Key",
+    "MetaSection",
+    "NetworkSection",
+    "Problem",
+    "Profile",
+    "RunSection",
+    "TaskSection",
+    "ValidationSection",
+    "json_schema",
+    "keys_of",
+    "load_profile",
+    "packaged_profiles",
+    "parse_profile",
+    "parse_steps",
+    "profile_name",
+    "shown_text",
+]

@@ -1,0 +1,341 @@
+"""What a profile is: its sections, their keys with defaults, units and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
+
+from mamltui.errors import ProfileError
+from mamltui.profiles.rules import broken_rules, misfits
+from mamltui.profiles.steps import ALLOWED_STEPS, parse_steps
+from mamltui.profiles.writing import to_toml
+
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+NAME_LENGTH = 60
+PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+
+Steps = Annotated[
+    tuple[int, ...],
+    BeforeValidator(parse_steps),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}
+    ),
+]
+
+
+def _unit(unit: str, **more: str) -> dict[str, Any]:
+    """The unit of a key, in its JSON Schema, which is where all readers find it."""
+    return {"unit": unit, **more}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class DataSection(_Model):
+    """Which images the tasks are made of."""
+
+    set: Literal["strokes", "omniglot", "folder"] = Field(
+        "strokes",
+        description="Data set: embedded drawn characters, Omniglot, or your own images.",
+        json_schema_extra=_unit("-"),
+    )
+    path: str = Field(
+        "",
+        max_length=4096,
+        pattern=PRINTABLE,
+        description='For set = "folder": the folder of class folders, seen from where you start.',
+        json_schema_extra=_unit("folder"),
+    )
+    split: Literal[
+        "auto", "finn", "antoniou", "background-evaluation", "strokes", "proportional"
+    ] = Field(
+        "auto",
+        description="Named split of the classes; auto is the data set's own.",
+        json_schema_extra=_unit("-"),
+    )
+    rotations: bool = Field(
+        True,
+        description="Turn each class of a task by 0, 90, 180 or 270 degrees, as in the paper.",
+        json_schema_extra=_unit("-"),
+    )
+    resize: Literal["nearest", "antialias"] = Field(
+        "nearest",
+        description="Scaling of images: nearest is binary as in the paper, antialias gives greys.",
+        json_schema_extra=_unit("-"),
+    )
+    image_size: int = Field(
+        28,
+        ge=8,
+        le=256,
+        description="Height and width of the images.",
+        json_schema_extra=_unit("pixels"),
+    )
+
+
+class TaskSection(_Model):
+    """The shape of a task."""
+
+    way: int = Field(
+        5, ge=2, le=10_000, description="Classes of a task.", json_schema_extra=_unit("classes")
+    )
+    shot: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="Support drawings of a class.",
+        json_schema_extra=_unit("drawings"),
+    )
+    query: int = Field(
+        1,
+        ge=1,
+        le=10_000,
+        description="Query drawings of a class; when left out, as many as shot, as in the paper.",
+        json_schema_extra=_unit("drawings", default_text="same as shot"),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _query_follows_shot(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "query" not in values:
+            shot = values.get("shot", 1)
+            # A shot that is wrong is reported once, as the shot.
+            if type(shot) is int and 1 <= shot <= 10_000:
+                return {**values, "query": shot}
+        return values
+
+
+class NetworkSection(_Model):
+    """The convolutional network with four modules of the paper."""
+
+    filters: int = Field(
+        64,
+        ge=1,
+        le=1024,
+        description="Filters of each convolution.",
+        json_schema_extra=_unit("channels"),
+    )
+
+
+class InnerSection(_Model):
+    """The adaptation to one task."""
+
+    steps: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Gradient steps on the support set in training.",
+        json_schema_extra=_unit("steps"),
+    )
+    test_steps: int = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="Gradient steps on the support set in validation.",
+        json_schema_extra=_unit("steps"),
+    )
+    alpha: float = Field(
+        0.4,
+        gt=0,
+        description="Size of a gradient step.",
+        json_schema_extra=_unit("step size"),
+    )
+    loss_scale: Literal["mean", "paper"] = Field(
+        "mean",
+        description="Inner loss: mean over the examples, or paper: their sum divided by shot.",
+        json_schema_extra=_unit("-"),
+    )
+
+
+class MetaSection(_Model):
+    """The meta-training."""
+
+    batch: int = Field(
+        32,
+        ge=1,
+        le=10_000,
+        description="Tasks of a meta-iteration.",
+        json_schema_extra=_unit("tasks"),
+    )
+    learning_rate: float = Field(
+        0.001,
+        gt=0,
+        description="Learning rate of Adam.",
+        json_schema_extra=_unit("step size"),
+    )
+    iterations: int = Field(
+        60_000,
+        ge=1,
+        le=100_000_000,
+        description="Length of the training.",
+        json_schema_extra=_unit("iterations"),
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**63 - 1,
+        description="Seed of the first parameters and of all episodes.",
+        json_schema_extra=_unit("-", allowed_text="an integer from 0 to 2^63 - 1"),
+    )
+    divergence_loss: float = Field(
+        100.0,
+        gt=1,
+        description="Query loss at which the run counts as diverged; 1 is guessing.",
+        json_schema_extra=_unit("ln(way)"),
+    )
+
+
+class ValidationSection(_Model):
+    """The look at the validation classes during training."""
+
+    interval: int = Field(
+        500,
+        ge=1,
+        le=100_000_000,
+        description="From one validation to the next.",
+        json_schema_extra=_unit("iterations"),
+    )
+    episodes: int = Field(
+        100,
+        ge=2,
+        le=1_000_000,
+        description="Episodes of a validation.",
+        json_schema_extra=_unit("episodes"),
+    )
+    criterion: Literal["accuracy", "loss"] = Field(
+        "accuracy",
+        description="What decides which checkpoint is the best.",
+        json_schema_extra=_unit("-"),
+    )
+
+
+class EvaluationSection(_Model):
+    """The test after the training."""
+
+    steps: Steps = Field(
+        tuple(range(11)),
+        description="Gradient steps after which the test is scored.",
+        json_schema_extra=_unit("steps", allowed_text=ALLOWED_STEPS),
+    )
+    episodes: int = Field(
+        600,
+        ge=2,
+        le=10_000_000,
+        description="Episodes of the test.",
+        json_schema_extra=_unit("episodes"),
+    )
+
+
+class RunSection(_Model):
+    """What is kept of a run, and how often."""
+
+    log_interval: int = Field(
+        10,
+        ge=1,
+        le=100_000_000,
+        description="From one line of metrics to the next.",
+        json_schema_extra=_unit("iterations"),
+    )
+    checkpoint_interval: int = Field(
+        500,
+        ge=1,
+        le=100_000_000,
+        description="From one checkpoint to the next.",
+        json_schema_extra=_unit("iterations"),
+    )
+
+
+class EngineSection(_Model):
+    """How the work is cut; no result depends on it."""
+
+    task_chunk: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Tasks worked on at once; 0: chosen for the cache, or a GPU's memory.",
+        json_schema_extra=_unit("tasks"),
+    )
+
+
+class Profile(_Model):
+    """An experiment. Two profiles are equal when all their values are.
+
+    Raises:
+        pydantic.ValidationError: when built in code from values that are not allowed, alone or
+            together. Profiles of users go through :func:`mamltui.profiles.load_profile`.
+    """
+
+    name: str = Field(
+        "profile",
+        min_length=1,
+        max_length=NAME_LENGTH,
+        pattern=NAME_PATTERN,
+        description="Name of the experiment, with which its run folders begin.",
+        json_schema_extra=_unit(
+            "-",
+            default_text="the file's name",
+            allowed_text=f"at most {NAME_LENGTH} letters, digits and _ . - (the first no . or -)",
+        ),
+    )
+    description: str = Field(
+        "",
+        max_length=300,
+        pattern=PRINTABLE,
+        description="What the experiment is for, in one line.",
+        json_schema_extra=_unit("-"),
+    )
+    data: DataSection = DataSection()
+    task: TaskSection = TaskSection()
+    network: NetworkSection = NetworkSection()
+    inner: InnerSection = InnerSection()
+    meta: MetaSection = MetaSection()
+    validation: ValidationSection = ValidationSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    run: RunSection = RunSection()
+    engine: EngineSection = EngineSection()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Profile:
+        broken = broken_rules(self)
+        if broken:
+            raise ValueError("; ".join(f"{rule.keys[0]}: {rule.what}" for rule in broken))
+        return self
+
+    def check_against(self, classes: Mapping[str, int], drawings: int) -> None:
+        """Whether tasks of this profile can be drawn from a data set as it was found.
+
+        Args:
+            classes: the number of classes of each split that will be used, by the split's name
+                (``train``, ``validation``, ``test``).
+            drawings: the number of drawings of every class.
+
+        Raises:
+            ProfileError: a task needs more classes or drawings than there are.
+        """
+        found = misfits(self, classes, drawings)
+        if found:
+            raise ProfileError(
+                "; ".join(rule.what for rule in found),
+                where=f"profile {self.name}: " + ", ".join(rule.keys[0] for rule in found),
+                hint=found[0].hint,
+            )
+
+    def to_toml(self, *, template: bool = False) -> str:
+        """The profile as TOML with a comment on every key; reading it back gives an equal profile.
+
+        Args:
+            template: write a file to be copied and edited: the name is left to the file, and a
+                query that follows shot goes on following it.
+        """
+        return to_toml(self, template=template)

@@ -1,0 +1,109 @@
+"""Which values are allowed alone and impossible together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mamltui.profiles.model import Profile
+
+SPLITS = {
+    "omniglot": ("finn", "antoniou", "background-evaluation", "proportional"),
+    "strokes": ("strokes", "proportional"),
+    "folder": ("proportional",),
+}
+"""The named splits of each data set; the first is what ``auto`` means."""
+
+CLASSES = {
+    ("omniglot", "finn"): {"train": 1100, "validation": 100, "test": 423},
+    ("omniglot", "antoniou"): {"train": 1150, "validation": 50, "test": 423},
+    ("omniglot", "background-evaluation"): {"train": 864, "validation": 100, "test": 659},
+    ("strokes", "strokes"): {"train": 900, "validation": 100, "test": 200},
+}
+"""Class counts that are known before the data set is opened."""
+
+DRAWINGS = {"omniglot": 20, "strokes": 20}
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """One impossible combination."""
+
+    keys: tuple[str, ...]
+    """The keys that make it together, the one to blame first."""
+    what: str
+    hint: str
+
+    @property
+    def paths(self) -> list[tuple[str, ...]]:
+        """The keys as they are nested in the file."""
+        return [tuple(key.split(".")) for key in self.keys]
+
+
+def broken_rules(profile: Profile) -> list[BrokenRule]:
+    """All combinations of the profile's values that cannot work with any data."""
+    data = profile.data
+    found = []
+    splits = SPLITS[data.set]
+    if data.split not in ("auto", *splits):
+        allowed = ", ".join(f'"{name}"' for name in ("auto", *splits))
+        found.append(
+            BrokenRule(
+                ("data.split", "data.set"),
+                f'"{data.split}" is no split of {data.set}; allowed there: {allowed}',
+                f'leave data.split out for the usual one, "{splits[0]}"',
+            )
+        )
+    if data.set == "folder" and not data.path.strip():
+        found.append(
+            BrokenRule(
+                ("data.path", "data.set"),
+                'it is empty, and set = "folder" needs a folder that holds a folder for each class',
+                'write path = "..." under [data]',
+            )
+        )
+    if data.set != "folder" and data.path:
+        found.append(
+            BrokenRule(
+                ("data.path", "data.set"),
+                f'it is read for set = "folder" only, and set is "{data.set}"',
+                'write set = "folder", or leave path out',
+            )
+        )
+    split = splits[0] if data.split == "auto" else data.split
+    return found + misfits(
+        profile, CLASSES.get((data.set, split), {}), DRAWINGS.get(data.set), source=data.set
+    )
+
+
+def misfits(
+    profile: Profile, classes: Mapping[str, int], drawings: int | None, source: str = "the data"
+) -> list[BrokenRule]:
+    """What a task of the profile asks for beyond the classes of each split and their drawings."""
+    task = profile.task
+    found = []
+    if classes:
+        name, count = min(classes.items(), key=lambda item: item[1])
+        if task.way > count:
+            found.append(
+                BrokenRule(
+                    ("task.way", "data.split", "data.set"),
+                    f"a {task.way}-way task needs {task.way} classes, and the {name} split of "
+                    f"{source} has {count}",
+                    f"allowed here: 2 to {count}"
+                    if count >= 2
+                    else "no task can be made of fewer than 2 classes: bring more of them",
+                )
+            )
+    if drawings is not None and task.shot + task.query > drawings:
+        found.append(
+            BrokenRule(
+                ("task.query", "task.shot", "data.set"),
+                f"{task.shot} support + {task.query} query = {task.shot + task.query} drawings of "
+                f"a class, and {source} has {drawings}",
+                f"shot + query is allowed up to {drawings}",
+            )
+        )
+    return found

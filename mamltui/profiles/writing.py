@@ -1,0 +1,33 @@
+"""A profile written back as TOML that explains itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mamltui.profiles.keys import Key, keys_of, toml_value
+
+if TYPE_CHECKING:
+    from mamltui.profiles.model import Profile
+
+
+def to_toml(profile: Profile, *, template: bool) -> str:
+    """See :meth:`mamltui.profiles.Profile.to_toml`."""
+    lines: list[str] = []
+    section = ""
+    for key in keys_of(type(profile)):
+        if key.section != section:
+            section = key.section
+            lines += ["", f"[{section}]"]
+        owner = getattr(profile, section) if section else profile
+        line = f"{key.name} = {toml_value(getattr(owner, key.name))}"
+        if template and key.path == "name":
+            continue
+        if template and key.path == "task.query" and profile.task.query == profile.task.shot:
+            line = f"# {line}"
+        lines += [f"# {_comment(key)}", line]
+    return "\n".join(lines) + "\n"
+
+
+def _comment(key: Key) -> str:
+    unit = "" if key.unit == "-" else f" Unit: {key.unit}."
+    return f"{key.description}{unit}"

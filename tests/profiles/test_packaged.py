@@ -1,0 +1,99 @@
+"""The profiles that come with mamltui."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mamltui.profiles import Profile, load_profile, packaged_profiles
+
+PAPER = ["5way1shot", "5way5shot", "20way1shot", "20way5shot"]
+STUDY = [f"study-{name}" for name in PAPER]
+STEPS = [
+    f"study-{name}-train{steps}" for name in ("5way5shot", "20way5shot") for steps in (1, 3, 5)
+]
+SETTINGS = {5: (1, 3, 0.4, 32), 20: (5, 5, 0.1, 16)}
+
+
+def settings(profile: Profile) -> tuple[int, int, float, int]:
+    inner = profile.inner
+    return inner.steps, inner.test_steps, inner.alpha, profile.meta.batch
+
+
+def test_these_are_the_profiles() -> None:
+    assert set(packaged_profiles()) == {"quickstart", *PAPER, *STUDY, *STEPS}
+    assert next(iter(packaged_profiles())) == "quickstart"
+
+
+@pytest.mark.parametrize("name", ["quickstart", *PAPER, *STUDY, *STEPS])
+def test_a_packaged_profile_is_called_like_its_file_and_described(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.name == name
+    assert 20 < len(profile.description) <= 100
+
+
+@pytest.mark.parametrize("name", [*PAPER, *STUDY])
+def test_way_shot_and_settings_are_what_the_name_says(name: str) -> None:
+    profile = load_profile(name)
+    task = profile.task
+    assert f"{task.way}way{task.shot}shot" == name.removeprefix("study-")
+    assert task.query == task.shot
+    assert settings(profile) == SETTINGS[task.way]
+    assert profile.data.set == "omniglot"
+    assert profile.data.split == "auto"
+    assert profile.meta.learning_rate == 0.001
+    assert profile.network.filters == 64
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_profiles_follow_the_paper(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.meta.iterations == 60_000
+    assert profile.inner.loss_scale == "paper"
+    assert profile.data.rotations
+    assert profile.data.resize == "nearest"
+    assert profile.evaluation.steps == tuple(range(11))
+    assert profile.evaluation.episodes == 600
+    # The step on the mean loss, the same for both: the paper's loss is way times the mean.
+    assert profile.inner.alpha * profile.task.way == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("name", [*STUDY, *STEPS])
+def test_the_studys_profiles_follow_the_study(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.inner.loss_scale == "mean"
+    assert not profile.data.rotations
+    assert profile.validation.criterion == "loss"
+    assert profile.meta.iterations == 100 * profile.validation.interval
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_experiment_changes_the_training_steps_alone(name: str) -> None:
+    base, _, steps = name.rpartition("-train")
+    expected = load_profile(base, [f"inner.steps={steps}", f"name={name}"])
+    profile = load_profile(name)
+    assert profile.model_copy(update={"description": expected.description}) == expected
+
+
+def test_quickstart_needs_no_download_and_validates_often() -> None:
+    profile = load_profile("quickstart")
+    assert profile.data.set == "strokes"
+    assert profile.meta.iterations / profile.validation.interval >= 4
+
+
+def test_reading_a_profile_imports_no_torch_and_no_terminal_library() -> None:
+    code = (
+        "import sys; from mamltui.profiles import load_profile; load_profile('quickstart');"
+        "print([name for name in ('torch', 'numpy', 'rich', 'typer') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout.strip() == "[]"
