@@ -1,0 +1,39 @@
+"""All images of a data set, packed in one tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageBank:
+    """A data set in memory: every class has the same number of drawings."""
+
+    name: str
+    """``omniglot``, ``strokes`` or ``folder``."""
+    images: Tensor
+    """[classes, drawings, channels, size, size] uint8; 255 = stroke (or full intensity), 0 = paper."""
+    class_names: tuple[str, ...]
+    """One name a class, in the order of ``images``."""
+    content_hash: str
+    """SHA-256 over the images and names: two banks with the same hash hold the same data."""
+    source: str
+    """Where the images were found, for people."""
+
+    @property
+    def classes(self) -> int:
+        return self.images.shape[0]
+
+    @property
+    def drawings(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[2]
+
+    @property
+    def image_size(self) -> int:
+        return self.images.shape[3]

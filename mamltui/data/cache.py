@@ -1,0 +1,159 @@
+"""The user's cache folder, and image banks packed in it for a quick second start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mamltui.data.bank import ImageBank
+
+CACHE_DIR_VARIABLE = "MAMLTUI_CACHE_DIR"
+_FORMAT = "1"
+_HEADER = "mamltui"
+
+
+class StaleCacheError(ValueError):
+    """A packed bank is torn, of another format or made from another source; the text says which."""
+
+
+def cache_folder() -> Path:
+    """``MAMLTUI_CACHE_DIR``, or the system's place for a user's caches; it need not exist."""
+    chosen = os.environ.get(CACHE_DIR_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return platformdirs.user_cache_path("mamltui", appauthor=False)
+
+
+def packed_folder() -> Path:
+    """Where packed banks are kept."""
+    return cache_folder() / "packed"
+
+
+def bank_hash(images: Tensor, class_names: tuple[str, ...]) -> str:
+    """SHA-256 of shape, names and pixels: two banks with the same hash hold the same data.
+
+    Args:
+        images: [classes, drawings, channels, size, size] uint8.
+        class_names: one a class.
+    """
+    digest = hashlib.sha256(json.dumps([list(images.shape), class_names]).encode())
+    digest.update(images.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def store_packed(path: Path, bank: ImageBank, *, content: str, fingerprint: str) -> None:
+    """Write ``bank`` at ``path``, one bit a pixel when it is all 0 and 255; whole or not at all.
+
+    Args:
+        path: the file; its folder is made when missing.
+        bank: what to keep.
+        content: what the bank was made from, e.g. a published hash.
+        fingerprint: which files it was read from and when they last changed.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    pixels = bank.images.contiguous().numpy()
+    binary = bool(((pixels == 0) | (pixels == 255)).all())
+    header = {
+        "format": _FORMAT,
+        "content": content,
+        "fingerprint": fingerprint,
+        "name": bank.name,
+        "source": bank.source,
+        "content_hash": bank.content_hash,
+        "class_names": bank.class_names,
+        "shape": list(bank.images.shape),
+        "binary": binary,
+    }
+    packed = torch.from_numpy(np.packbits(pixels.reshape(-1) > 0)) if binary else bank.images
+    write_whole(path, save({"images": packed.contiguous()}, {_HEADER: json.dumps(header)}))
+
+
+def load_packed(path: Path, *, content: str, fingerprint: str | None) -> ImageBank | None:
+    """The bank kept at ``path``, checked against its own hash; None when there is no such file.
+
+    Args:
+        path: the file that :func:`store_packed` wrote.
+        content: what the bank must have been made from.
+        fingerprint: the source it must have been read from; None accepts any.
+
+    Raises:
+        StaleCacheError: the file is torn, of another format, or of another content or source.
+    """
+    try:
+        if not path.is_file():
+            return None
+        with safe_open(path, framework="pt") as file:
+            header = _checked_header(file.metadata(), content, fingerprint)
+            images = file.get_tensor("images")
+        shape = [int(size) for size in header["shape"]]
+        if header["binary"]:
+            bits = np.unpackbits(images.numpy(), count=int(np.prod(shape)))
+            images = torch.from_numpy(bits * np.uint8(255)).reshape(shape)
+        bank = ImageBank(
+            name=str(header["name"]),
+            images=images,
+            class_names=tuple(map(str, header["class_names"])),
+            content_hash=str(header["content_hash"]),
+            source=str(header["source"]),
+        )
+        if list(images.shape) != shape or bank_hash(images, bank.class_names) != bank.content_hash:
+            raise StaleCacheError("they are damaged")
+    except StaleCacheError:
+        raise
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise StaleCacheError("the file is torn or unreadable") from error
+    return bank
+
+
+def is_packed(path: Path, *, content: str, fingerprint: str | None) -> bool:
+    """Whether the file at ``path`` says that it is what :func:`load_packed` would want."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            _checked_header(file.metadata(), content, fingerprint)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _checked_header(
+    metadata: dict[str, str] | None, content: str, fingerprint: str | None
+) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads((metadata or {})[_HEADER])
+    if header["format"] != _FORMAT or header["content"] != content:
+        raise StaleCacheError("they are of another version")
+    if fingerprint not in (None, header["fingerprint"]):
+        raise StaleCacheError("their source has changed, or is another")
+    return header
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` beside ``path`` and rename: a reader sees the old file or the new, whole.
+
+    Raises:
+        OSError: the folder cannot be made or written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,234 @@
+"""The episode sampler: task number t of a split is a pure function of (seed, split, t).
+
+Nothing is drawn from a stateful generator. Every choice is a hash of its own coordinates, in
+wrapping 64-bit integer arithmetic, so a task is the same on every device, in every batch, in any
+order, after a resume and under any version of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mamltui.data.bank import ImageBank
+from mamltui.errors import UsageError
+from mamltui.maml.episode import Episodes
+
+SPLIT_NUMBERS = {"train": 0, "validation": 1, "test": 2}
+
+
+def signed64(value: int) -> int:
+    """``value`` modulo 2**64 as torch's int64 holds it."""
+    return (value + 2**63) % 2**64 - 2**63
+
+
+_GAMMA = signed64(0x9E3779B97F4A7C15)
+_MULTIPLIER_1 = signed64(0xBF58476D1CE4E5B9)
+_MULTIPLIER_2 = signed64(0x94D049BB133111EB)
+
+
+def _shift_right(bits: Tensor, places: int) -> Tensor:
+    """Logical shift: torch's own shift of a negative int64 would copy the sign."""
+    return (bits >> places).bitwise_and_((1 << (64 - places)) - 1)
+
+
+def random_bits(key: Tensor | int, counter: Tensor) -> Tensor:
+    """Output number ``counter`` of SplitMix64 started in state ``key``.
+
+    Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
+
+    Args:
+        key: int64, or an int in the range of int64; broadcasts against ``counter``.
+        counter: int64.
+
+    Returns:
+        int64, all 64 bits uniform.
+    """
+    bits = (counter + 1) * _GAMMA + key
+    bits = bits.bitwise_xor_(_shift_right(bits, 30)).mul_(_MULTIPLIER_1)
+    bits = bits.bitwise_xor_(_shift_right(bits, 27)).mul_(_MULTIPLIER_2)
+    return bits.bitwise_xor_(_shift_right(bits, 31))
+
+
+def random_order(bits: Tensor, first: int | None = None) -> Tensor:
+    """The ``first`` (omitted: all) numbers of a random order of 0 .. n - 1.
+
+    Args:
+        bits: [..., n] int64 of ``random_bits``.
+
+    Returns:
+        [..., first] int64, distinct along the last dimension; every order is equally likely.
+    """
+    numbers = torch.arange(bits.shape[-1], device=bits.device)
+    # The number itself in the low bits makes all sort keys of a selection different: a tie, which
+    # devices would break each in its own way, cannot happen.
+    number_mask = (1 << (len(numbers) - 1).bit_length()) - 1
+    return ((bits & ~number_mask) | numbers).topk(first or len(numbers)).indices
+
+
+class EpisodePlan(NamedTuple):
+    """What the tasks of a batch are made of; position in ``way`` is the label."""
+
+    class_index: Tensor
+    """[tasks, way] int64, index into the bank's classes."""
+    drawing: Tensor
+    """[tasks, way, shot + query] int64; the first ``shot`` are the support set."""
+    quarter_turns: Tensor
+    """[tasks, way] int64 in 0 .. 3, counter-clockwise as ``torch.rot90``."""
+
+
+class _Tables(NamedTuple):
+    """What the sampler looks up, on the device it last worked on."""
+
+    drawings: Tensor
+    """[classes * drawings, pixels] uint8: the whole bank."""
+    classes: Tensor
+    """[classes of the split] int64, index into the bank's classes."""
+    counter: Tensor
+    """[classes of the split + way * drawings + way] int64: a task's random numbers, 0, 1, 2 ..."""
+    turned_pixel: Tensor
+    """[4, pixels] int64: where each pixel of a turned image comes from."""
+
+
+class EpisodeSampler:
+    """Draws N-way K-shot tasks from the classes of one split.
+
+    Args:
+        bank: the images.
+        classes: the split's classes, distinct indices into ``bank``.
+        split: "train", "validation" or "test"; splits of one seed have unrelated tasks.
+        way: classes a task.
+        shot: support drawings a class.
+        query: query drawings a class.
+        rotations: turn each class of a task by 0, 90, 180 or 270 degrees, all its drawings alike.
+            A character never meets its own rotation: the classes of a task are distinct characters.
+        seed: any integer.
+
+    Raises:
+        UsageError: the split has too few classes or the classes too few drawings.
+    """
+
+    def __init__(
+        self,
+        bank: ImageBank,
+        classes: Sequence[int],
+        *,
+        split: str,
+        way: int,
+        shot: int,
+        query: int,
+        rotations: bool,
+        seed: int,
+    ) -> None:
+        if split not in SPLIT_NUMBERS:
+            raise UsageError(
+                f"there is no split {split!r}", hint=f"Splits: {', '.join(SPLIT_NUMBERS)}."
+            )
+        if min(way, shot, query) < 1:
+            raise UsageError(
+                f"{way}-way {shot}-shot with {query} query drawings is no task",
+                hint="way, shot and query are at least 1.",
+            )
+        if len(set(classes)) != len(classes):
+            raise ValueError("the classes of a split must be distinct")
+        if way > len(classes):
+            raise UsageError(
+                f"a {way}-way task needs {way} classes, the {split} split of {bank.name} has "
+                f"{len(classes)}",
+                hint="Lower task.way, or choose a split or data set with more classes.",
+            )
+        if shot + query > bank.drawings:
+            raise UsageError(
+                f"shot {shot} + query {query} = {shot + query} drawings a class, {bank.name} has "
+                f"{bank.drawings}",
+                hint="Lower task.shot or task.query: support and query never share a drawing.",
+            )
+        self.bank = bank
+        self.classes = tuple(classes)
+        self.split = split
+        self.way = way
+        self.shot = shot
+        self.query = query
+        self.rotations = rotations
+        self.seed = seed
+        split_number = torch.tensor(SPLIT_NUMBERS[split])
+        self._split_key = int(random_bits(signed64(seed), split_number))
+        self._tables: _Tables | None = None
+
+    def plan(self, first_task: int, tasks: int, device: torch.device | str = "cpu") -> EpisodePlan:
+        """Tasks ``first_task .. first_task + tasks - 1``, without their images."""
+        tables = self._on(device)
+        number = torch.arange(first_task, first_task + tasks, device=device)
+        task_key = random_bits(self._split_key, number)
+        bits = random_bits(task_key[:, None], tables.counter)
+        sizes = [len(self.classes), self.way * self.bank.drawings, self.way]
+        class_bits, drawing_bits, turn_bits = torch.split(bits, sizes, dim=1)
+        class_index = tables.classes[random_order(class_bits, self.way)]
+        drawing_bits = drawing_bits.reshape(tasks, self.way, self.bank.drawings)
+        drawing = random_order(drawing_bits, self.shot + self.query)
+        if self.rotations:
+            quarter_turns = _shift_right(turn_bits, 62)
+        else:
+            quarter_turns = torch.zeros_like(class_index)
+        return EpisodePlan(class_index, drawing, quarter_turns)
+
+    def batch(
+        self,
+        first_task: int,
+        tasks: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Episodes:
+        """Tasks ``first_task .. first_task + tasks - 1``, gathered on ``device``.
+
+        The bank moves to ``device`` on the first call and stays there while the device is the same.
+        """
+        plan = self.plan(first_task, tasks, device)
+        tables = self._on(device)
+        row = plan.class_index[..., None] * self.bank.drawings + plan.drawing
+        images = tables.drawings.index_select(0, row.flatten()).view(*row.shape, -1)
+        if self.rotations:
+            source = tables.turned_pixel.index_select(0, plan.quarter_turns.flatten())
+            source = source.view(tasks, self.way, 1, -1).expand_as(images)
+            images = images.gather(-1, source)
+        images = images.view(*row.shape, *self.bank.images.shape[2:])
+        support, query = torch.split(images, [self.shot, self.query], dim=2)
+        label = torch.arange(self.way, device=device)
+        return Episodes(
+            support_x=_intensity(support.flatten(1, 2), dtype),
+            support_y=label.repeat_interleave(self.shot).repeat(tasks, 1),
+            query_x=_intensity(query.flatten(1, 2), dtype),
+            query_y=label.repeat_interleave(self.query).repeat(tasks, 1),
+        )
+
+    def _on(self, device: torch.device | str) -> _Tables:
+        # torch.device("cuda") names the current device without its index: ask a tensor instead.
+        tables = self._tables
+        wanted = torch.device(device)
+        if tables is not None:
+            here = tables.classes.device
+            if here.type == wanted.type and wanted.index in (None, here.index):
+                return tables
+        pixel = torch.arange(self.bank.images[0, 0].numel()).view(self.bank.images.shape[2:])
+        turns = [torch.rot90(pixel, turn, (-2, -1)).flatten() for turn in range(4)]
+        self._tables = _Tables(
+            drawings=self.bank.images.flatten(2).flatten(0, 1).to(wanted),
+            classes=torch.tensor(self.classes).to(wanted),
+            counter=torch.arange(
+                len(self.classes) + self.way * self.bank.drawings + self.way, device=wanted
+            ),
+            turned_pixel=torch.stack(turns).to(wanted),
+        )
+        return self._tables
+
+
+def _intensity(pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 .. 255 as 0 .. 1.
+
+    Multiplied, not divided: CUDA divides by a scalar through its reciprocal and the CPU does not.
+    255 * (1 / 255) is exactly 1 in all of torch's floating-point types.
+    """
+    return pixels.to(dtype).mul_(1 / 255)

@@ -1,0 +1,57 @@
+"""From the ``[data]`` section of a profile to images in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mamltui.data.bank import ImageBank
+from mamltui.data.progress import Progress
+from mamltui.errors import DataError
+
+if TYPE_CHECKING:
+    from mamltui.profiles import DataSection
+
+
+def load_bank(
+    data: DataSection,
+    data_dir: Path | None = None,
+    *,
+    download: bool = True,
+    progress: Progress | None = None,
+) -> ImageBank:
+    """The images that ``data`` names.
+
+    Args:
+        data: which set, and for some its folder, how images are resized and to what size.
+        data_dir: a folder to look for Omniglot in, before the others.
+        download: whether a missing Omniglot is downloaded.
+        progress: told in words what happens.
+
+    Raises:
+        DataError: the images are not there, damaged or hostile.
+    """
+    if data.set == "omniglot":
+        from mamltui.data.omniglot import load_omniglot
+
+        return load_omniglot(
+            data_dir,
+            resize=data.resize,
+            image_size=data.image_size,
+            download=download,
+            progress=progress,
+        )
+    if data.set == "strokes":
+        from mamltui.data.strokes import strokes_bank
+
+        return strokes_bank(image_size=data.image_size)
+    from mamltui.data.folder import load_folder
+
+    if not data.path:
+        raise DataError(
+            'data.set = "folder" needs data.path',
+            where="data.path",
+            hint="Name the folder that holds one folder of images for each class.",
+        )
+    path = Path(data.path).expanduser()
+    return load_folder(path, resize=data.resize, image_size=data.image_size, progress=progress)

@@ -1,0 +1,205 @@
+"""Omniglot: found or downloaded, verified by its content, packed for the next start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mamltui.data.archive import printable
+from mamltui.data.bank import ImageBank
+from mamltui.data.cache import (
+    StaleCacheError,
+    cache_folder,
+    is_packed,
+    load_packed,
+    packed_folder,
+    store_packed,
+)
+from mamltui.data.omniglot_content import OMNIGLOT, Expected
+from mamltui.data.omniglot_find import (
+    FoundOmniglot,
+    find_omniglot,
+    look_in,
+    missing_omniglot,
+    roots,
+    search,
+)
+from mamltui.data.omniglot_read import read_omniglot
+from mamltui.data.progress import Progress, silent
+from mamltui.errors import DataError
+
+__all__ = [
+    "FoundOmniglot",
+    "fetch_omniglot",
+    "find_omniglot",
+    "load_omniglot",
+    "packed_path",
+    "packed_variants",
+    "verify_omniglot",
+]
+
+
+def load_omniglot(
+    data_dir: Path | None = None,
+    *,
+    resize: str,
+    image_size: int,
+    download: bool = True,
+    progress: Progress | None = None,
+    expected: Expected = OMNIGLOT,
+) -> ImageBank:
+    """Omniglot in memory: [1623, 20, 1, size, size], the background alphabets' characters first.
+
+    The first time the drawings are read, verified and packed in the cache folder; from then on the
+    packed images are taken as long as the source has not changed, or when there is none any more.
+    Class names are the characters' paths, such as ``images_background/Greek/character01``.
+
+    Args:
+        data_dir: a folder to look in before the others.
+        resize: ``nearest``: pixels stay 0 or 255, as in Finn, Abbeel and Levine (2017), whose code
+            resized the 1-bit images by Pillow's nearest neighbour; ``antialias``: grey, Lanczos.
+        image_size: width and height in pixels.
+        download: whether a missing Omniglot is downloaded into the cache folder.
+        progress: told in words what happens.
+        expected: the files that must be there.
+
+    Raises:
+        DataError: not found and not to be had, or what was found is not Omniglot.
+    """
+    say = progress or silent
+    found, looked = search(data_dir, expected=expected)
+    for lack in looked if found else ():
+        say(f"no Omniglot in {lack}")
+    packed = packed_path(resize, image_size, expected)
+    if found is None:
+        bank = _packed_bank(packed, None, expected, say)
+        if bank is not None:
+            return bank
+        found = _downloaded(looked, download, expected, progress)
+    # Taken before reading, so that a change meanwhile is seen at the next start.
+    fingerprint = found.fingerprint()
+    bank = _packed_bank(packed, fingerprint, expected, say)
+    if bank is None:
+        bank = read_omniglot(
+            found, resize=resize, image_size=image_size, progress=progress, expected=expected
+        )
+        _keep_packed(packed, bank, fingerprint, expected, say)
+    return bank
+
+
+def verify_omniglot(
+    data_dir: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    expected: Expected = OMNIGLOT,
+) -> FoundOmniglot:
+    """Read Omniglot from its source, whatever is packed, and compare it with what was published.
+
+    Raises:
+        DataError: not found, or what was found is not Omniglot.
+    """
+    found, looked = search(data_dir, expected=expected)
+    if found is None:
+        raise missing_omniglot(looked, "there is nothing to verify")
+    _verify(found, expected, progress)
+    return found
+
+
+def fetch_omniglot(
+    data_dir: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    expected: Expected = OMNIGLOT,
+) -> FoundOmniglot:
+    """Download Omniglot into the first of the folders looked in, unless it is there, and verify it.
+
+    Raises:
+        DataError: it cannot be downloaded.
+    """
+    from mamltui.data.omniglot_download import DownloadError, download_omniglot
+
+    origin, target = roots(data_dir)[0]
+    found = look_in(origin, target, expected=expected)
+    if isinstance(found, FoundOmniglot):
+        try:
+            _verify(found, expected, progress)
+            return found
+        except DataError as error:
+            (progress or silent)(f"{error.where}: {error.what}; it is downloaded again")
+    try:
+        places = download_omniglot(target, folders=expected.folders, progress=progress)
+    except DownloadError as error:
+        raise DataError(
+            f"Omniglot could not be downloaded ({error})",
+            where=printable(str(target)),
+            hint="Try again, or copy images_background.zip and images_evaluation.zip there.",
+        ) from error
+    found = FoundOmniglot(origin, target, places)
+    _verify(found, expected, progress)
+    return found
+
+
+def packed_variants(found: FoundOmniglot | None, *, expected: Expected = OMNIGLOT) -> list[str]:
+    """The resizings that are packed, such as ``nearest-28``: of ``found``, or of any source."""
+    fingerprint = found.fingerprint() if found else None
+    stem = _packed_stem(expected)
+    return [
+        path.stem.removeprefix(f"{stem}-")
+        for path in sorted(packed_folder().glob(f"{stem}-*.safetensors"))
+        if is_packed(path, content=expected.sha256, fingerprint=fingerprint)
+    ]
+
+
+def packed_path(resize: str, image_size: int, expected: Expected = OMNIGLOT) -> Path:
+    """Where the packed images of this resizing are kept, named by what they were made from."""
+    return packed_folder() / f"{_packed_stem(expected)}-{resize}-{image_size}.safetensors"
+
+
+def _packed_stem(expected: Expected) -> str:
+    return f"omniglot-{expected.sha256[:16]}"
+
+
+def _verify(found: FoundOmniglot, expected: Expected, progress: Progress | None) -> None:
+    """Read everything, and keep what comes out: the images that the paper uses."""
+    fingerprint = found.fingerprint()
+    bank = read_omniglot(
+        found, resize="nearest", image_size=28, progress=progress, expected=expected
+    )
+    packed = packed_path("nearest", 28, expected)
+    _keep_packed(packed, bank, fingerprint, expected, progress or silent)
+
+
+def _packed_bank(
+    packed: Path, fingerprint: str | None, expected: Expected, say: Progress
+) -> ImageBank | None:
+    try:
+        return load_packed(packed, content=expected.sha256, fingerprint=fingerprint)
+    except StaleCacheError as error:
+        say(f"the packed images {printable(str(packed))} are made anew: {error}")
+        return None
+
+
+def _keep_packed(
+    packed: Path, bank: ImageBank, fingerprint: str, expected: Expected, say: Progress
+) -> None:
+    try:
+        store_packed(packed, bank, content=expected.sha256, fingerprint=fingerprint)
+    except OSError as error:
+        say(
+            f"the cache folder {printable(str(packed.parent))} cannot be written "
+            f"({error.strerror or error}): Omniglot will be read anew at the next start"
+        )
+
+
+def _downloaded(
+    looked: list[str], download: bool, expected: Expected, progress: Progress | None
+) -> FoundOmniglot:
+    if not download:
+        raise missing_omniglot(looked, "downloading it was not asked for")
+    from mamltui.data.omniglot_download import DownloadError, download_omniglot
+
+    target = cache_folder()
+    try:
+        places = download_omniglot(target, folders=expected.folders, progress=progress)
+    except DownloadError as error:
+        raise missing_omniglot(looked, f"downloading it failed ({error})") from error
+    return FoundOmniglot("cache folder", target, places)

@@ -1,0 +1,136 @@
+"""Where Omniglot may lie on this machine, and whether it does; nothing of it is read here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mamltui.data.archive import printable
+from mamltui.data.cache import cache_folder
+from mamltui.data.omniglot_content import OMNIGLOT, Expected
+from mamltui.errors import DataError
+
+DATA_DIR_VARIABLE = "MAMLTUI_DATA_DIR"
+TORCHVISION_FOLDER = "omniglot-py"
+"""What torchvision calls its folder inside the root that it is given."""
+
+
+@dataclass(frozen=True)
+class FoundOmniglot:
+    """Where the parts of Omniglot lie; nothing of them has been read yet."""
+
+    origin: str
+    """What named the folder: ``--data-dir``, ``MAMLTUI_DATA_DIR`` or ``cache folder``."""
+    root: Path
+    places: dict[str, Path]
+    """Of each part, e.g. ``images_background``: its zip or its folder."""
+
+    @property
+    def source(self) -> str:
+        """The place, for people."""
+        kinds = {
+            "zip files" if place.suffix == ".zip" else "folders" for place in self.places.values()
+        }
+        return f"{printable(str(self.root))} ({' and '.join(sorted(kinds))})"
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the paths and the times of their last change: a quick way to see one.
+
+        Raises:
+            DataError: a part cannot be looked at.
+        """
+        digest = hashlib.sha256()
+        try:
+            for place in self.places.values():
+                # A drawing that comes or goes changes the time of its character's folder.
+                inside = [] if place.suffix == ".zip" else [*place.glob("*"), *place.glob("*/*")]
+                for path in [place, *sorted(inside)]:
+                    status = path.stat()
+                    line = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}\n"
+                    digest.update(line.encode(errors="surrogateescape"))
+        except OSError as error:
+            raise DataError(
+                f"cannot be read: {error.strerror or error}", where=printable(str(self.root))
+            ) from error
+        return digest.hexdigest()
+
+
+def find_omniglot(
+    data_dir: Path | None = None, *, expected: Expected = OMNIGLOT
+) -> FoundOmniglot | None:
+    """The first of ``data_dir``, ``MAMLTUI_DATA_DIR`` and the cache folder that holds Omniglot.
+
+    Each part may be a zip or a folder, in the folder itself or in ``omniglot-py`` inside it, as
+    torchvision leaves it.
+    """
+    found, _ = search(data_dir, expected=expected)
+    return found
+
+
+def search(
+    data_dir: Path | None = None, *, expected: Expected = OMNIGLOT
+) -> tuple[FoundOmniglot | None, list[str]]:
+    """What :func:`find_omniglot` finds, and what each folder before it lacks, in words."""
+    looked: list[str] = []
+    for origin, root in roots(data_dir):
+        seen = look_in(origin, root, expected=expected)
+        if isinstance(seen, FoundOmniglot):
+            return seen, looked
+        looked.append(f"{origin}: {printable(str(root))}: {seen}")
+    return None, looked
+
+
+def look_in(origin: str, root: Path, *, expected: Expected = OMNIGLOT) -> FoundOmniglot | str:
+    """Omniglot in ``root``, or in words what it lacks."""
+    try:
+        places = _places(root, expected)
+        lost = [folder for folder in expected.folders if folder not in places]
+        if not lost:
+            return FoundOmniglot(origin, root, places)
+        if not root.exists():
+            return "there is no such folder"
+        if not root.is_dir():
+            return "is not a folder"
+    except (OSError, ValueError) as error:
+        return f"cannot be looked in ({error})"
+    return f"has no {' and no '.join(lost)}, neither as a zip nor as a folder"
+
+
+def roots(data_dir: Path | None = None) -> list[tuple[str, Path]]:
+    """The folders that Omniglot is looked for in, and what names each of them."""
+    found = []
+    if data_dir is not None:
+        found.append(("--data-dir", data_dir))
+    if named := os.environ.get(DATA_DIR_VARIABLE):
+        found.append((DATA_DIR_VARIABLE, Path(named).expanduser()))
+    return [*found, ("cache folder", cache_folder())]
+
+
+def missing_omniglot(looked: list[str], reason: str) -> DataError:
+    """The error for an Omniglot that is nowhere; ``looked`` are the places, one a line."""
+    places = "".join(f"\n  {line}" for line in looked)
+    return DataError(
+        f"Omniglot was not found, and {reason}; looked in{places}",
+        hint=(
+            "Either put images_background.zip and images_evaluation.zip (or the two folders) in a"
+            f" folder and name it with --data-dir or {DATA_DIR_VARIABLE}; `mamltui data fetch"
+            " --data-dir FOLDER` downloads them on a machine with a network.\n"
+            'Or use the data that comes with mamltui: --set data.set="strokes"'
+        ),
+    )
+
+
+def _places(root: Path, expected: Expected) -> dict[str, Path]:
+    places = {}
+    for folder in expected.folders:
+        # Zips come before folders: quicker to read, and never half extracted.
+        for base in (root, root / TORCHVISION_FOLDER):
+            if (base / f"{folder}.zip").is_file():
+                places[folder] = base / f"{folder}.zip"
+            elif (base / folder).is_dir():
+                places[folder] = base / folder
+            if folder in places:
+                break
+    return places
