@@ -1,0 +1,43 @@
+"""Run folders on the disk: create, find, list, write, and read back while a process writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mamltui.runs.files import START, Page, Position
+from mamltui.runs.folder import RUNS_VARIABLE, LoggedEvent, RunFolder, runs_root
+from mamltui.runs.listing import RunSummary, find_latest_resumable, list_runs
+from mamltui.runs.state import Best, RunInfo, State, TrainedOn
+
+if TYPE_CHECKING:
+    from mamltui.runs.checkpoint import AdamState, Checkpoint, load_checkpoint
+else:
+
+    def __getattr__(name: str) -> Any:
+        # Checkpoints need torch, which takes a second to import; a list of runs does without.
+        if name in ("AdamState", "Checkpoint", "load_checkpoint"):
+            from mamltui.runs import checkpoint
+
+            return getattr(checkpoint, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "RUNS_VARIABLE",
+    "START",
+    "AdamState",
+    "Best",
+    "Checkpoint",
+    "LoggedEvent",
+    "Page",
+    "Position",
+    "RunFolder",
+    "RunInfo",
+    "RunSummary",
+    "State",
+    "TrainedOn",
+    "find_latest_resumable",
+    "list_runs",
+    "load_checkpoint",
+    "runs_root",
+]

@@ -1,0 +1,341 @@
+"""The run folder: everything a reader needs is in it, and it is whole at every moment.
+
+    profile.toml      the resolved profile       run.json       state, versions, data, best
+    metrics.jsonl     a line a logged step       events.jsonl   a line for every other event
+    checkpoints/      last and best              evaluation/    results
+    lock              held by the process that trains
+
+One process trains into a folder, under its lock; any number read it meanwhile, without.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from mamltui import __version__
+from mamltui.errors import RunError
+from mamltui.events import Checkpointed, Event, Step, Validated, event_from_dict
+from mamltui.profiles import Profile, parse_profile
+from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
+from mamltui.runs.lock import Lock
+from mamltui.runs.state import RunInfo, utc_now
+
+if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does without
+    from mamltui.maml.network import NetworkSpec
+    from mamltui.runs.checkpoint import Checkpoint
+
+RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
+Kind = Literal["last", "best"]
+
+
+def runs_root(root: Path | None = None) -> Path:
+    """``root``, else ``MAMLTUI_RUNS_DIR``, else ``runs`` in the current folder."""
+    return root or Path(os.environ.get(RUNS_VARIABLE) or "runs")
+
+
+@dataclass(frozen=True)
+class LoggedEvent:
+    """An event as it is in ``events.jsonl``."""
+
+    time: str
+    """UTC, ISO 8601."""
+    event: Event
+
+
+class RunFolder:
+    """One run on the disk. ``create`` makes a new one, ``open_run`` finds one.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._metrics = LinesFile(path / "metrics.jsonl", _parse_step)
+        self._events = LinesFile(path / "events.jsonl", _parse_event)
+        self._lock = Lock(path / "lock")
+        self._profile: Profile | None = None
+
+    @classmethod
+    def create(cls, profile: Profile, root: Path | None = None) -> RunFolder:
+        """A new run folder below ``root``; this object holds its lock.
+
+        Raises:
+            RunError: ``root`` is not a folder or not writable.
+        """
+        root = runs_root(root)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            run = cls(_new_folder(root, profile.name))
+            (run.path / "checkpoints").mkdir()
+            (run.path / "evaluation").mkdir()
+        except FileExistsError as error:
+            raise RunError("the runs folder is a file", where=str(root)) from error
+        except OSError as error:
+            raise file_error(error, root, "make a run folder") from error
+        try:
+            run.acquire()
+            run.set_profile(profile)
+            now = utc_now()
+            run._write(
+                RunInfo(
+                    profile=profile.name,
+                    state="running",
+                    pid=os.getpid(),
+                    host=socket.gethostname(),
+                    versions=_versions(),
+                    seed=profile.meta.seed,
+                    iterations=profile.meta.iterations,
+                    created=now,
+                    updated=now,
+                )
+            )
+        except BaseException:
+            run.release()
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
+        return run
+
+    @classmethod
+    def open(cls, name_or_path: str | Path, root: Path | None = None) -> RunFolder:
+        """The run with this path, this name below ``root``, or this beginning of a name.
+
+        Raises:
+            RunError: there is none, or several.
+        """
+        from mamltui.runs.listing import find_run
+
+        return find_run(name_or_path, root)
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of the run's results."""
+        return self.path / "evaluation"
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that the run trains by.
+
+        Raises:
+            RunError: ``profile.toml`` cannot be read.
+            ProfileError: it is damaged.
+        """
+        if self._profile is None:
+            path = self.path / "profile.toml"
+            try:
+                text = path.read_text(encoding="utf-8")
+            except OSError as error:
+                raise file_error(error, path, "read") from error
+            except UnicodeDecodeError as error:
+                raise RunError("the run's profile is not text", where=str(path)) from error
+            self._profile = parse_profile(text, str(path))
+        return self._profile
+
+    def set_profile(self, profile: Profile) -> None:
+        """Go on with another profile from here."""
+        write_whole(self.path / "profile.toml", profile.to_toml().encode())
+        self._profile = profile
+
+    def info(self) -> RunInfo:
+        """``run.json`` as it is now, but a run whose process is gone is ``interrupted``.
+
+        Raises:
+            RunError: not readable, or damaged.
+        """
+        info = self._read()
+        left = info.state in ("running", "paused") and info.host == socket.gethostname()
+        if left and self._lock.is_free():
+            return info.model_copy(update={"state": "interrupted"})
+        return info
+
+    def update(self, **changes: Any) -> None:
+        """Write these fields of :class:`RunInfo` into ``run.json``, and the time."""
+        self._write(self._read().model_copy(update={**changes, "updated": utc_now()}))
+
+    def begin(self, **changes: Any) -> None:
+        """Note that this process trains from now on, with these fields of :class:`RunInfo`."""
+        self.update(
+            state="running",
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            versions=_versions(),
+            started=utc_now(),
+            error=None,
+            **changes,
+        )
+
+    def _read(self) -> RunInfo:
+        path = self.path / "run.json"
+        try:
+            return RunInfo.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise file_error(error, path, "read") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise RunError(
+                f"the file is damaged: {f'{key}: ' if key else ''}{first['msg']}", where=str(path)
+            ) from error
+
+    def _write(self, info: RunInfo) -> None:
+        write_whole(self.path / "run.json", info.model_dump_json(indent=2).encode() + b"\n")
+
+    def acquire(self) -> None:
+        """Become the only one that trains into this folder.
+
+        Raises:
+            RunError: another process does, or the folder is not writable.
+        """
+        try:
+            free = self._lock.acquire()
+        except OSError as error:
+            raise file_error(error, self._lock.path, "lock the run") from error
+        if not free:
+            by = ""
+            with suppress(RunError):
+                info = self._read()
+                by = f" by process {info.pid} on {info.host}"
+            raise RunError(f"the run is in use{by}", where=str(self.path))
+
+    def release(self) -> None:
+        """Let others train into this folder."""
+        self._lock.release()
+
+    @property
+    def held(self) -> bool:
+        """This object holds the lock."""
+        return self._lock.held
+
+    def append_metrics(self, step: Step) -> None:
+        """Add a line to ``metrics.jsonl``; its values must be finite."""
+        self._metrics.append(step.to_dict())
+
+    def append_event(self, event: Event) -> None:
+        """Add a line to ``events.jsonl``; its values must be finite."""
+        self._events.append({"time": utc_now(), **event.to_dict()})
+
+    def read_metrics(self, since: Position = START) -> Page[Step]:
+        """The logged steps after ``since``, also while a process writes them.
+
+        Raises:
+            RunError: a line is damaged; the file and line are named.
+        """
+        return self._metrics.read(since)
+
+    def read_events(self, since: Position = START) -> Page[LoggedEvent]:
+        """The other events after ``since``, also while a process writes them.
+
+        Raises:
+            RunError: a line is damaged; the file and line are named.
+        """
+        return self._events.read(since)
+
+    def cut_back(self, iteration: int, validated: int) -> None:
+        """Drop what was written after a checkpoint, of its iteration and its last validation.
+
+        Raises:
+            RunError: a line before that is damaged, or the folder is not writable.
+        """
+
+        def is_before(logged: LoggedEvent) -> bool:
+            event = logged.event
+            return event.iteration <= (validated if isinstance(event, Validated) else iteration)
+
+        self._metrics.keep(lambda step: step.iteration <= iteration)
+        self._events.keep(is_before)
+
+    def checkpoint_path(self, kind: Kind) -> Path:
+        return self.path / "checkpoints" / f"{kind}.safetensors"
+
+    def save_checkpoint(self, kind: Kind, checkpoint: Checkpoint) -> Checkpointed:
+        """Replace a checkpoint in one go, after all lines written before are on the disk.
+
+        Raises:
+            RunError: not writable, or the disk is full; the earlier checkpoint is then kept.
+        """
+        from mamltui.runs.checkpoint import save_checkpoint
+
+        self._metrics.sync()
+        self._events.sync()
+        path = self.checkpoint_path(kind)
+        about = {
+            "run": self.name,
+            "profile_sha256": sha256(self.profile.to_toml().encode()).hexdigest(),
+            **_versions(),
+        }
+        save_checkpoint(checkpoint, path, about=about)
+        return Checkpointed(checkpoint.iteration, kind, path.relative_to(self.path).as_posix())
+
+    def load_checkpoint(self, kind: Kind, expect: NetworkSpec | None = None) -> Checkpoint:
+        """Read and check a checkpoint.
+
+        Raises:
+            CheckpointError: missing, damaged, or of another network than ``expect``.
+        """
+        from mamltui.runs.checkpoint import load_checkpoint
+
+        return load_checkpoint(self.checkpoint_path(kind), expect)
+
+    def remove(self) -> None:
+        """Delete the folder.
+
+        Raises:
+            RunError: a process trains into it, or it cannot be deleted.
+        """
+        self.acquire()
+        self.release()
+        try:
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise file_error(error, self.path, "delete") from error
+
+
+def _new_folder(root: Path, profile_name: str) -> Path:
+    while True:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        path = root / f"{profile_name}-{stamp}-{secrets.token_hex(2)}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "mamltui": __version__,
+        "torch": metadata.version("torch"),
+        "python": platform.python_version(),
+    }
+
+
+def _parse_step(values: Mapping[str, Any]) -> Step:
+    event = event_from_dict(values)
+    if not isinstance(event, Step):
+        raise ValueError(f"{event.name} is not a step")
+    return event
+
+
+def _parse_event(values: Mapping[str, Any]) -> LoggedEvent:
+    time_ = values.get("time")
+    if not isinstance(time_, str):
+        raise ValueError("time is missing")
+    return LoggedEvent(time_, event_from_dict(values))

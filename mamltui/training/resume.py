@@ -1,0 +1,142 @@
+"""Where a training starts: at its last checkpoint, or at the beginning."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import NamedTuple
+
+import torch
+
+from mamltui.errors import CheckpointError, RunError
+from mamltui.maml.network import NetworkSpec
+from mamltui.profiles import Profile
+from mamltui.runs import Checkpoint, RunFolder, RunInfo, TrainedOn
+from mamltui.training.device import describe_device
+from mamltui.training.state import TrainingState
+
+
+class Start(NamedTuple):
+    """What a sitting begins with."""
+
+    state: TrainingState
+    resumed: bool
+    """From a checkpoint."""
+    elapsed: float
+    """Seconds of training, in earlier sittings."""
+    notices: list[str]
+
+
+def find_start(
+    run: RunFolder,
+    profile: Profile,
+    network: NetworkSpec,
+    data: TrainedOn,
+    device: torch.device,
+) -> Start:
+    """Take up a locked run, and drop what it wrote after its last checkpoint.
+
+    Raises:
+        RunError: the run is finished, has more iterations than asked for, is of other data or
+            damaged; it is then as it was.
+        CheckpointError: the last checkpoint is damaged or of another network; likewise.
+    """
+    info, before = run.info(), run.profile
+    _check_data(run, info, data)
+    checkpoint = None
+    if run.checkpoint_path("last").exists() or info.state == "finished":
+        checkpoint = run.load_checkpoint("last", expect=network)
+        _check_iterations(run, info, checkpoint.iteration, profile.meta.iterations)
+    notices = []
+    if checkpoint is None:
+        if info.started is not None:
+            notices.append("there is no checkpoint yet: the run starts over")
+        state = TrainingState.fresh(network, profile.meta.seed, profile.meta.learning_rate, device)
+    else:
+        notices += _differences(info, before, profile, device)
+        state = TrainingState.restored(checkpoint, profile.meta.learning_rate, device)
+        _restore_best(run, checkpoint, network)
+    run.cut_back(state.iteration, state.validated)
+    if profile != before:
+        run.set_profile(profile)
+    elapsed = checkpoint.elapsed if checkpoint else 0.0
+    return Start(state, checkpoint is not None, elapsed, notices)
+
+
+def _check_data(run: RunFolder, info: RunInfo, data: TrainedOn) -> None:
+    if info.data is None or info.data == data:
+        return
+    if info.data.content_hash != data.content_hash:
+        what = (
+            f"the run was trained on {info.data.name} of content {info.data.content_hash[:12]}, "
+            f"this is {data.name} of content {data.content_hash[:12]}"
+        )
+    else:
+        what = (
+            f"the run was trained on the split {info.data.split} ({info.data.split_hash[:12]}), "
+            f"this is {data.split} ({data.split_hash[:12]})"
+        )
+    raise RunError(what, where=str(run.path), hint="Give it the data it had, or start a new run.")
+
+
+def _check_iterations(run: RunFolder, info: RunInfo, done: int, asked: int) -> None:
+    if done > asked:
+        raise RunError(
+            f"the run has done {done} iterations, more than the {asked} asked for",
+            where=str(run.path),
+        )
+    if done == asked and info.state == "finished":
+        raise RunError(
+            f"the run is finished: all {asked} iterations are done",
+            where=str(run.path),
+            hint=f"To go on, ask for more, for instance --set meta.iterations={2 * asked}",
+        )
+
+
+def _restore_best(run: RunFolder, checkpoint: Checkpoint, network: NetworkSpec) -> None:
+    """A new best is written after the same last: between the two, the process may have ended."""
+    if checkpoint.best_iteration != checkpoint.iteration:
+        return
+    try:
+        if run.load_checkpoint("best", expect=network).iteration == checkpoint.iteration:
+            return
+    except CheckpointError:
+        pass
+    run.save_checkpoint("best", checkpoint)
+
+
+def _differences(
+    info: RunInfo, before: Profile, profile: Profile, device: torch.device
+) -> list[str]:
+    """What is not as it was, and so may show in the results."""
+    notices = []
+    settings = _changes(_flat(before), _flat(profile))
+    if settings:
+        notices.append(f"resumed with other settings: {settings}")
+    machine = {"device": describe_device(device), "torch": metadata.version("torch")}
+    machine_before = {"device": str(info.device), "torch": info.versions.get("torch", "unknown")}
+    if device.type == "cpu":
+        machine["threads"] = str(torch.get_num_threads())
+        machine_before["threads"] = str(info.threads)
+    moved = _changes(machine_before, machine)
+    if moved:
+        notices.append(
+            f"resumed with {moved}: the last digits may differ from those of an unbroken run"
+        )
+    if info.state == "diverged":
+        notices.append(f"the run had diverged ({info.error}) and may diverge again")
+    return notices
+
+
+def _flat(profile: Profile) -> dict[str, str]:
+    """``inner.steps`` -> ``5`` and so on."""
+    flat: dict[str, str] = {}
+    for section, values in profile.model_dump().items():
+        named = values.items() if isinstance(values, dict) else [("", values)]
+        flat |= {f"{section}.{key}".rstrip("."): str(value) for key, value in named}
+    return flat
+
+
+def _changes(before: dict[str, str], after: dict[str, str]) -> str:
+    return ", ".join(
+        f"{key} {before[key]} -> {after[key]}" for key in after if before[key] != after[key]
+    )

@@ -1,0 +1,376 @@
+"""The outer loop of MAML (Finn et al. 2017, Algorithm 2), its run folder and control handle."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+
+import torch
+
+from mamltui.data.bank import ImageBank
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.data.splits import split_classes
+from mamltui.errors import MamltuiError
+from mamltui.events import (
+    Checkpointed,
+    Diverged,
+    Event,
+    Failed,
+    Finished,
+    Notice,
+    Paused,
+    Resumed,
+    Started,
+    Step,
+    Stopped,
+    Validated,
+)
+from mamltui.maml.engine import Engine
+from mamltui.maml.evaluate import Scores, score
+from mamltui.maml.gradient import MetaGradient
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+from mamltui.profiles import Profile
+from mamltui.runs import Best, RunFolder, State, TrainedOn
+from mamltui.runs.folder import Kind
+from mamltui.training.clock import Clock
+from mamltui.training.control import Control
+from mamltui.training.device import describe_device, out_of_memory
+from mamltui.training.divergence import Divergence, Watch, global_norm
+from mamltui.training.resume import find_start
+from mamltui.training.validation import Validator
+
+INFO_SECONDS = 5.0
+"""``run.json`` follows the metrics at most this often."""
+
+
+class Trainer:
+    """Trains a run from where its last checkpoint is, or from the start.
+
+    Args:
+        profile: the experiment; on resume, more iterations and other intervals are welcome.
+        bank: the images; on resume, the same as before.
+        run: the folder, which the trainer writes; it is locked while ``train`` runs.
+        device: where to compute.
+        control: pauses and stops the training from outside.
+
+    Raises:
+        ProfileError: the data set has too few classes or drawings for the profile's tasks.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        bank: ImageBank,
+        run: RunFolder,
+        *,
+        device: torch.device,
+        control: Control | None = None,
+    ) -> None:
+        self.profile = profile
+        self.run = run
+        self.device = device
+        self.control = control or Control()
+        split = split_classes(bank, profile.data.split)
+        classes = {"train": split.train, "validation": split.validation}
+        profile.check_against({name: len(found) for name, found in classes.items()}, bank.drawings)
+        self.data = TrainedOn(
+            name=bank.name, content_hash=bank.content_hash, split=split.name, split_hash=split.hash
+        )
+        task = profile.task
+        self.network = NetworkSpec(
+            task.way, bank.channels, bank.image_size, profile.network.filters
+        )
+        self._inner = InnerLoop(profile.inner.steps, profile.inner.alpha, profile.inner.loss_scale)
+        self._engine = Engine(
+            self.network, self._inner, device=device, task_chunk=profile.engine.task_chunk
+        )
+        samplers = {
+            name: EpisodeSampler(
+                bank,
+                found,
+                split=name,
+                way=task.way,
+                shot=task.shot,
+                query=task.query,
+                rotations=profile.data.rotations,
+                seed=profile.meta.seed,
+            )
+            for name, found in classes.items()
+        }
+        self._sampler = samplers["train"]
+        self._validator = Validator(
+            profile, self.network, self._inner, samplers["validation"], device
+        )
+
+    def train(self) -> Iterator[Event]:
+        """Train, and yield each event after it is in the run folder.
+
+        The last event is ``Finished``, ``Stopped`` or ``Diverged``. A generator that is closed
+        early leaves a run that can be resumed from where it was.
+
+        Raises:
+            RunError: the run is in use, finished, of other data, or cannot be written.
+            CheckpointError: the run's last checkpoint is damaged or of another network.
+            DeviceError: the device is out of memory.
+        """
+        self.run.acquire()
+        try:
+            notices = self._begin()
+            try:
+                end = yield from self._sitting(notices)
+            except Divergence as divergence:
+                end = self._end("diverged", Diverged(self._state.iteration, str(divergence)))
+            except GeneratorExit:
+                self._leave()
+                raise
+            except KeyboardInterrupt:
+                # Perhaps in the middle of a meta-step: the last checkpoint stands.
+                self.run.update(state="interrupted")
+                raise
+            except Exception as error:
+                explained = out_of_memory(error)
+                self._fail(explained or error)
+                if explained is not None:
+                    raise explained from error
+                raise
+        finally:
+            self.run.release()
+        yield end
+
+    def _begin(self) -> list[str]:
+        """Take the run up; a run that cannot be gone on with is left as it is."""
+        start = find_start(self.run, self.profile, self.network, self.data, self.device)
+        self._state = start.state
+        self._saved = (start.state.iteration, start.state.validated) if start.resumed else None
+        self._resumed = start.resumed
+        self._watch = Watch(
+            self.profile.meta.divergence_loss * math.log(self.profile.task.way), self.device
+        )
+        self.run.begin(
+            device=describe_device(self.device),
+            threads=torch.get_num_threads(),
+            data=self.data,
+            seed=self.profile.meta.seed,
+            iterations=self.profile.meta.iterations,
+            **self._progress(start.elapsed),
+        )
+        self._told = time.monotonic()
+        self._clock = Clock(start.elapsed)
+        self._logged = (start.state.iteration, self._clock.stepping)
+        return start.notices
+
+    def _sitting(self, notices: list[str]) -> Generator[Event, None, Event]:
+        """From the start to the last event, which is returned."""
+        state, meta = self._state, self.profile.meta
+        yield self._tell(
+            Started(
+                state.iteration,
+                run=self.run.name,
+                iterations=meta.iterations,
+                device=describe_device(self.device),
+                parameters=self.network.parameter_count(),
+                resumed=self._resumed,
+            )
+        )
+        for notice in notices:
+            yield self._tell(Notice(state.iteration, notice))
+        while True:
+            if self._is_due(self.profile.validation.interval) and state.validated < state.iteration:
+                yield from self._validate()
+            if self._is_due(self.profile.run.checkpoint_interval) and not self._is_saved():
+                yield self._save("last")
+            if state.iteration == meta.iterations == state.validated:
+                return self._finish()
+            reason = yield from self._obey()
+            if reason is not None:
+                if not self._is_saved():
+                    yield self._save("last")
+                return self._end("interrupted", Stopped(state.iteration, reason))
+            step = self._meta_step()
+            if step is not None:
+                yield step
+
+    def _is_due(self, interval: int) -> bool:
+        iteration = self._state.iteration
+        at_end = iteration == self.profile.meta.iterations
+        return iteration > 0 and (iteration % interval == 0 or at_end)
+
+    def _meta_step(self) -> Step | None:
+        """One meta-iteration; its metrics if they are to be logged."""
+        state, batch = self._state, self.profile.meta.batch
+        iteration = state.iteration + 1
+        episodes = self._sampler.batch(state.iteration * batch, batch, self.device)
+        found = self._engine.meta_gradient(state.parameters, episodes)
+        norm = global_norm(found.gradient)
+        self._watch.note(iteration, found.query_loss, norm)
+        logged = (
+            iteration % self.profile.run.log_interval == 0
+            or iteration == self.profile.meta.iterations
+        )
+        if logged or self.device.type == "cpu":  # a look at a GPU waits for it
+            self._watch.check()
+        if not logged:
+            state.apply(found.gradient)
+            return None
+        scores = score(
+            self.network,
+            self._inner,
+            state.parameters,
+            episodes,
+            steps=self._inner.steps,
+            support_statistics=False,
+            task_chunk=self.profile.engine.task_chunk,
+        )
+        state.apply(found.gradient)
+        return self._log(found, float(norm), scores)
+
+    def _log(self, found: MetaGradient, norm: float, scores: Scores) -> Step:
+        iteration = self._state.iteration
+        support, query = scores.support, scores.transductive
+        stepping = self._clock.stepping
+        done, since = iteration - self._logged[0], stepping - self._logged[1]
+        self._logged = (iteration, stepping)
+        step = Step(
+            iteration,
+            query_loss=float(found.query_loss),
+            query_accuracy=float(found.query_accuracy),
+            support_loss=float(support.loss[:, 0].mean()),
+            support_accuracy=float(support.accuracy[:, 0].mean()),
+            query_loss_per_step=tuple(query.loss.mean(dim=0).tolist()),
+            query_accuracy_per_step=tuple(query.accuracy.mean(dim=0).tolist()),
+            gradient_norm=norm,
+            learning_rate=self.profile.meta.learning_rate,
+            iterations_per_second=done / max(since, 1e-9),
+            elapsed=self._clock.elapsed,
+        )
+        if not all(map(math.isfinite, (step.support_loss, *step.query_loss_per_step))):
+            raise Divergence(f"a loss within the adaptation is not finite at iteration {iteration}")
+        self.run.append_metrics(step)
+        if time.monotonic() - self._told >= INFO_SECONDS:
+            self._update()
+        return step
+
+    def _validate(self) -> Iterator[Event]:
+        """Score the validation episodes; nothing is kept of it when a stop comes in between."""
+        self._watch.check()
+        state = self._state
+        with self._clock.aside():
+            scores = self._validator.scores(state.parameters, self.control.is_stopping)
+        if scores is None:
+            return
+        if not all(map(math.isfinite, scores.loss)):
+            raise Divergence(f"the validation loss is not finite at iteration {state.iteration}")
+        found = Best(iteration=state.iteration, accuracy=scores.accuracy[-1], loss=scores.loss[-1])
+        is_best = self._validator.is_better(found, state.best)
+        state.validated = state.iteration
+        if is_best:
+            state.best = found
+        events: list[Event] = [
+            self._tell(
+                Validated(
+                    state.iteration,
+                    accuracy=found.accuracy,
+                    ci95=scores.ci95[-1],
+                    loss=found.loss,
+                    accuracy_per_step=scores.accuracy,
+                    loss_per_step=scores.loss,
+                    is_best=is_best,
+                    elapsed=self._clock.elapsed,
+                )
+            )
+        ]
+        if is_best:
+            # In this order: a resume makes the best from the last, if it finds only that one.
+            events += [self._save("last"), self._save("best")]
+        self._update()
+        yield from events
+
+    def _obey(self) -> Generator[Event, None, str | None]:
+        """Do what the control asks, waiting while paused; the reason to stop, if asked to."""
+        iteration = self._state.iteration
+        paused = False
+        while True:
+            with self._clock.paused():
+                request = self.control.take(wait=paused)
+            if request is None:
+                return None
+            if request.kind == "stop":
+                return request.reason
+            if request.kind == "checkpoint":
+                yield self._save("last")
+            elif request.kind == "pause" and not paused:
+                paused = True
+                self._update("paused")
+                yield self._tell(Paused(iteration))
+            elif request.kind == "resume" and paused:
+                paused = False
+                self._update("running")
+                yield self._tell(Resumed(iteration))
+
+    def _save(self, kind: Kind) -> Checkpointed:
+        """Write a checkpoint, but never one of parameters that went bad."""
+        self._watch.check()
+        if not self._state.is_finite():
+            raise Divergence(f"a parameter is not finite at iteration {self._state.iteration}")
+        with self._clock.aside():
+            event = self.run.save_checkpoint(kind, self._state.checkpoint(self._clock.elapsed))
+        if kind == "last":
+            self._saved = (self._state.iteration, self._state.validated)
+        self._tell(event)
+        self._update()
+        return event
+
+    def _is_saved(self) -> bool:
+        return self._saved == (self._state.iteration, self._state.validated)
+
+    def _finish(self) -> Event:
+        state = self._state
+        assert state.best is not None  # the last iteration is always validated
+        return self._end(
+            "finished",
+            Finished(
+                state.iteration,
+                best_iteration=state.best.iteration,
+                best_accuracy=state.best.accuracy,
+                best_loss=state.best.loss,
+                elapsed=self._clock.elapsed,
+            ),
+        )
+
+    def _end(self, state: State, event: Event) -> Event:
+        self._tell(event)
+        self._update(state, error=getattr(event, "reason", None))
+        return event
+
+    def _leave(self) -> None:
+        """The reader has gone, at an event, so between two meta-steps."""
+        with suppress(Divergence):
+            if not self._is_saved():
+                self._save("last")
+        self._update("interrupted")
+
+    def _fail(self, error: Exception) -> None:
+        """Note the error as far as that is still possible: it may be that the disk is full."""
+        text = str(error) if isinstance(error, MamltuiError) else f"{type(error).__name__}: {error}"
+        with suppress(MamltuiError):
+            self._tell(Failed(self._state.iteration, text))
+        with suppress(MamltuiError):
+            self._update("failed", error=text)
+
+    def _tell(self, event: Event) -> Event:
+        self.run.append_event(event)
+        return event
+
+    def _update(self, state: State | None = None, error: str | None = None) -> None:
+        changes = self._progress(self._clock.elapsed)
+        if state is not None:
+            changes |= {"state": state, "error": error}
+        self.run.update(**changes)
+        self._told = time.monotonic()
+
+    def _progress(self, elapsed: float) -> dict[str, object]:
+        state = self._state
+        return {"iteration": state.iteration, "best": state.best, "elapsed": elapsed}

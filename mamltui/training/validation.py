@@ -1,0 +1,82 @@
+"""The look at the validation classes: always the same episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.maml.evaluate import StepScores, mean_and_ci95, score
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.profiles import Profile
+from mamltui.runs import Best
+
+
+class ValidationScores(NamedTuple):
+    """Means over the validation episodes after 0, 1, ..., ``inner.test_steps`` steps."""
+
+    accuracy: tuple[float, ...]
+    ci95: tuple[float, ...]
+    loss: tuple[float, ...]
+
+
+class Validator:
+    """Scores parameters on tasks 0 to ``validation.episodes`` - 1 of the validation classes."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        network: NetworkSpec,
+        inner: InnerLoop,
+        sampler: EpisodeSampler,
+        device: torch.device,
+    ) -> None:
+        self._profile = profile
+        self._network = network
+        self._inner = inner
+        self._sampler = sampler
+        self._device = device
+
+    def scores(
+        self, parameters: Parameters, is_stopping: Callable[[], bool]
+    ) -> ValidationScores | None:
+        """None when a stop was asked for before the last episode."""
+        episodes = self._profile.validation.episodes
+        task_chunk = self._profile.engine.task_chunk
+        at_once = task_chunk or self._profile.meta.batch
+        parts: list[StepScores] = []
+        for first in range(0, episodes, at_once):
+            if is_stopping():
+                return None
+            tasks = min(at_once, episodes - first)
+            scores = score(
+                self._network,
+                self._inner,
+                parameters,
+                self._sampler.batch(first, tasks, self._device),
+                steps=self._profile.inner.test_steps,
+                support_statistics=False,
+                task_chunk=task_chunk,
+            )
+            parts.append(scores.transductive)
+        # As whole numbers of right answers, whose sum is exact: equal counts are equal accuracies.
+        examples = self._profile.task.way * self._profile.task.query
+        right = (torch.cat([part.accuracy for part in parts]) * examples).round()
+        mean, ci95 = mean_and_ci95(right)
+        loss = torch.cat([part.loss for part in parts]).mean(dim=0)
+        return ValidationScores(
+            tuple((mean / examples).tolist()),
+            tuple((ci95 / examples).tolist()),
+            tuple(loss.tolist()),
+        )
+
+    def is_better(self, found: Best, best: Best | None) -> bool:
+        """By the profile's criterion; of equals the earlier is kept."""
+        if best is None:
+            return True
+        if self._profile.validation.criterion == "accuracy":
+            return found.accuracy > best.accuracy
+        return found.loss < best.loss

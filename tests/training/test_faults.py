@@ -1,0 +1,123 @@
+"""A training that fails says why in its folder, and leaves it ready to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mamltui.errors import DeviceError, RunError
+from mamltui.events import Failed, Finished, Step
+from mamltui.runs import RunFolder
+from mamltui.training import Trainer
+from tests.training.small import assert_same_training, make_profile, make_run, make_trainer, train
+
+needs_full_disk = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="a full disk is had from /dev/full"
+)
+
+
+def fail_at(trainer: Trainer, iteration: int, error: BaseException) -> None:
+    """Raise in the engine, in meta-iteration ``iteration``."""
+    engine = trainer._engine
+    true = engine.meta_gradient
+
+    def meta_gradient(*arguments: object) -> object:
+        if trainer._state.iteration + 1 == iteration:
+            raise error
+        return true(*arguments)  # type: ignore[arg-type]
+
+    engine.meta_gradient = meta_gradient  # type: ignore[assignment,method-assign]
+
+
+def test_an_unexpected_error_is_noted_and_raised(run: RunFolder, unbroken: RunFolder) -> None:
+    trainer = make_trainer(run)
+    fail_at(trainer, 7, ZeroDivisionError("by zero"))
+    with pytest.raises(ZeroDivisionError, match="by zero"):
+        list(trainer.train())
+    info = run.info()
+    assert (info.state, info.iteration) == ("failed", 6)
+    assert info.error == "ZeroDivisionError: by zero"
+    assert run.read_events().records[-1].event == Failed(6, "ZeroDivisionError: by zero")
+    assert not run.held
+    assert isinstance(train(run)[-1], Finished)
+    assert run.info().error is None
+    assert_same_training(run, unbroken)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 80 bytes."),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_explained(run: RunFolder, error: Exception) -> None:
+    trainer = make_trainer(run)
+    fail_at(trainer, 3, error)
+    with pytest.raises(DeviceError, match="out of memory") as caught:
+        list(trainer.train())
+    assert "engine.task_chunk" in str(caught.value.hint)
+    assert run.info().state == "failed"
+    assert "out of memory" in str(run.info().error)
+
+
+def test_a_keyboard_interrupt_in_a_step_leaves_the_last_checkpoint(
+    run: RunFolder, unbroken: RunFolder
+) -> None:
+    trainer = make_trainer(run)
+    fail_at(trainer, 7, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        list(trainer.train())
+    assert run.info().state == "interrupted"
+    assert run.load_checkpoint("last").iteration == 5
+    train(run)
+    assert_same_training(run, unbroken)
+
+
+@needs_full_disk
+@pytest.mark.parametrize(("name", "before"), [("metrics.jsonl", 4), ("events.jsonl", 5)])
+def test_a_full_disk_ends_the_training_with_the_file_named(
+    root: Path, unbroken: RunFolder, name: str, before: int
+) -> None:
+    run = make_run(root, make_profile("run.checkpoint_interval=100"))
+    path, kept = run.path / name, run.path / "kept"
+    with pytest.raises(RunError, match="No space left") as caught:
+        for event in make_trainer(run).train():
+            if isinstance(event, Step) and before - 2 <= event.iteration < before:
+                path.replace(kept)
+                path.symlink_to("/dev/full")
+    assert caught.value.where == str(path)
+    assert run.info().state == "failed"
+    assert "No space left" in str(run.info().error)
+    kept.replace(path)
+    train(run)
+    assert_same_training(run, unbroken)
+
+
+@needs_full_disk
+def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
+    run: RunFolder, unbroken: RunFolder
+) -> None:
+    with pytest.raises(RunError, match="No space left") as caught:
+        for event in make_trainer(run).train():
+            if isinstance(event, Step) and event.iteration == 6:
+                beside = run.checkpoint_path("last").with_name("last.safetensors.tmp")
+                beside.symlink_to("/dev/full")
+    assert caught.value.where == str(run.checkpoint_path("last"))
+    assert run.load_checkpoint("last").iteration == 5
+    train(run)
+    assert_same_training(run, unbroken)
+
+
+def test_a_run_folder_that_was_deleted_ends_the_training(root: Path) -> None:
+    run = make_run(root)
+    with pytest.raises(RunError, match="No such file") as caught:
+        for event in make_trainer(run).train():
+            if isinstance(event, Step):
+                for path in sorted(run.path.rglob("*"), reverse=True):
+                    path.rmdir() if path.is_dir() else path.unlink()
+                run.path.rmdir()
+    assert str(run.path) in str(caught.value.where)
