@@ -1,0 +1,235 @@
+"""``mamltui eval``: score runs after each number of inner steps, and compare with publications."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mamltui.errors import UsageError
+
+if TYPE_CHECKING:
+    from mamltui.data.bank import ImageBank
+    from mamltui.evaluation import Progress
+    from mamltui.profiles import DataSection
+    from mamltui.results import Evaluation
+    from mamltui.runs import RunFolder
+
+
+class SplitName(str, Enum):
+    """The classes to evaluate on."""
+
+    test = "test"
+    validation = "validation"
+    train = "train"
+
+
+class CheckpointName(str, Enum):
+    """The checkpoint to evaluate."""
+
+    best = "best"
+    last = "last"
+
+
+class DeviceName(str, Enum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+def evaluate(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Run folders, or names of runs; several make a grid."
+        ),
+    ],
+    steps: Annotated[
+        str | None,
+        typer.Option(metavar="STEPS", help="Inner steps to score, such as 0..10 or 1,3,5."),
+    ] = None,
+    episodes: Annotated[
+        int | None, typer.Option(min=2, metavar="N", help="Episodes to average over.")
+    ] = None,
+    split: Annotated[SplitName, typer.Option(help="The classes to evaluate on.")] = SplitName.test,
+    checkpoint: Annotated[
+        CheckpointName, typer.Option(help="Best by validation, or last.")
+    ] = CheckpointName.best,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Seed of the episodes.")
+    ] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder to look in for Omniglot first.")
+    ] = None,
+    runs_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
+    ] = None,
+    csv: Annotated[
+        str | None, typer.Option(metavar="PATH|-", help="Write CSV to a file, or to stdout.")
+    ] = None,
+    markdown: Annotated[
+        str | None, typer.Option(metavar="PATH|-", help="Write Markdown to a file, or to stdout.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+) -> None:
+    """Evaluate runs: accuracy, its 95% interval and loss after each number of inner steps.
+
+    Steps, episodes and seed are the profile's unless given. Each result is also kept in its run's
+    evaluation folder as CSV, JSON and Markdown. Stdout carries the table, or, with --json or a dash
+    for a path, that and nothing else.
+    """
+    _check_outputs(csv, markdown, as_json)
+    asked = None if steps is None else _step_counts(steps)
+
+    from mamltui.evaluation import evaluate_run
+    from mamltui.results import visible, write_results
+    from mamltui.runs import RunFolder
+    from mamltui.training import resolve_device
+
+    folders = _distinct([RunFolder.open(name, runs_dir) for name in runs])
+    profiles = [folder.profile for folder in folders]
+    where = resolve_device(device.value)
+    bank_of = _banks(data_dir)
+    evaluations: list[Evaluation] = []
+    for folder, profile in zip(folders, profiles, strict=True):
+        bank = bank_of(profile.data)
+        with _progress(folder.name) as progress:
+            evaluation = evaluate_run(
+                folder,
+                bank=bank,
+                split=split.value,
+                checkpoint=checkpoint.value,
+                steps=profile.evaluation.steps if asked is None else asked,
+                episodes=profile.evaluation.episodes if episodes is None else episodes,
+                device=where,
+                seed=seed,
+                progress=progress,
+            )
+        evaluations.append(evaluation)
+    _put_out(evaluations, csv, markdown, as_json)
+    # After the output: where a run folder cannot be written the work is not lost.
+    for folder, evaluation in zip(folders, evaluations, strict=True):
+        paths = write_results(folder.evaluation, evaluation)
+        kept = visible(str(paths[0].with_suffix("")))
+        typer.echo(f"kept in {kept} (.csv, .json, .md)", err=True)
+
+
+def _check_outputs(csv: str | None, markdown: str | None, as_json: bool) -> None:
+    """Refuse outputs that cannot be had before minutes are spent on them."""
+    to_stdout = [
+        name
+        for name, chosen in (("--csv -", csv == "-"), ("--markdown -", markdown == "-"))
+        if chosen
+    ] + ["--json"] * as_json
+    if len(to_stdout) > 1:
+        raise UsageError(
+            f"{' and '.join(to_stdout)} cannot share stdout",
+            hint="Write all but one to files: --csv PATH, --markdown PATH.",
+        )
+    for option, path in (("--csv", csv), ("--markdown", markdown)):
+        if path is None or path == "-":
+            continue
+        if not path or Path(path).is_dir():
+            raise UsageError("a file is needed, this is a folder", where=f"{option} {path}")
+        if not Path(path).parent.is_dir():
+            raise UsageError("there is no such folder to write in", where=f"{option} {path}")
+    if csv not in (None, "-") and csv == markdown:
+        raise UsageError("--csv and --markdown cannot share a file", where=csv)
+
+
+def _step_counts(text: str) -> tuple[int, ...]:
+    from mamltui.profiles import parse_steps
+
+    try:
+        return parse_steps(text)
+    except ValueError as error:
+        raise UsageError(
+            str(error), where=f"--steps {text}", hint="Such as 0..10, 1,3,5 or 0..5,10."
+        ) from error
+
+
+def _distinct(folders: Sequence[RunFolder]) -> list[RunFolder]:
+    """A run named twice is evaluated once."""
+    return list({folder.path.resolve(): folder for folder in folders}.values())
+
+
+def _banks(data_dir: Path | None) -> Callable[[DataSection], ImageBank]:
+    """Loads the data of a profile; runs on the same data share it."""
+    from mamltui.data.load import load_bank
+
+    loaded: dict[tuple[str, str, str, int], ImageBank] = {}
+
+    def bank_of(data: DataSection) -> ImageBank:
+        key = (data.set, data.path, data.resize, data.image_size)
+        if key not in loaded:
+            loaded[key] = load_bank(
+                data, data_dir, progress=lambda message: typer.echo(message, err=True)
+            )
+        return loaded[key]
+
+    return bank_of
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Progress | None]:
+    """A bar on stderr while it is a terminal; elsewhere nothing."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from mamltui.results import visible
+
+    with Progress(
+        TextColumn(f"evaluating {escape(visible(name))}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("episodes"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _put_out(
+    evaluations: Sequence[Evaluation], csv: str | None, markdown: str | None, as_json: bool
+) -> None:
+    from mamltui.cli.tables import print_evaluation, results_console
+    from mamltui.results import csv_text, json_text, markdown_text, visible, write_text
+
+    texts = ((csv, csv_text), (markdown, markdown_text), ("-" if as_json else None, json_text))
+    table = True
+    for place, text in texts:
+        if place == "-":
+            write_stdout(text(evaluations))
+            table = False
+        elif place is not None:
+            write_text(Path(place), text(evaluations))
+            typer.echo(f"written: {visible(place)}", err=True)
+    if table:
+        print_evaluation(results_console(), evaluations)
+
+
+def write_stdout(text: str) -> None:
+    """Data as UTF-8 with line feeds, whatever the terminal's encoding and system."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()

@@ -1,0 +1,369 @@
+"""``mamltui runs``: list, show, compare, export and remove runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mamltui.errors import MamltuiError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from mamltui.profiles import Profile
+    from mamltui.results import Evaluation
+    from mamltui.runs import RunFolder, RunInfo, RunSummary
+
+app = typer.Typer(help="List, show, compare, export and remove runs.", no_args_is_help=True)
+
+RunsDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
+]
+RunNames = Annotated[
+    list[str], typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class What(str, Enum):
+    """What of a run to export."""
+
+    metrics = "metrics"
+    evaluation = "evaluation"
+
+
+@app.command("list")
+def list_command(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
+    """List the runs, the newest first."""
+    from mamltui.runs import list_runs, runs_root
+
+    summaries = list_runs(runs_dir)
+    if as_json:
+        _print_json([_listed(summary) for summary in summaries])
+        return
+    if not summaries:
+        typer.echo(f"There are no runs in {runs_root(runs_dir)}.", err=True)
+        return
+    header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION %", "AGE")
+    _print_aligned(header, [_row(summary) for summary in summaries], right=(4, 5, 6))
+
+
+@app.command("show")
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    runs_dir: RunsDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run: its state, its settings, its best validation, its results."""
+    from mamltui.results import visible
+    from mamltui.runs import RunFolder
+
+    folder = RunFolder.open(run, runs_dir)
+    info, profile, results = folder.info(), folder.profile, _results(folder)
+    if as_json:
+        from mamltui.results import json_text
+
+        document = {
+            "name": folder.name,
+            "path": str(folder.path),
+            **info.model_dump(mode="json"),
+            "settings": profile.model_dump(mode="json"),
+            "evaluations": json.loads(json_text(results))["evaluations"],
+        }
+        _print_json(document)
+        return
+    task = profile.task
+    inner = profile.inner
+    rows = {
+        "run": folder.name,
+        "folder": str(folder.path),
+        "state": info.state if info.error is None else f"{info.state}: {info.error}",
+        "profile": profile.name,
+        "about": profile.description,
+        "task": f"{profile.data.set}, {task.way}-way {task.shot}-shot, {task.query} query a class",
+        "inner loop": f"steps {inner.steps} in training, {inner.test_steps} at test, "
+        f"alpha {inner.alpha:g}, {inner.loss_scale} loss",
+        "iterations": f"{info.iteration:,} of {info.iterations:,}",
+        "best": _best_text(info),
+        "data": "" if info.data is None else f"{info.data.name}, split {info.data.split}",
+        "device": info.device or "",
+        "time": _duration(info.elapsed),
+        "created": f"{info.created} on {info.host}",
+        "versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
+    }
+    for name, value in rows.items():
+        if value:
+            typer.echo(f"{name:<12}{visible(value)}")
+    for evaluation in results:
+        typer.echo(f"{'result':<12}{visible(_result_text(evaluation))}")
+
+
+@app.command("compare")
+def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
+    """Compare runs: what differs in their profiles, best validations, last test results."""
+    from mamltui.results import visible
+    from mamltui.runs import RunFolder
+
+    if len(runs) < 2:
+        raise UsageError("a comparison needs at least two runs")
+    folders = [RunFolder.open(name, runs_dir) for name in runs]
+    settings = [_flat(folder.profile) for folder in folders]
+    rows = [
+        [key, *(_setting(each.get(key)) for each in settings)]
+        for key in settings[0]
+        if len({_setting(each.get(key)) for each in settings}) > 1
+    ]
+    if not rows:
+        rows.append(["profile", *["the same" for _ in folders]])
+    infos = [folder.info() for folder in folders]
+    rows.append(["state", *(info.state for info in infos)])
+    rows.append(["iterations", *(f"{info.iteration:,}" for info in infos)])
+    rows.append(["best validation %", *(_best_cell(info) for info in infos)])
+    tests = [_last_test(folder) for folder in folders]
+    for statistics, label in (
+        ("transductive", "test %"),
+        ("support", "test %, support statistics"),
+    ):
+        rows.append([label, *(_test_cell(test, statistics) for test in tests)])
+    rows.append(["test inner steps", *(str(test.test_steps) if test else "-" for test in tests)])
+    rows.append(["test episodes", *(f"{test.episodes:,}" if test else "-" for test in tests)])
+    letters = [chr(65 + place % 26) * (1 + place // 26) for place in range(len(folders))]
+    for letter, folder in zip(letters, folders, strict=True):
+        typer.echo(f"{letter}  {visible(folder.name)}")
+    typer.echo()
+    _print_aligned(["", *letters], rows, right=range(1, len(letters) + 1))
+
+
+@app.command("export")
+def export(
+    runs: RunNames,
+    csv: Annotated[
+        str, typer.Option(metavar="PATH|-", help="Write CSV to a file, or to stdout.")
+    ] = "-",
+    what: Annotated[
+        What, typer.Option(help="The training's metrics, or the evaluations kept so far.")
+    ] = What.metrics,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Export the metrics or the evaluations of runs as CSV."""
+    from mamltui.cli.evaluate import write_stdout
+    from mamltui.cli.metrics import metrics_csv
+    from mamltui.results import csv_text, write_text
+    from mamltui.runs import RunFolder
+
+    folders = [RunFolder.open(name, runs_dir) for name in runs]
+    if what is What.metrics:
+        text = metrics_csv(folders)
+    else:
+        evaluations = []
+        for folder in folders:
+            found = _results(folder)
+            if not found:
+                raise RunError(
+                    "the run has no results yet",
+                    where=str(folder.path),
+                    hint=f"Evaluate it: mamltui eval {folder.name}",
+                )
+            evaluations += found
+        text = csv_text(evaluations)
+    if csv == "-":
+        write_stdout(text)
+    else:
+        write_text(Path(csv), text)
+        typer.echo(f"written: {csv}", err=True)
+
+
+@app.command("rm")
+def remove(
+    runs: RunNames,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Remove runs with their checkpoints and results; asks first."""
+    from mamltui.results import visible
+    from mamltui.runs import RunFolder
+
+    folders = [RunFolder.open(name, runs_dir) for name in runs]
+    folders = list({folder.path.resolve(): folder for folder in folders}.values())
+    for folder in folders:
+        _check_removable(folder)
+    for folder in folders:
+        typer.echo(visible(str(folder.path)), err=True)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to be asked", hint="Give --yes to remove the runs.")
+        count = "this run" if len(folders) == 1 else f"these {len(folders)} runs"
+        if not typer.confirm(f"Remove {count} for good?", err=True):
+            typer.echo("Nothing was removed.", err=True)
+            return
+    for folder in folders:
+        folder.remove()
+        typer.echo(f"removed {visible(folder.name)}", err=True)
+
+
+def _check_removable(folder: RunFolder) -> None:
+    """Refuse what is in use, and folders that mamltui did not make."""
+    try:
+        state = folder.info().state
+        whole = (folder.path / "profile.toml").is_file() and not folder.path.is_symlink()
+    except RunError as error:
+        raise RunError(
+            f"not removed, this may be no run: {error.what}",
+            where=error.where,
+            hint="If it is one, delete the folder by other means.",
+        ) from error
+    if not whole:
+        raise RunError(
+            "not removed, this is no whole run folder",
+            where=str(folder.path),
+            hint="If it is one, delete the folder by other means.",
+        )
+    if state in ("running", "paused"):
+        raise RunError(
+            f"the run is {state}", where=str(folder.path), hint="Stop its training first."
+        )
+
+
+def _listed(summary: RunSummary) -> dict[str, Any]:
+    info, profile = summary.info, _profile(summary)
+    return {
+        "name": summary.name,
+        "path": str(summary.path),
+        "state": summary.state,
+        "problem": summary.problem,
+        "profile": info.profile if info else None,
+        "data": profile.data.set if profile else None,
+        "way": profile.task.way if profile else None,
+        "shot": profile.task.shot if profile else None,
+        "iteration": info.iteration if info else None,
+        "iterations": info.iterations if info else None,
+        "best": info.best.model_dump() if info and info.best else None,
+        "created": info.created if info else None,
+        "elapsed": info.elapsed if info else None,
+    }
+
+
+def _row(summary: RunSummary) -> tuple[str, ...]:
+    info, profile = summary.info, _profile(summary)
+    if info is None:
+        return (summary.name, summary.state, "", "", "", "", "")
+    task = f"{profile.task.way}-way {profile.task.shot}-shot" if profile else "damaged profile"
+    return (
+        summary.name,
+        info.state,
+        info.profile,
+        task,
+        f"{info.iteration:,} / {info.iterations:,}",
+        _best_cell(info),
+        _age(info.created),
+    )
+
+
+def _profile(summary: RunSummary) -> Profile | None:
+    """None: damaged, which a list says in a word and ``runs show`` explains."""
+    from mamltui.runs import RunFolder
+
+    try:
+        return RunFolder(summary.path).profile
+    except MamltuiError:
+        return None
+
+
+def _results(folder: RunFolder) -> list[Evaluation]:
+    """All results kept in the run folder, by file name."""
+    from mamltui.results import read_evaluations
+
+    paths = sorted(folder.evaluation.glob("*.json"))
+    return [evaluation for path in paths for evaluation in read_evaluations(path)]
+
+
+def _last_test(folder: RunFolder) -> Evaluation | None:
+    """The newest result on the test split."""
+    from mamltui.results import read_evaluations
+
+    paths = sorted(folder.evaluation.glob("test-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return read_evaluations(paths[-1])[-1] if paths else None
+
+
+def _flat(profile: Profile) -> dict[str, Any]:
+    """The profile's values under dotted keys."""
+    flat: dict[str, Any] = {}
+    for section, value in profile.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            flat |= {f"{section}.{key}": item for key, item in value.items()}
+        else:
+            flat[section] = value
+    return flat
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list):
+        from mamltui.profiles.steps import steps_text
+
+        return steps_text(value)
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _best_text(info: RunInfo) -> str:
+    if info.best is None:
+        return ""
+    return (
+        f"validation accuracy {100 * info.best.accuracy:.2f} %, loss {info.best.loss:.4f} "
+        f"at iteration {info.best.iteration:,}"
+    )
+
+
+def _best_cell(info: RunInfo) -> str:
+    return f"{100 * info.best.accuracy:.2f}" if info.best else "-"
+
+
+def _result_text(evaluation: Evaluation) -> str:
+    from mamltui.results import accuracy_cell
+
+    own, support = evaluation.headline("transductive"), evaluation.headline("support")
+    return (
+        f"{accuracy_cell(own)} % transductive, {accuracy_cell(support)} % support statistics "
+        f"after {evaluation.test_steps} inner steps; {evaluation.split} split, "
+        f"{evaluation.checkpoint} checkpoint of iteration {evaluation.iteration:,}, "
+        f"{evaluation.episodes:,} episodes"
+    )
+
+
+def _test_cell(evaluation: Evaluation | None, statistics: str) -> str:
+    from mamltui.results import accuracy_cell
+
+    return accuracy_cell(evaluation.headline(statistics)) if evaluation else "-"
+
+
+def _age(created: str) -> str:
+    """How long ago, in one unit."""
+    from datetime import datetime, timezone
+
+    try:
+        then = datetime.fromisoformat(created.replace("Z", "+00:00"))
+        seconds = max(0.0, (datetime.now(timezone.utc) - then).total_seconds())
+    except (ValueError, TypeError):
+        return "-"
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def _duration(seconds: float) -> str:
+    from datetime import timedelta
+
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _print_aligned(header: Any, rows: Any, *, right: Any) -> None:
+    from mamltui.cli.tables import aligned, print_table, results_console
+
+    print_table(results_console(), aligned(header, rows, right=right))
+
+
+def _print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, indent=2))

@@ -1,0 +1,237 @@
+"""Evaluating a run: one adaptation to each episode scores every number of inner steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mamltui.data.bank import ImageBank
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.data.splits import ClassSplit, split_classes
+from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
+from mamltui.maml.evaluate import StepScores, mean_and_ci95, score
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.profiles import Profile
+from mamltui.results import Evaluation, StepResult, write_results
+from mamltui.runs import RunFolder
+from mamltui.runs.checkpoint import Checkpoint
+
+Split = Literal["train", "validation", "test"]
+Kind = Literal["best", "last"]
+Progress = Callable[[int, int], None]
+"""Called with the episodes done and the episodes asked for."""
+
+BLOCK_BYTES = {"cpu": 256 * 2**20, "cuda": 8 * 2**30}
+"""Memory for the episodes scored at once: fixed, for the same rounding at every repetition."""
+
+
+def evaluate_run(
+    run: RunFolder,
+    *,
+    bank: ImageBank,
+    split: Split = "test",
+    checkpoint: Kind = "best",
+    steps: Sequence[int],
+    episodes: int,
+    device: torch.device,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score tasks 0 .. ``episodes`` - 1 of a split after each of ``steps`` inner steps.
+
+    The profile's own inner steps at test are scored as well if they are not among ``steps``: the
+    headline is read there.
+
+    Args:
+        bank: the data the run was trained on.
+        seed: of the evaluation's episodes; None: the profile's.
+
+    Raises:
+        RunError: the run cannot be read.
+        CheckpointError: the checkpoint is missing, damaged or of another network.
+        DataError: ``bank`` holds other data than the run was trained on.
+        UsageError: no steps, fewer than two episodes, or the split is too small for a task.
+        DeviceError: the device is out of memory.
+    """
+    if not steps or min(steps) < 0:
+        raise UsageError("an evaluation needs step counts of 0 or more")
+    if episodes < 2:
+        raise UsageError("an interval needs at least 2 episodes", where=f"--episodes {episodes}")
+    profile = run.profile
+    classes = split_classes(bank, profile.data.split)
+    _check_data(run, bank, classes)
+    network = NetworkSpec(
+        way=profile.task.way,
+        channels=bank.channels,
+        image_size=bank.image_size,
+        filters=profile.network.filters,
+    )
+    loaded = _load_checkpoint(run, checkpoint, network)
+    sampler = EpisodeSampler(
+        bank,
+        getattr(classes, split),
+        split=split,
+        way=profile.task.way,
+        shot=profile.task.shot,
+        query=profile.task.query,
+        rotations=profile.data.rotations,
+        seed=profile.meta.seed if seed is None else seed,
+    )
+    wanted = sorted({*steps, profile.inner.test_steps})
+    transductive, support = _score_blocks(
+        profile,
+        network,
+        {name: tensor.to(device) for name, tensor in loaded.parameters.items()},
+        sampler,
+        steps=wanted[-1],
+        episodes=episodes,
+        device=device,
+        progress=progress,
+    )
+    return Evaluation(
+        run=run.name,
+        profile=profile.name,
+        data=bank.name,
+        data_hash=bank.content_hash,
+        way=profile.task.way,
+        shot=profile.task.shot,
+        query=profile.task.query,
+        train_steps=profile.inner.steps,
+        test_steps=profile.inner.test_steps,
+        split=split,
+        class_split=classes.name,
+        checkpoint=checkpoint,
+        iteration=loaded.iteration,
+        seed=sampler.seed,
+        episodes=episodes,
+        rotations=profile.data.rotations,
+        resize=profile.data.resize,
+        image_size=bank.image_size,
+        filters=profile.network.filters,
+        device=device.type,
+        transductive=_results(transductive, wanted),
+        support=_results(support, wanted),
+    )
+
+
+def evaluate_and_write(
+    run: RunFolder,
+    bank: ImageBank,
+    *,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate the best checkpoint on the test split as the profile says, and keep the result.
+
+    Raises:
+        MamltuiError: as ``evaluate_run``; RunError also where the result cannot be written.
+    """
+    settings = run.profile.evaluation
+    evaluation = evaluate_run(
+        run,
+        bank=bank,
+        steps=settings.steps,
+        episodes=settings.episodes,
+        device=device,
+        progress=progress,
+    )
+    write_results(run.evaluation, evaluation)
+    return evaluation
+
+
+def _check_data(run: RunFolder, bank: ImageBank, classes: ClassSplit) -> None:
+    trained_on = run.info().data
+    if trained_on is None:
+        raise CheckpointError("the run has not begun to train", where=str(run.path))
+    if trained_on.content_hash != bank.content_hash:
+        raise DataError(
+            f"run {run.name} was trained on other images: {trained_on.name} with content hash "
+            f"{trained_on.content_hash[:12]}, here it is {bank.content_hash[:12]}",
+            where=bank.source,
+            hint="Give the data of the training with --data-dir.",
+        )
+    if trained_on.split_hash != classes.hash:
+        raise DataError(
+            f"run {run.name} was trained with other classes in its splits: {trained_on.split} with "
+            f"hash {trained_on.split_hash[:12]}, here {classes.name} has {classes.hash[:12]}",
+            where=bank.source,
+            hint="Evaluate with the version of mamltui that trained the run.",
+        )
+
+
+def _load_checkpoint(run: RunFolder, kind: Kind, network: NetworkSpec) -> Checkpoint:
+    path = run.checkpoint_path(kind)
+    if kind == "best" and not path.exists() and run.checkpoint_path("last").exists():
+        raise CheckpointError(
+            "there is no best checkpoint: the run ended before its first validation",
+            where=str(path),
+            hint="Evaluate the last one: --checkpoint last",
+        )
+    return run.load_checkpoint(kind, network)
+
+
+def _score_blocks(
+    profile: Profile,
+    network: NetworkSpec,
+    parameters: Parameters,
+    sampler: EpisodeSampler,
+    *,
+    steps: int,
+    episodes: int,
+    device: torch.device,
+    progress: Progress | None,
+) -> tuple[StepScores, StepScores]:
+    """Transductive and support-statistics scores, each [episodes, steps + 1]."""
+    inner = InnerLoop(steps, profile.inner.alpha, profile.inner.loss_scale)
+    block = block_size(profile, network, device)
+    transductive, support = [], []
+    for first in range(0, episodes, block):
+        tasks = min(block, episodes - first)
+        batch = sampler.batch(first, tasks, device=device)
+        try:
+            scores = score(network, inner, parameters, batch, steps=steps)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                "the device is out of memory", hint="Evaluate on the processor: --device cpu"
+            ) from error
+        assert scores.support_statistics is not None
+        transductive.append(scores.transductive)
+        support.append(scores.support_statistics)
+        if progress is not None:
+            progress(first + tasks, episodes)
+    return _joined(transductive), _joined(support)
+
+
+def block_size(profile: Profile, network: NetworkSpec, device: torch.device) -> int:
+    """Episodes scored at once: at least 1, and no more than ``BLOCK_BYTES`` hold."""
+    images = profile.task.way * (profile.task.shot + profile.task.query)
+    # The patches and activations of the first two modules outweigh all the others'.
+    floats_an_image = 8 * network.filters * network.sizes()[1] ** 2
+    floats_a_task = images * floats_an_image + 4 * network.parameter_count()
+    fitting = max(1, BLOCK_BYTES[device.type] // (4 * floats_a_task))
+    return min(fitting, profile.engine.task_chunk or fitting)
+
+
+def _joined(blocks: Sequence[StepScores]) -> StepScores:
+    return StepScores(
+        torch.cat([block.loss for block in blocks]),
+        torch.cat([block.accuracy for block in blocks]),
+    )
+
+
+def _results(scores: StepScores, steps: Sequence[int]) -> tuple[StepResult, ...]:
+    accuracy, accuracy_ci95 = _mean_and_ci95(scores.accuracy)
+    loss, loss_ci95 = _mean_and_ci95(scores.loss)
+    return tuple(
+        StepResult(step, accuracy[step], accuracy_ci95[step], loss[step], loss_ci95[step])
+        for step in steps
+    )
+
+
+def _mean_and_ci95(values: Tensor) -> tuple[list[float], list[float]]:
+    mean, half_width = mean_and_ci95(values)
+    return mean.tolist(), half_width.tolist()

@@ -1,0 +1,47 @@
+"""Results: what evaluations found, beside what was published, as tables and files."""
+
+from __future__ import annotations
+
+from mamltui.results.evaluation import STATISTICS, Evaluation, StepResult
+from mamltui.results.files import (
+    json_text,
+    read_evaluations,
+    result_stem,
+    write_results,
+    write_text,
+)
+from mamltui.results.grid import Grid, GridRow, grids
+from mamltui.results.markdown import accuracy_cell, describe, markdown_text
+from mamltui.results.published import (
+    Comparison,
+    Figure,
+    compare_with_published,
+    published_figures,
+)
+from mamltui.results.tables import COLUMNS, csv_table, csv_text, spreadsheet_safe, visible
+
+__all__ = [
+    "COLUMNS",
+    "STATISTICS",
+    "Comparison",
+    "Evaluation",
+    "Figure",
+    "Grid",
+    "GridRow",
+    "StepResult",
+    "accuracy_cell",
+    "compare_with_published",
+    "csv_table",
+    "csv_text",
+    "describe",
+    "grids",
+    "json_text",
+    "markdown_text",
+    "published_figures",
+    "read_evaluations",
+    "result_stem",
+    "spreadsheet_safe",
+    "visible",
+    "write_results",
+    "write_text",
+]

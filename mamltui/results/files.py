@@ -1,0 +1,171 @@
+"""Evaluations as JSON, and as the files of a run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from mamltui.errors import MamltuiError, RunError
+from mamltui.profiles.steps import steps_text
+from mamltui.results.evaluation import Evaluation, StepResult
+from mamltui.results.markdown import markdown_text
+from mamltui.results.published import compare_with_published
+from mamltui.results.tables import csv_text
+
+JSON_FORMAT = "mamltui evaluation"
+JSON_VERSION = 1
+
+
+def json_text(evaluations: Sequence[Evaluation]) -> str:
+    """The evaluations with their comparisons, as one JSON document; accuracies are fractions."""
+    document = {
+        "format": JSON_FORMAT,
+        "version": JSON_VERSION,
+        "evaluations": [
+            _finite(asdict(evaluation))
+            | {
+                "comparisons": [
+                    {
+                        "statistics": comparison.statistics,
+                        "method": comparison.figure.method,
+                        "source": comparison.figure.cited,
+                        "title": comparison.figure.title,
+                        "published": comparison.figure.printed,
+                        "relation": comparison.relation,
+                        "intervals_meet": comparison.meets,
+                        "differences": list(comparison.differences),
+                        "sentence": comparison.sentence,
+                    }
+                    for comparison in compare_with_published(evaluation)
+                ]
+            }
+            for evaluation in evaluations
+        ],
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: an unknown or infinite number is null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_evaluations(path: Path) -> list[Evaluation]:
+    """The evaluations of a file written by ``json_text``.
+
+    Raises:
+        RunError: the file cannot be read or holds something else.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if (document["format"], document["version"]) != (JSON_FORMAT, JSON_VERSION):
+            raise ValueError("another format or version")
+        return [_evaluation(item) for item in document["evaluations"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(
+            "is not a result written by this version of mamltui",
+            where=str(path),
+            hint="Evaluate the run again: mamltui eval RUN",
+        ) from error
+
+
+def _evaluation(item: dict[str, Any]) -> Evaluation:
+    kinds = {"str": str, "int": int, "bool": bool}
+    values: dict[str, Any] = {}
+    for field in fields(Evaluation):
+        value = item[field.name]
+        kind = kinds.get(str(field.type))
+        if kind is None:
+            value = tuple(_step_result(entry) for entry in value)
+        elif type(value) is not kind:
+            raise TypeError(field.name)
+        values[field.name] = value
+    evaluation = Evaluation(**values)
+    if evaluation.test_steps not in evaluation.steps or evaluation.steps != tuple(
+        result.steps for result in evaluation.support
+    ):
+        raise ValueError("steps")
+    return evaluation
+
+
+def _step_result(entry: dict[str, Any]) -> StepResult:
+    numbers = {
+        name: math.nan if entry[name] is None else float(entry[name])
+        for name in ("accuracy", "accuracy_ci95", "loss", "loss_ci95")
+    }
+    if not math.isfinite(numbers["accuracy"]) or not math.isfinite(numbers["accuracy_ci95"]):
+        raise ValueError("accuracy")
+    return StepResult(steps=int(entry["steps"]), **numbers)
+
+
+def result_stem(evaluation: Evaluation) -> str:
+    """File name without ending: two evaluations share it only if all their settings agree."""
+    steps = steps_text(evaluation.steps)
+    if len(steps) > 60:  # a file name has 255 bytes at most
+        steps = hashlib.sha256(steps.encode()).hexdigest()[:16]
+    return (
+        f"{evaluation.split}-{evaluation.checkpoint}-iteration{evaluation.iteration}-steps{steps}"
+        f"-episodes{evaluation.episodes}-seed{evaluation.seed}-{evaluation.device}"
+    )
+
+
+def write_results(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
+    """Write CSV, JSON and Markdown into ``folder``, made if missing; each file is whole.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    texts = {"csv": csv_text, "json": json_text, "md": markdown_text}
+    stem = result_stem(evaluation)
+    paths = tuple(folder / f"{stem}.{ending}" for ending in texts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error, RunError) from error
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text([evaluation]), error=RunError)
+    return paths
+
+
+def write_text(path: Path, text: str, *, error: type[MamltuiError] = MamltuiError) -> None:
+    """Write ``text`` beside ``path`` and rename it there; a device or pipe is written as it is.
+
+    Raises:
+        MamltuiError: of class ``error``, the file cannot be written.
+    """
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        # A link keeps pointing where it did: its target is what is replaced.
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as reason:
+        raise _unwritable(path, reason, error) from reason
+
+
+def _unwritable(path: Path, reason: OSError, error: type[MamltuiError]) -> MamltuiError:
+    return error(
+        f"cannot be written: {reason.strerror or reason}",
+        where=str(path),
+        hint="Choose another place, or make room and permission there.",
+    )

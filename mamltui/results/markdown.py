@@ -1,0 +1,87 @@
+"""Evaluations in words and as Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+
+from mamltui.results.evaluation import STATISTICS, Evaluation, StepResult
+from mamltui.results.grid import Grid, grids
+from mamltui.results.published import compare_with_published
+from mamltui.results.tables import visible
+
+
+def markdown_text(evaluations: Sequence[Evaluation]) -> str:
+    """Tables and comparisons for a document; the grids follow where there are several runs."""
+    parts = [_markdown_evaluation(evaluation) for evaluation in evaluations]
+    if len(evaluations) > 1:
+        parts += [
+            _markdown_grid(grid)
+            for statistics in STATISTICS
+            for grid in grids(evaluations, statistics)
+        ]
+    return "\n".join(parts)
+
+
+def _markdown_evaluation(evaluation: Evaluation) -> str:
+    lines = [
+        f"### {_markdown(evaluation.run)}",
+        "",
+        f"{_markdown(describe(evaluation))}.",
+        "",
+        "| test steps | accuracy %, transductive | loss | accuracy %, support statistics | loss |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for ours, other in zip(evaluation.transductive, evaluation.support, strict=True):
+        mark = "**" if ours.steps == evaluation.test_steps else ""
+        lines.append(
+            f"| {mark}{ours.steps}{mark} | {accuracy_cell(ours)} | {ours.loss:.4f} "
+            f"| {accuracy_cell(other)} | {other.loss:.4f} |"
+        )
+    lines += ["", "Bold: the profile's own inner steps at test, where the headline is read.", ""]
+    comparisons = compare_with_published(evaluation)
+    lines += [f"- {_markdown(comparison.sentence)}" for comparison in comparisons]
+    if not comparisons:
+        lines.append(f"There is no published figure for {_markdown(evaluation.task)}.")
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_grid(grid: Grid) -> str:
+    kind = "transductive" if grid.statistics == "transductive" else "support statistics"
+    lines = [
+        f"### Train steps x test steps: {_markdown(grid.task)}, {grid.split} split, {kind}",
+        "",
+        "Accuracy in percent with its 95% interval, and loss in nats.",
+        "",
+        "| run | train steps | " + " | ".join(f"test {step}" for step in grid.steps) + " |",
+        "|---|---:|" + "---:|" * len(grid.steps),
+    ]
+    for row in grid.rows:
+        cells = [
+            "" if cell is None else f"{accuracy_cell(cell)} ({cell.loss:.4f})" for cell in row.cells
+        ]
+        lines.append(f"| {_markdown(row.label)} | {row.train_steps} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def describe(evaluation: Evaluation) -> str:
+    """What was measured, in one line."""
+    steps = f"{evaluation.train_steps} inner step{'' if evaluation.train_steps == 1 else 's'}"
+    return (
+        f"{evaluation.task}, {steps} in training; {evaluation.split} split "
+        f"({evaluation.class_split}), {evaluation.episodes:,} episodes of seed {evaluation.seed}; "
+        f"{evaluation.checkpoint} checkpoint, iteration {evaluation.iteration:,}"
+    )
+
+
+def accuracy_cell(result: StepResult, plus_minus: str = "±") -> str:
+    """E.g. `` 98.21 ± 0.31``, in percent; a figure without interval stands alone."""
+    text = f"{100 * result.accuracy:.2f}"
+    if math.isnan(result.accuracy_ci95):
+        return text
+    return f"{text} {plus_minus} {100 * result.accuracy_ci95:.2f}"
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", visible(text))

@@ -1,0 +1,221 @@
+"""Published figures, and how a run's headline stands beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import tomli
+
+from mamltui.results.evaluation import Evaluation, StepResult, task_name
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One published accuracy, with the decimals it was printed with."""
+
+    method: str
+    whose: str
+    """The method in the genitive, for sentences."""
+    source: str
+    """Authors and year."""
+    title: str
+    table: str | None
+    data: str
+    way: int
+    shot: int
+    accuracy: Decimal
+    """Percent."""
+    interval: Decimal | None
+    """Half width in percent, as the source prints it."""
+    transductive: bool | None
+    """None: the source does not say."""
+    verified: bool
+    """Whether the figure was checked against its source; others are not shown."""
+    remark: str | None
+    protocol: Mapping[str, Any]
+
+    @property
+    def printed(self) -> str:
+        """E.g. ``98.7 ± 0.4 %``."""
+        return f"{self.accuracy}{'' if self.interval is None else f' ± {self.interval}'} %"
+
+    @property
+    def cited(self) -> str:
+        """Authors, year and table."""
+        return f"{self.source}, {self.table}" if self.table else self.source
+
+
+@cache
+def _published() -> dict[str, Any]:
+    text = files("mamltui").joinpath("published.toml").read_text(encoding="utf-8")
+    # Decimal keeps the printed precision: 98.90 is not 98.9.
+    return tomli.loads(text, parse_float=Decimal)
+
+
+@cache
+def published_figures() -> tuple[Figure, ...]:
+    """Every figure of ``published.toml``, verified or not, in its order."""
+    return tuple(
+        Figure(
+            method=method["method"],
+            whose=method["whose"],
+            source=method["source"],
+            title=method["title"],
+            table=method.get("table"),
+            data=method["data"],
+            way=figure["way"],
+            shot=figure["shot"],
+            accuracy=figure["accuracy"],
+            interval=figure.get("interval"),
+            transductive=method.get("transductive"),
+            verified=method["verified"],
+            remark=method.get("remark"),
+            protocol=method.get("protocol", {}),
+        )
+        for method in _published()["method"]
+        for figure in method["figures"]
+    )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One row of an earlier grid: the scores of one number of inner steps in training."""
+
+    source: str
+    task: str
+    train_steps: int
+    results: tuple[StepResult, ...]
+
+
+@cache
+def published_sweeps() -> tuple[Sweep, ...]:
+    """Every row of the grids of ``published.toml``, in its order."""
+    rows: dict[tuple[str, str, int], list[StepResult]] = {}
+    for sweep in _published()["sweep"]:
+        task = task_name(sweep["data"], sweep["way"], sweep["shot"])
+        for cell in sweep["cells"]:
+            rows.setdefault((sweep["source"], task, cell["train_steps"]), []).append(
+                StepResult(
+                    steps=cell["test_steps"],
+                    accuracy=float(cell["accuracy"] / 100),
+                    accuracy_ci95=math.nan,
+                    loss=float(cell["loss"]),
+                    loss_ci95=math.nan,
+                )
+            )
+    return tuple(Sweep(*key, tuple(results)) for key, results in rows.items())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run's headline beside one published figure of the same data set, way and shot."""
+
+    statistics: str
+    accuracy: Decimal
+    """Percent, two decimals: what is shown is what is compared."""
+    interval: Decimal
+    figure: Figure
+    differences: tuple[str, ...]
+    """What was measured otherwise than by the source, in words, as far as it says."""
+
+    @property
+    def relation(self) -> str:
+        """``above``, ``below`` or ``equal to``."""
+        if self.accuracy == self.figure.accuracy:
+            return "equal to"
+        return "above" if self.accuracy > self.figure.accuracy else "below"
+
+    @property
+    def meets(self) -> bool:
+        """Whether the intervals share a point; a figure without interval is a single point."""
+        width = self.interval + (self.figure.interval or Decimal(0))
+        return abs(self.accuracy - self.figure.accuracy) <= width
+
+    @property
+    def measured(self) -> str:
+        """The run's accuracy, e.g. ``98.21 ± 0.31 %``."""
+        return f"{self.accuracy} ± {self.interval} %"
+
+    @property
+    def words(self) -> str:
+        """E.g. ``below the MAML paper's 98.7 ± 0.4 %, and the intervals meet``."""
+        start = f"{self.relation} {self.figure.whose} {self.figure.printed}"
+        if self.figure.interval is None:
+            place = "inside" if self.meets else "outside"
+            return f"{start}, which has no interval and lies {place} this one"
+        return f"{start}, and the intervals {'meet' if self.meets else 'do not meet'}"
+
+    @property
+    def sentence(self) -> str:
+        """The comparison with its source, and what differs."""
+        text = f"{self.measured}: {self.words} [{self.figure.cited}]"
+        return "; ".join((text, *self.differences))
+
+
+def compare_with_published(evaluation: Evaluation) -> list[Comparison]:
+    """The headline beside every verified figure of the same data set, way and shot.
+
+    A figure measured without transduction stands beside the headline with support statistics, every
+    other beside the transductive one. Empty where nothing was published for the task.
+    """
+    comparisons = []
+    for figure in published_figures():
+        same_task = (figure.data, figure.way, figure.shot) == (
+            evaluation.data,
+            evaluation.way,
+            evaluation.shot,
+        )
+        if not (same_task and figure.verified):
+            continue
+        statistics = "support" if figure.transductive is False else "transductive"
+        headline = evaluation.headline(statistics)
+        comparisons.append(
+            Comparison(
+                statistics=statistics,
+                accuracy=_percent(headline.accuracy),
+                interval=_percent(headline.accuracy_ci95),
+                figure=figure,
+                differences=_differences(evaluation, figure),
+            )
+        )
+    return comparisons
+
+
+def _percent(fraction: float) -> Decimal:
+    return Decimal(f"{100 * fraction:.2f}")
+
+
+def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
+    theirs = dict(figure.protocol)
+    if "query_per_shot" in theirs:
+        theirs["query_images"] = theirs.pop("query_per_shot") * figure.shot
+    ours: dict[str, tuple[Any, str]] = {
+        "class_split": (evaluation.class_split, "class split {}, theirs {}"),
+        "rotations": (
+            evaluation.rotations,
+            "rotated classes, theirs not" if evaluation.rotations else "no rotations, theirs with",
+        ),
+        "resize": (evaluation.resize, "resize {}, theirs {}"),
+        "image_size": (evaluation.image_size, "images of {} pixels, theirs {}"),
+        "query_images": (evaluation.query, "{} query images a class, theirs {}"),
+        "filters": (evaluation.filters, "{} filters, theirs {}"),
+        "iterations": (evaluation.iteration, "{:,} meta-iterations, theirs {:,}"),
+    }
+    found = [
+        text.format(value, theirs[key])
+        for key, (value, text) in ours.items()
+        if key in theirs and theirs[key] != value
+    ]
+    if evaluation.split != "test":
+        found.insert(0, f"{evaluation.split} split, theirs test")
+    if figure.transductive is None:
+        found.append("batch statistics not stated there")
+    if figure.remark:
+        found.append(figure.remark)
+    return tuple(found)

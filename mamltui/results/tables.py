@@ -1,0 +1,86 @@
+"""Evaluations as CSV, the same bytes for the same evaluations."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from mamltui.results.evaluation import STATISTICS, Evaluation
+
+COLUMNS = {
+    "run": "name of the run's folder",
+    "profile": "name of the profile it was trained from",
+    "data": "data set: omniglot, strokes or folder",
+    "way": "classes in a task",
+    "shot": "support images per class",
+    "train_steps": "inner steps in training",
+    "test_steps": "inner steps after which this row was measured; 0 is before adaptation",
+    "statistics": "transductive: query images normalised with their own batch statistics, as in "
+    "the paper; support: with those of the support set",
+    "accuracy_percent": "mean query accuracy over the episodes, percent, four decimals",
+    "accuracy_ci95_percent": "half width of its 95% interval, percent, four decimals",
+    "loss": "mean query cross-entropy over the episodes, nats, six decimals",
+    "loss_ci95": "half width of its 95% interval, nats, six decimals",
+    "episodes": "number of tasks evaluated",
+    "split": "classes evaluated: train, validation or test",
+    "checkpoint": "best (by validation) or last",
+    "iteration": "meta-iterations behind the checkpoint",
+    "seed": "seed of the evaluation's episodes",
+    "query": "query images per class",
+    "class_split": "name of the rule that parted the classes",
+    "rotations": "true where each class of a task is turned by 0, 90, 180 or 270 degrees",
+    "resize": "how drawings were brought to the network's size: nearest or antialias",
+}
+"""The columns of the CSV, in order, and what they hold."""
+
+
+def visible(text: str) -> str:
+    """``text`` with what does not print (an escape, a newline, a bidi mark) written out."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def spreadsheet_safe(text: str) -> str:
+    """``text`` as a spreadsheet shows it: quoted where it would be read as a formula."""
+    shown = visible(text)
+    return f"'{shown}" if shown.lstrip().startswith(tuple("=+-@＝＋－＠")) else shown
+
+
+def csv_text(evaluations: Sequence[Evaluation]) -> str:
+    """A header and one row a run, step count and kind of statistics; lines end with a line feed."""
+    rows = []
+    for evaluation in evaluations:
+        shared: dict[str, object] = {
+            name: value for name, value in vars(evaluation).items() if name in COLUMNS
+        }
+        for statistics in STATISTICS:
+            for result in evaluation.results(statistics):
+                rows.append(
+                    shared
+                    | {
+                        "rotations": str(evaluation.rotations).lower(),
+                        "test_steps": result.steps,
+                        "statistics": statistics,
+                        "accuracy_percent": f"{100 * result.accuracy:.4f}",
+                        "accuracy_ci95_percent": f"{100 * result.accuracy_ci95:.4f}",
+                        "loss": f"{result.loss:.6f}",
+                        "loss_ci95": f"{result.loss_ci95:.6f}",
+                    }
+                )
+    return csv_table(list(COLUMNS), rows, text_columns=("run", "profile", "data", "class_split"))
+
+
+def csv_table(
+    columns: Sequence[str],
+    rows: Sequence[dict[str, object]],
+    *,
+    text_columns: Sequence[str] = (),
+) -> str:
+    """CSV of ``rows``; what stands in ``text_columns`` was written by people and is made safe."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        safe = {name: spreadsheet_safe(str(row[name])) for name in text_columns if name in row}
+        writer.writerow(row | safe)
+    return buffer.getvalue()

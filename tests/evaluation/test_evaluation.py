@@ -1,0 +1,286 @@
+"""Evaluating a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from mamltui import evaluation as subject
+from mamltui.data.bank import ImageBank
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.data.splits import split_classes
+from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
+from mamltui.evaluation import block_size, evaluate_and_write, evaluate_run
+from mamltui.maml import evaluate as scoring
+from mamltui.maml.inner import inner_step
+from mamltui.maml.network import NetworkSpec
+from mamltui.profiles import Profile
+from mamltui.results import STATISTICS, Evaluation, read_evaluations
+from mamltui.runs import RunFolder
+from tests.evaluation.conftest import MakeRun, checkpoint_of
+
+CPU = torch.device("cpu")
+Weights = dict[str, Tensor]
+
+
+def evaluated(run: RunFolder, bank: ImageBank, **settings: Any) -> Evaluation:
+    settings = {"steps": (0, 1, 2), "episodes": 12, "device": CPU, **settings}
+    return evaluate_run(run, bank=bank, **settings)
+
+
+def conv4(weights: Weights, x: Tensor, own: list[Tensor] | None = None) -> Tensor:
+    """Logits; normalised with the statistics of ``x``, or of ``own``, the inputs of each layer."""
+    reference = x if own is None else own[0]
+    for layer in range(1, 5):
+
+        def convolved(images: Tensor, layer: int = layer) -> Tensor:
+            before = images.shape[-1] % 2
+            padded = F.pad(images, (before, 1, before, 1))
+            kernel = weights[f"conv{layer}.weight"].permute(3, 2, 0, 1)
+            return F.conv2d(padded, kernel, stride=2)
+
+        x, reference = convolved(x), convolved(reference)
+        mean = reference.mean(dim=(0, 2, 3), keepdim=True)
+        variance = reference.var(dim=(0, 2, 3), unbiased=False, keepdim=True)
+        shift = weights[f"norm{layer}.shift"][:, None, None]
+        x = F.relu((x - mean) / (variance + 1e-3).sqrt() + shift)
+        reference = F.relu((reference - mean) / (variance + 1e-3).sqrt() + shift)
+    return x.mean(dim=(2, 3)) @ weights["head.weight"] + weights["head.bias"]
+
+
+def by_hand(
+    run: RunFolder, bank: ImageBank, split: str, kind: Any, steps: int, episodes: int
+) -> dict[str, Tensor]:
+    """One task after another in float64; each [statistics, episodes, steps + 1]."""
+    profile = run.profile
+    sampler = EpisodeSampler(
+        bank,
+        getattr(split_classes(bank), split),
+        split=split,
+        way=profile.task.way,
+        shot=profile.task.shot,
+        query=profile.task.query,
+        rotations=True,
+        seed=profile.meta.seed,
+    )
+    parameters = run.load_checkpoint(kind).parameters
+    loss = torch.zeros(2, episodes, steps + 1, dtype=torch.float64)
+    accuracy = torch.zeros_like(loss)
+    batch = sampler.batch(0, episodes, dtype=torch.float64)
+    for task, (sx, sy, qx, qy) in enumerate(zip(*batch, strict=True)):
+        weights = {name: value.double() for name, value in parameters.items()}
+        for step in range(steps + 1):
+            for statistics, own in enumerate((None, [sx])):
+                logits = conv4(weights, qx, own)
+                loss[statistics, task, step] = F.cross_entropy(logits, qy)
+                accuracy[statistics, task, step] = (logits.argmax(1) == qy).double().mean()
+            names = [name for name in weights if not name.startswith("norm")]
+            leaves = {name: weights[name].clone().requires_grad_() for name in names}
+            support_loss = F.cross_entropy(conv4(weights | leaves, sx), sy)
+            gradients = torch.autograd.grad(support_loss, list(leaves.values()))
+            for name, gradient in zip(names, gradients, strict=True):
+                weights[name] = weights[name] - profile.inner.alpha * gradient
+    return {"loss": loss, "accuracy": accuracy}
+
+
+@pytest.mark.parametrize(
+    ("split", "kind"), [("test", "best"), ("validation", "best"), ("train", "last")]
+)
+def test_every_step_and_statistics_agree_with_one_task_after_another(
+    split: Any, kind: Any, make_run: MakeRun, bank: ImageBank
+) -> None:
+    run = make_run()
+    found = evaluated(run, bank, split=split, checkpoint=kind, steps=range(4), episodes=12)
+    expected = by_hand(run, bank, split, kind, steps=3, episodes=12)
+    for place, statistics in enumerate(STATISTICS):
+        for result in found.results(statistics):
+            for name, mean, half_width in (
+                ("loss", result.loss, result.loss_ci95),
+                ("accuracy", result.accuracy, result.accuracy_ci95),
+            ):
+                values = expected[name][place, :, result.steps]
+                assert mean == pytest.approx(values.mean().item(), rel=1e-4)
+                expected_width = 1.96 * values.std().item() / 12**0.5
+                assert half_width == pytest.approx(expected_width, rel=1e-3, abs=1e-9)
+    assert (found.split, found.checkpoint) == (split, kind)
+    assert found.iteration == {"best": 40, "last": 60}[kind]
+
+
+def test_statistics_and_steps_make_a_difference(make_run: MakeRun, bank: ImageBank) -> None:
+    found = evaluated(make_run(), bank, episodes=40)
+    assert found.headline("transductive").loss != found.headline("support").loss
+    assert found.transductive[2].accuracy > found.transductive[0].accuracy + 0.1
+
+
+def test_a_sweep_costs_one_adaptation_of_the_longest(
+    make_run: MakeRun, bank: ImageBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = 0
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        return inner_step(*arguments, **options)
+
+    monkeypatch.setattr(scoring, "inner_step", counted)
+    found = evaluated(make_run(), bank, steps=range(11), episodes=5)
+    assert found.steps == tuple(range(11))
+    assert taken == 10
+
+
+def test_a_step_is_scored_alike_in_any_sweep(make_run: MakeRun, bank: ImageBank) -> None:
+    run = make_run()
+    whole, part = evaluated(run, bank, steps=range(6)), evaluated(run, bank, steps=(4, 1))
+    assert part.steps == (1, 2, 4)
+    for statistics in STATISTICS:
+        results = {result.steps: result for result in whole.results(statistics)}
+        assert list(part.results(statistics)) == [results[step] for step in (1, 2, 4)]
+
+
+def test_the_profiles_test_steps_are_scored_whatever_is_asked(
+    make_run: MakeRun, bank: ImageBank
+) -> None:
+    found = evaluated(make_run(), bank, steps=(0, 5))
+    assert found.steps == (0, 2, 5)
+    assert found.headline().steps == 2
+
+
+def test_the_result_does_not_depend_on_the_episodes_worked_on_at_once(
+    make_run: MakeRun, bank: ImageBank, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    at_once = evaluated(run, bank)
+    network = NetworkSpec(3, 1, bank.image_size, 6)
+    assert block_size(profile, network, CPU) >= 12
+    monkeypatch.setitem(subject.BLOCK_BYTES, "cpu", 1)
+    assert block_size(profile, network, CPU) == 1
+    one_by_one = evaluated(run, bank)
+    for statistics in STATISTICS:
+        pairs = zip(at_once.results(statistics), one_by_one.results(statistics), strict=True)
+        for expected, found in pairs:
+            # Rounding may turn one tie of the 12 x 9 query images.
+            assert found.accuracy == pytest.approx(expected.accuracy, abs=1.01 / 108)
+            assert found.loss == pytest.approx(expected.loss, rel=1e-5)
+            assert found.loss_ci95 == pytest.approx(expected.loss_ci95, rel=1e-4)
+
+
+def test_the_block_follows_the_memory_and_the_profile(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = NetworkSpec(20, filters=64)
+    large = Profile.model_validate(
+        {"task": {"way": 20, "shot": 5}, "engine": {"task_chunk": 0}, "name": "large"}
+    )
+    fitting = block_size(large, network, CPU)
+    assert 1 <= fitting < 100
+    monkeypatch.setitem(subject.BLOCK_BYTES, "cpu", 4 * subject.BLOCK_BYTES["cpu"])
+    assert 3 * fitting < block_size(large, network, CPU) < 6 * fitting
+    chunked = Profile.model_validate({**profile.model_dump(), "engine": {"task_chunk": 2}})
+    assert block_size(chunked, NetworkSpec(3, 1, 12, 6), CPU) == 2
+
+
+def test_the_same_evaluation_gives_the_same_result(make_run: MakeRun, bank: ImageBank) -> None:
+    run = make_run()
+    assert evaluated(run, bank) == evaluated(run, bank)
+
+
+def test_episodes_follow_the_profiles_seed_unless_another_is_given(
+    make_run: MakeRun, bank: ImageBank
+) -> None:
+    run = make_run()
+    found, same, other = (evaluated(run, bank, seed=seed) for seed in (None, 7, 8))
+    assert found == same
+    assert (found.seed, other.seed) == (7, 8)
+    assert found.transductive != other.transductive
+
+
+def test_progress_counts_the_episodes(make_run: MakeRun, bank: ImageBank) -> None:
+    told: list[tuple[int, int]] = []
+    run = make_run(engine={"task_chunk": 5})
+    evaluated(run, bank, progress=lambda done, total: told.append((done, total)))
+    assert told == [(5, 12), (10, 12), (12, 12)]
+
+
+def test_other_images_than_those_of_the_training_are_refused(
+    make_run: MakeRun, bank: ImageBank
+) -> None:
+    other = ImageBank(bank.name, bank.images, bank.class_names, "e" * 64, "elsewhere")
+    with pytest.raises(DataError, match="trained on other images") as refusal:
+        evaluated(make_run(), other)
+    assert refusal.value.where == "elsewhere"
+
+
+def test_other_classes_in_the_splits_are_refused(make_run: MakeRun, bank: ImageBank) -> None:
+    renamed = tuple(reversed(bank.class_names))
+    other = ImageBank(bank.name, bank.images[:24], renamed[:24], bank.content_hash, "elsewhere")
+    with pytest.raises(DataError, match="other classes in its splits"):
+        evaluated(make_run(), other)
+
+
+def test_a_run_without_validation_points_to_its_last_checkpoint(
+    make_run: MakeRun, bank: ImageBank
+) -> None:
+    run = make_run()
+    run.checkpoint_path("best").unlink()
+    with pytest.raises(CheckpointError, match="before its first validation") as refusal:
+        evaluated(run, bank)
+    assert "--checkpoint last" in str(refusal.value.hint)
+    assert evaluated(run, bank, checkpoint="last").iteration == 60
+
+
+def test_a_checkpoint_of_another_network_is_refused(make_run: MakeRun, bank: ImageBank) -> None:
+    run = make_run()
+    run.save_checkpoint("best", checkpoint_of(NetworkSpec(3, 1, bank.image_size, 5)))
+    with pytest.raises(CheckpointError, match="of another network"):
+        evaluated(run, bank)
+
+
+def test_a_run_that_never_began_is_refused(
+    profile: Profile, bank: ImageBank, tmp_path: Any
+) -> None:
+    with pytest.raises(CheckpointError, match="not begun to train"):
+        evaluated(RunFolder.create(profile, tmp_path), bank)
+
+
+@pytest.mark.parametrize("settings", [{"episodes": 1}, {"steps": ()}, {"steps": (-1, 2)}])
+def test_an_evaluation_without_interval_or_steps_is_refused(
+    settings: dict[str, Any], make_run: MakeRun, bank: ImageBank
+) -> None:
+    with pytest.raises(UsageError):
+        evaluated(make_run(), bank, **settings)
+
+
+def test_a_device_without_memory_left_is_said_in_words(
+    make_run: MakeRun, bank: ImageBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(subject, "score", full)
+    with pytest.raises(DeviceError, match="out of memory"):
+        evaluated(make_run(), bank)
+
+
+def test_the_result_after_a_training_is_kept_in_its_run(make_run: MakeRun, bank: ImageBank) -> None:
+    run = make_run()
+    found = evaluate_and_write(run, bank, device=CPU)
+    assert (found.steps, found.episodes, found.split) == ((0, 1, 2), 12, "test")
+    (path,) = run.evaluation.glob("*.json")
+    assert read_evaluations(path) == [found]
+    assert {entry.suffix for entry in run.evaluation.iterdir()} == {".csv", ".json", ".md"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_the_gpu_gives_the_processors_result(make_run: MakeRun, bank: ImageBank) -> None:
+    run = make_run()
+    here, there = (evaluated(run, bank, device=torch.device(name)) for name in ("cpu", "cuda"))
+    for statistics in STATISTICS:
+        pairs = zip(here.results(statistics), there.results(statistics), strict=True)
+        for expected, found in pairs:
+            assert found.accuracy == pytest.approx(expected.accuracy, abs=0.02)
+            assert found.loss == pytest.approx(expected.loss, rel=1e-2)
