@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -66,7 +67,8 @@ class Position(NamedTuple):
 START = Position()
 
 
-class Page(NamedTuple, Generic[Record]):
+@dataclass(frozen=True)
+class Page(Generic[Record]):
     """What was read of a file of lines, in order."""
 
     records: list[Record]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mamltui.errors import RunError
-from mamltui.runs.files import START, LinesFile, write_whole
+from mamltui.runs.files import START, LinesFile, Page, write_whole
 
 WRITER = """
 import sys
@@ -102,14 +102,14 @@ def test_a_reader_notices_a_cut_even_if_the_file_has_grown_beyond_it(
     append(lines, 12, 13, 14, 15)
     page = lines.read(position)
     assert (page.records, page.restarted) == ([1, 12, 13, 14, 15], True)
-    assert lines.read(page.position) == ([], page.position, False)
+    assert lines.read(page.position) == Page([], page.position, False)
 
 
 def test_a_reader_notices_that_the_file_is_gone(lines: LinesFile[int]) -> None:
     append(lines, 1)
     position = lines.read().position
     lines.path.unlink()
-    assert lines.read(position) == ([], START, True)
+    assert lines.read(position) == Page([], START, True)
 
 
 def test_cutting_drops_a_torn_last_line(lines: LinesFile[int]) -> None:

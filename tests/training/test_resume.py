@@ -103,10 +103,11 @@ def check_kill_points(killed: list[Path], unbroken: RunFolder) -> None:
     started = set()
     for path in killed:
         run = RunFolder(path)
-        assert run.info().state == "interrupted"
-        events = train(run)
-        started.add(events[0].iteration)
-        assert isinstance(events[-1], Finished), path
+        if run.info().state != "finished":  # killed after the very last rename
+            assert run.info().state == "interrupted"
+            events = train(run)
+            started.add(events[0].iteration)
+            assert isinstance(events[-1], Finished), path
         assert_same_training(run, unbroken)
         assert not list(path.glob("**/*.tmp")), path
     assert len(started) > 2

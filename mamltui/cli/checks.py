@@ -1,0 +1,169 @@
+"""``mamltui verify`` and ``mamltui doctor``: can this machine be trusted, and what does it have."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mamltui import __version__
+from mamltui.cli.evaluate import DeviceName
+from mamltui.errors import ExitCode
+
+PACKAGES = ("torch", "torchvision", "numpy", "pydantic", "rich", "safetensors", "typer")
+GIB = 2**30
+
+
+def verify(
+    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+) -> None:
+    """Check on this machine that second-order meta-gradients are right; exit code 1 if not.
+
+    Each check compares the engine with another way to the same number: a plain loop over the
+    tasks, finite differences. The relative difference stands beside what rounding allows.
+    """
+    from mamltui.maml.verify import run_verification
+    from mamltui.training import resolve_device
+
+    report = run_verification(resolve_device(device.value))
+    width = max(len(check.name) for check in report.checks)
+    for check in report.checks:
+        verdict = "right" if check.passed else "WRONG"
+        typer.echo(
+            f"{check.name:<{width}}  off by {check.relative_difference:.1e}, "
+            f"allowed {check.tolerance:.0e}  {verdict}"
+        )
+    typer.echo(report.sentence)
+    typer.echo(report.vmap_sentence)
+    if not report.trusted:
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+def doctor(
+    runs_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder to look in for Omniglot first."),
+    ] = None,
+) -> None:
+    """Show what mamltui finds on this machine; exit code 3 when it cannot keep runs here."""
+    from mamltui.runs import runs_root
+
+    out = runs_root(runs_dir)
+    problem = _why_not_writable(out)
+    rows: list[tuple[str, str]] = [
+        ("mamltui", __version__),
+        ("python", f"{platform.python_version()} ({sys.executable})"),
+        ("system", platform.platform()),
+        ("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES)),
+        *_devices(),
+        ("memory", _memory()),
+        *_data(data_dir),
+        ("runs folder", f"{out.absolute()}, {problem or f'writable, {_free_disk(out)} free'}"),
+        ("terminal", _terminal()),
+    ]
+    for label, value in rows:
+        typer.echo(f"{label:<14}{value}")
+    if problem:
+        raise typer.Exit(ExitCode.UNAVAILABLE)
+
+
+def _version(package: str) -> str:
+    try:
+        return installed_version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    import torch
+
+    count = os.cpu_count() or 1
+    yield "cpu", f"{count} cores, torch uses {torch.get_num_threads()} threads"
+    if not torch.cuda.is_available():
+        reason = "torch was built without it" if torch.version.cuda is None else "no device found"
+        yield "cuda", f"not available: {reason}"
+        return
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        yield (
+            "cuda",
+            f"{torch.cuda.get_device_name(index)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, "
+            f"CUDA {torch.version.cuda}",
+        )
+
+
+def _memory() -> str:
+    try:
+        page, total = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+        free = _available_memory() or page * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return "unknown on this system"
+    return f"{free / GIB:.1f} of {page * total / GIB:.1f} GiB free"
+
+
+def _available_memory() -> int | None:
+    """Linux's own estimate, in bytes, which counts the caches that it would give up."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if "MemAvailable" in line), None)
+
+
+def _data(data_dir: Path | None) -> Iterator[tuple[str, str]]:
+    from mamltui.data.cache import cache_folder
+    from mamltui.data.omniglot_find import search
+
+    folder = cache_folder()
+    yield "cache folder", f"{folder}{'' if folder.is_dir() else ' (made when needed)'}"
+    found, looked = search(data_dir)
+    if found:
+        yield "omniglot", f"found through {found.origin}: {found.source}"
+        return
+    yield "omniglot", "not found; `mamltui data fetch` downloads it. Looked in:"
+    for place in looked:
+        yield "", place
+
+
+def _why_not_writable(folder: Path) -> str | None:
+    """What keeps run folders from being made in ``folder``; None: nothing does."""
+    existing = _existing(folder)
+    if not existing.is_dir():
+        return f"cannot be used: {existing} is not a folder"
+    try:
+        with tempfile.TemporaryDirectory(prefix=".mamltui-", dir=existing):
+            return None
+    except OSError as error:
+        return f"cannot be written: {error.strerror or error}"
+
+
+def _existing(folder: Path) -> Path:
+    """``folder``, or the nearest above it that is there."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+
+
+def _free_disk(folder: Path) -> str:
+    return f"{shutil.disk_usage(_existing(folder)).free / GIB:.1f} GiB"
+
+
+def _terminal() -> str:
+    size = shutil.get_terminal_size()
+    kind = os.environ.get("TERM", "not set")
+    color = ", NO_COLOR" if os.environ.get("NO_COLOR") else ""
+    return (
+        f"TERM {kind}, {size.columns}x{size.lines}, {sys.stdout.encoding}{color}"
+        if sys.stderr.isatty()
+        else "no (plain lines instead of the live display)"
+    )

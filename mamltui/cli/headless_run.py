@@ -1,0 +1,317 @@
+"""What ``mamltui run --headless`` does: plan, train, evaluate, report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, cast
+
+import torch
+import typer
+from rich.console import Console
+
+from mamltui.cli.evaluate import write_stdout
+from mamltui.cli.tables import print_evaluation, results_console
+from mamltui.data.bank import ImageBank
+from mamltui.data.load import load_bank
+from mamltui.data.splits import ClassSplit, split_classes
+from mamltui.errors import DivergedError, ExitCode, MamltuiError, RunError, UsageError
+from mamltui.evaluation import evaluate_and_write
+from mamltui.events import Diverged, Event, Finished, Stopped
+from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
+from mamltui.headless.signals import stop_signals
+from mamltui.maml.network import NetworkSpec
+from mamltui.profiles import Profile, load_profile
+from mamltui.results import Evaluation, csv_text, json_text, write_text
+from mamltui.runs import RunFolder, find_latest_resumable, runs_root
+from mamltui.training import Control, Trainer, resolve_device
+from mamltui.training.device import describe_device
+
+
+@dataclass(frozen=True)
+class Request:
+    """The command line of a headless run."""
+
+    profile: str
+    overrides: list[str] = field(default_factory=list)
+    device: str = "auto"
+    out: Path | None = None
+    data_dir: Path | None = None
+    resume: str | None = None
+    format: str = "text"
+    csv: str | None = None
+    min_accuracy: float | None = None
+    """A fraction."""
+    quiet: bool = False
+    verbose: bool = False
+
+    def say(self, text: str) -> None:
+        """Narration, on stderr."""
+        if self.format == "text" and not self.quiet:
+            typer.echo(text, err=True)
+
+    def resume_command(self, run: RunFolder) -> str:
+        """What goes on with ``run``, as typed in this folder."""
+        words = ["mamltui", "run", self.profile, "--headless"]
+        for override in self.overrides:
+            words += ["--set", override]
+        words += [] if self.device == "auto" else ["--device", self.device]
+        words += [] if self.out is None else ["--out", str(self.out)]
+        words += [] if self.data_dir is None else ["--data-dir", str(self.data_dir)]
+        words += [] if self.format == "text" else ["--format", self.format]
+        words += [] if self.csv is None else ["--csv", self.csv]
+        if self.min_accuracy is not None:
+            words += ["--min-accuracy", f"{100 * self.min_accuracy:g}"]
+        return shlex.join([*words, "--resume", run.name])
+
+    def eval_command(self, run: RunFolder) -> str:
+        """What evaluates ``run``, as typed in this folder."""
+        words = ["mamltui", "eval", run.name]
+        words += [] if self.out is None else ["--runs-dir", str(self.out)]
+        words += [] if self.data_dir is None else ["--data-dir", str(self.data_dir)]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is settled before anything is made."""
+
+    profile: Profile
+    device: torch.device
+    bank: ImageBank
+    split: ClassSplit
+    network: NetworkSpec
+    run: RunFolder | None
+    """The run to go on with; None: a new one."""
+
+    @property
+    def title(self) -> str:
+        task = self.profile.task
+        return f"{task.way}-way {task.shot}-shot on {self.bank.name}"
+
+
+def plan(request: Request) -> Plan:
+    """Check the profile, the device, the run to resume and the data.
+
+    Raises:
+        MamltuiError: one of them does not hold.
+    """
+    profile = load_profile(request.profile, request.overrides)
+    device = resolve_device(request.device)
+    root = runs_root(request.out)
+    if root.exists() and not root.is_dir():
+        raise RunError("the runs folder is a file", where=str(root))
+    run = _run_to_resume(request, profile)
+    bank = load_bank(profile.data, request.data_dir, progress=request.say)
+    split = split_classes(bank, profile.data.split)
+    classes = {
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+    }
+    profile.check_against(classes, bank.drawings)
+    network = NetworkSpec(profile.task.way, bank.channels, bank.image_size, profile.network.filters)
+    return Plan(profile, device, bank, split, network, run)
+
+
+def _run_to_resume(request: Request, profile: Profile) -> RunFolder | None:
+    if request.resume is None:
+        return None
+    if request.resume == "auto":
+        found = find_latest_resumable(request.out, profile)
+        if found is None:
+            request.say("there is no unfinished run of this profile: a new one starts")
+        else:
+            request.say(f"going on with {found.name}")
+        return found
+    run = RunFolder.open(request.resume, request.out)
+    differing = differences(run.profile, profile)
+    if differing:
+        raise UsageError(
+            f"the run was trained with other settings: {', '.join(differing)}",
+            where=f"--resume {request.resume}",
+            hint="A run goes on as it began; only meta.iterations may grow, and [run], "
+            "[evaluation] and [engine] may change.\n"
+            f"Its own profile is {run.path / 'profile.toml'}",
+        )
+    return run
+
+
+def differences(before: Profile, asked: Profile) -> list[str]:
+    """What of ``asked`` would change what is learned: ``inner.alpha 0.4 -> 0.1`` and so on."""
+    old, new = before.model_dump(), asked.model_dump()
+    found = [] if before.name == asked.name else [f"name {before.name} -> {asked.name}"]
+    for section in ("data", "task", "network", "inner", "meta", "validation"):
+        for key, value in old[section].items():
+            wanted = new[section][key]
+            grows = (section, key) == ("meta", "iterations") and wanted > value
+            if wanted != value and not grows:
+                found.append(f"{section}.{key} {value} -> {wanted}")
+    return found
+
+
+def dry(request: Request) -> ExitCode:
+    """Print what a run would do; nothing is made."""
+    made = plan(request)
+    profile, split, bank = made.profile, made.split, made.bank
+    root = runs_root(request.out)
+    folder = made.run.path if made.run else root / f"{profile.name}-YYYYMMDD-HHMMSS-xxxx"
+    tasks = profile.meta.iterations * profile.meta.batch
+    rows = [
+        ("task", f"{made.title}, query drawings a class: {profile.task.query}"),
+        ("data", f"{bank.classes:,} classes x {bank.drawings} drawings, {bank.source}"),
+        (
+            "split",
+            f"{split.name}: {len(split.train):,} training, {len(split.validation):,} validation, "
+            f"{len(split.test):,} test classes",
+        ),
+        ("network", f"{made.network.parameter_count():,} parameters"),
+        ("device", describe_device(made.device)),
+        (
+            "training",
+            f"{profile.meta.iterations:,} iterations of {profile.meta.batch} episodes "
+            f"({tasks:,} episodes), {profile.validation.episodes:,} validation episodes every "
+            f"{profile.validation.interval:,}",
+        ),
+        (
+            "evaluation",
+            f"{profile.evaluation.episodes:,} test episodes after up to "
+            f"{max(profile.evaluation.steps)} inner steps",
+        ),
+        ("run folder", f"{folder}{' (resumed)' if made.run else ' (not made: a dry run)'}"),
+    ]
+    lines = [f"# {label:<11}{value}" for label, value in rows]
+    write_stdout("\n".join([profile.to_toml(), *lines, ""]))
+    return ExitCode.DONE
+
+
+def train_and_evaluate(request: Request) -> int:
+    """Train, evaluate on the test split, report; the exit code.
+
+    Raises:
+        MamltuiError: as :func:`plan`, and all that can go wrong in a run.
+        DivergedError: the training diverged, or ended below ``request.min_accuracy``.
+    """
+    made = plan(request)
+    run = made.run or RunFolder.create(made.profile, request.out)
+    with _display(request, made.title) as display:
+        try:
+            end = _train(made, run, display)
+            evaluation = _evaluate(made, run, display) if isinstance(end, Finished) else None
+        except BrokenPipeError as error:
+            raise MamltuiError(
+                "the reader of the output has gone; the training stopped after a checkpoint",
+                hint=f"Go on with: {request.resume_command(run)}",
+            ) from error
+        except StoppedBySignal as stop:
+            return _stopped(stop, run, request)
+    if evaluation is None:
+        raise DivergedError(
+            f"the training diverged at iteration {end.iteration:,}: {getattr(end, 'reason', '')}",
+            where=str(run.path),
+            hint="The last good checkpoint is kept. A smaller meta.learning_rate or inner.alpha "
+            "may help.",
+        )
+    _report(evaluation, run, request)
+    accuracy = evaluation.headline().accuracy
+    if request.min_accuracy is not None and accuracy < request.min_accuracy:
+        raise DivergedError(
+            f"the test accuracy of {100 * accuracy:.2f} % is below --min-accuracy "
+            f"{100 * request.min_accuracy:g}"
+        )
+    return ExitCode.DONE
+
+
+class StoppedBySignal(Exception):  # noqa: N818 - an outcome, not an error
+    """The user, or the system, ended the run."""
+
+    def __init__(self, by: signal.Signals, stopped: Stopped | None) -> None:
+        super().__init__(by.name)
+        self.by = by
+        self.stopped = stopped
+        """What the trainer said; None: the training had finished."""
+
+
+def _train(made: Plan, run: RunFolder, display: Display) -> Event:
+    """Show the training to its last event, ``Finished`` or ``Diverged``."""
+    control = Control()
+    trainer = Trainer(made.profile, made.bank, run, device=made.device, control=control)
+    received: list[signal.Signals] = []
+
+    def stop(by: signal.Signals) -> None:
+        received.append(by)
+        control.stop(by.name)
+        display.stopping()
+
+    # A generator: closed early, it saves a checkpoint.
+    events = cast(Generator[Event, None, None], trainer.train())
+    with stop_signals(stop), closing(events):
+        for event in events:
+            display.show(event)
+    if received and not isinstance(event, Diverged):
+        raise StoppedBySignal(received[0], event if isinstance(event, Stopped) else None)
+    return event
+
+
+def _evaluate(made: Plan, run: RunFolder, display: Display) -> Evaluation:
+    def stop(by: signal.Signals) -> NoReturn:
+        raise StoppedBySignal(by, None)
+
+    with stop_signals(stop):
+        display.evaluating(0, made.profile.evaluation.episodes)
+        evaluation = evaluate_and_write(
+            run, made.bank, device=made.device, progress=display.evaluating
+        )
+    display.evaluated(json.loads(json_text([evaluation]))["evaluations"][0])
+    return evaluation
+
+
+def _stopped(stop: StoppedBySignal, run: RunFolder, request: Request) -> int:
+    if stop.stopped is None:
+        typer.echo(
+            f"{stop.by.name}: the training is finished and saved, its evaluation is not.\n"
+            f"Evaluate with: {request.eval_command(run)}",
+            err=True,
+        )
+    else:
+        typer.echo(
+            f"{stop.by.name}: stopped at iteration {stop.stopped.iteration:,}, "
+            f"a checkpoint is saved.\nGo on with: {request.resume_command(run)}",
+            err=True,
+        )
+    return 128 + stop.by
+
+
+def _report(evaluation: Evaluation, run: RunFolder, request: Request) -> None:
+    if request.csv == "-":
+        write_stdout(csv_text([evaluation]))
+    elif request.csv is not None:
+        write_text(Path(request.csv), csv_text([evaluation]))
+    if request.format == "text" and request.csv == "-":
+        if not request.quiet:
+            print_evaluation(_stderr(), [evaluation])
+    elif request.format == "text":
+        print_evaluation(results_console(), [evaluation])
+    request.say(f"kept in {run.path}")
+
+
+def _display(request: Request, title: str) -> Display:
+    if request.format == "jsonl":
+        return JsonDisplay(sys.stdout)
+    if request.format == "none" or request.quiet:
+        return Display()
+    console = _stderr()
+    draws = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
+    if draws and not request.verbose:
+        return LiveDisplay(console, title)
+    return LineDisplay(request.say, title, every_step=request.verbose)
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)

@@ -1,0 +1,134 @@
+"""``mamltui run``: train from a profile, evaluate on the test split, compare with publications."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mamltui.cli.evaluate import DeviceName
+from mamltui.errors import UsageError
+
+
+class Format(str, Enum):
+    """What the training says while it runs."""
+
+    text = "text"
+    jsonl = "jsonl"
+    none = "none"
+
+
+def run(
+    profile: Annotated[
+        str, typer.Argument(metavar="PROFILE", help="A file, or the name of a packaged profile.")
+    ],
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Train in this terminal or in a pipe (required).")
+    ] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as inner.steps=5."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="The same as --set meta.seed=N.")
+    ] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder to look in for Omniglot first.")
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|auto",
+            help="Go on with a run; auto: the latest unfinished one of this profile, or a new one.",
+        ),
+    ] = None,
+    output: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="text: progress on stderr, results on stdout; jsonl: one JSON event a line on "
+            "stdout; none: errors alone.",
+        ),
+    ] = Format.text,
+    csv: Annotated[
+        str | None,
+        typer.Option(metavar="PATH|-", help="Write the results as CSV to a file, or to stdout."),
+    ] = None,
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Exit with 4 when the test accuracy is below this."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the plan, make nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A line for every logged step and checkpoint.")
+    ] = False,
+) -> None:
+    """Train from a profile, evaluate the best checkpoint on the test split, and compare.
+
+    The run folder keeps all of it. Exit codes: 0 done, 1 failure, 2 usage or invalid profile,
+    3 data, run, checkpoint or device not available, 4 diverged or below --min-accuracy, 130 and
+    143 stopped by SIGINT and SIGTERM, after a checkpoint.
+    """
+    if not headless:
+        raise UsageError(
+            "a training needs --headless: there is no other way to show it yet",
+            hint=f"mamltui run {profile} --headless",
+        )
+    _check_options(output, csv, min_accuracy, quiet, verbose)
+
+    from mamltui.cli.headless_run import Request, dry, train_and_evaluate
+
+    request = Request(
+        profile=profile,
+        overrides=(overrides or []) + ([] if seed is None else [f"meta.seed={seed}"]),
+        device=device.value,
+        out=out,
+        data_dir=data_dir,
+        resume=resume,
+        format=output.value,
+        csv=csv,
+        min_accuracy=None if min_accuracy is None else min_accuracy / 100,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    code = dry(request) if dry_run else train_and_evaluate(request)
+    raise typer.Exit(code)
+
+
+def _check_options(
+    output: Format, csv: str | None, min_accuracy: float | None, quiet: bool, verbose: bool
+) -> None:
+    """Refuse what cannot be had before hours are spent on it."""
+    if min_accuracy is not None and not 0 <= min_accuracy <= 100:  # NaN is not between either
+        raise UsageError(
+            "a percentage from 0 to 100 is needed", where=f"--min-accuracy {min_accuracy:g}"
+        )
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other")
+    if verbose and output is not Format.text:
+        raise UsageError(f"--verbose has nothing to say with --format {output.value}")
+    if csv is None:
+        return
+    if csv == "-":
+        if output is Format.jsonl:
+            raise UsageError(
+                "--csv - and --format jsonl cannot share stdout",
+                hint="Write the CSV to a file: --csv PATH.",
+            )
+    elif not csv or Path(csv).is_dir():
+        raise UsageError("a file is needed, this is a folder", where=f"--csv {csv}")
+    elif not Path(csv).parent.is_dir():
+        raise UsageError("there is no such folder to write in", where=f"--csv {csv}")

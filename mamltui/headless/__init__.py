@@ -1,0 +1,10 @@
+"""A training shown without the app: a live display, plain lines, or JSON lines of its events."""
+
+from __future__ import annotations
+
+from mamltui.headless.display import Display
+from mamltui.headless.json_lines import JsonDisplay
+from mamltui.headless.lines import LineDisplay
+from mamltui.headless.live import LiveDisplay
+
+__all__ = ["Display", "JsonDisplay", "LineDisplay", "LiveDisplay"]

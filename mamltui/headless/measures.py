@@ -1,0 +1,98 @@
+"""Numbers that a display derives from events: the pace, a metric's history; and how to say them."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from datetime import timedelta
+from itertools import pairwise
+
+from mamltui.events import Event, Resumed, Started, Step, Validated
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+class Pace:
+    """How fast the training has been lately, validation and checkpoints included."""
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[int, float]] = deque(maxlen=50)
+        self._validations: deque[tuple[int, float]] = deque(maxlen=4)
+
+    def note(self, event: Event) -> None:
+        """Take an event; a start or a pause begins a new measurement."""
+        match event:
+            case Step():
+                self._steps.append((event.iteration, event.elapsed))
+            case Validated():
+                self._validations.append((event.iteration, event.elapsed))
+            case Started() | Resumed():
+                self._steps.clear()
+                self._validations.clear()
+
+    def seconds_per_iteration(self) -> float | None:
+        """None until there are two marks to measure between.
+
+        Whole validation intervals are measured as soon as there is one: a window of training steps
+        alone leaves out what validation takes.
+        """
+        for marks in (self._validations, self._steps):
+            if len(marks) >= 2 and marks[-1][0] > marks[0][0]:
+                return (marks[-1][1] - marks[0][1]) / (marks[-1][0] - marks[0][0])
+        return None
+
+    def seconds_left(self, iteration: int, iterations: int) -> float | None:
+        pace = self.seconds_per_iteration()
+        return None if pace is None else pace * max(0, iterations - iteration)
+
+
+class History:
+    """All values of a metric, averaged so far that at most ``capacity`` numbers are kept."""
+
+    def __init__(self, capacity: int = 256) -> None:
+        self._capacity = capacity
+        self._means: list[float] = []
+        self._stride = 1
+        self._sum = 0.0
+        self._count = 0
+
+    def append(self, value: float) -> None:
+        if not math.isfinite(value):
+            return
+        self._sum += value
+        self._count += 1
+        if self._count < self._stride:
+            return
+        self._means.append(self._sum / self._count)
+        self._sum, self._count = 0.0, 0
+        if len(self._means) == self._capacity:
+            pairs = zip(self._means[::2], self._means[1::2], strict=True)
+            self._means = [(a + b) / 2 for a, b in pairs]
+            self._stride *= 2
+
+    def sparkline(self, width: int) -> str:
+        """The whole history in at most ``width`` characters, lowest to highest."""
+        if width < 1 or not self._means:
+            return ""
+        count = len(self._means)
+        columns = min(width, count)
+        edges = [round(column * count / columns) for column in range(columns + 1)]
+        values = [sum(self._means[start:stop]) / (stop - start) for start, stop in pairwise(edges)]
+        low, high = min(values), max(values)
+        scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+        return "".join(BARS[round((value - low) * scale)] for value in values)
+
+
+def duration(seconds: float | None) -> str:
+    """``1:02:11``; days in front when there are any; ``-`` for None."""
+    if seconds is None or not math.isfinite(seconds):
+        return "-"
+    return str(timedelta(seconds=round(seconds)))
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f} %"
+
+
+def validation_text(event: Validated) -> str:
+    return f"{percent(event.accuracy)} ± {100 * event.ci95:.1f}"

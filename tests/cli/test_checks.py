@@ -1,0 +1,73 @@
+"""``mamltui doctor`` and ``mamltui verify``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import mamltui.maml.verify
+from mamltui import __version__
+from mamltui.cli import main
+from mamltui.maml.verify import run_verification
+
+Capture = pytest.CaptureFixture[str]
+
+
+def rows(output: str) -> dict[str, str]:
+    """The first line of each label."""
+    found: dict[str, str] = {}
+    for line in output.splitlines():
+        found.setdefault(line[:14].strip(), line[14:])
+    return found
+
+
+def test_doctor_tells_versions_devices_memory_and_folders(
+    tmp_path: Path, capsys: Capture, cache_dir: Path
+) -> None:
+    assert main(["doctor", "--runs-dir", str(tmp_path / "runs")]) == 0
+    found = rows(capsys.readouterr().out)
+    assert found["mamltui"] == __version__
+    assert f"torch {torch.__version__.partition('+')[0]}" in found["packages"]
+    assert f"{torch.get_num_threads()} threads" in found["cpu"]
+    assert ("not available" in found["cuda"]) is not torch.cuda.is_available()
+    assert str(cache_dir) in found["cache folder"]
+    assert "not found" in found["omniglot"]
+    assert f"{tmp_path / 'runs'}, writable" in found["runs folder"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_doctor_finds_omniglot_where_it_is(omniglot_dir: Path, capsys: Capture) -> None:
+    assert main(["doctor", "--data-dir", str(omniglot_dir)]) == 0
+    found = rows(capsys.readouterr().out)
+    assert found["omniglot"].startswith("found through --data-dir")
+
+
+def test_doctor_ends_with_3_where_no_run_can_be_kept(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["doctor", "--runs-dir", str(tmp_path / "file")]) == 3
+    assert "is not a folder" in rows(capsys.readouterr().out)["runs folder"]
+
+
+def test_verify_says_that_this_machine_can_be_trusted(capsys: Capture) -> None:
+    assert main(["verify", "--device", "cpu"]) == 0
+    output = capsys.readouterr().out
+    assert "can be trusted here" in output
+    assert "finite differences" in output
+    assert "WRONG\n" not in output
+    assert "vmap" in output
+
+
+def test_verify_ends_with_1_when_a_gradient_is_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    report = run_verification(torch.device("cpu"))
+    off = replace(report.checks[0], relative_difference=0.5)
+    spoilt = replace(report, checks=(off, *report.checks[1:]))
+    monkeypatch.setattr(mamltui.maml.verify, "run_verification", lambda _device: spoilt)
+    assert main(["verify", "--device", "cpu"]) == 1
+    output = capsys.readouterr().out
+    assert "NOT be trusted" in output
+    assert "off by 5.0e-01" in output
