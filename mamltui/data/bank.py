@@ -14,7 +14,7 @@ class ImageBank:
     name: str
     """``omniglot``, ``strokes`` or ``folder``."""
     images: Tensor
-    """[classes, drawings, channels, size, size] uint8; 255 = stroke (or full intensity), 0 = paper."""
+    """[classes, drawings, channels, size, size] uint8; 255 = stroke, 0 = paper."""
     class_names: tuple[str, ...]
     """One name a class, in the order of ``images``."""
     content_hash: str

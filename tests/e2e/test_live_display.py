@@ -9,7 +9,14 @@ import pytest
 from tests.cli.tiny import RUN, make_place
 from tests.e2e.screen import run_in_terminal
 
-LONGER = ["--set", "validation.interval=200", "--set", "run.checkpoint_interval=200"]
+LONGER = [
+    "--set",
+    "validation.interval=200",
+    "--set",
+    "run.log_interval=5",
+    "--set",
+    "run.checkpoint_interval=200",
+]
 
 
 @pytest.mark.parametrize("columns", [80, 40])

@@ -57,7 +57,7 @@ def test_the_packaged_quickstart_trains_on_the_embedded_data_to_the_end(tmp_path
 
 
 def test_a_killed_run_is_resumed_to_what_it_would_have_been(place: Path) -> None:
-    arguments = [*RUN, "--set", "meta.iterations=300", "--set", "validation.interval=100"]
+    arguments = [*RUN, "--set", "meta.iterations=150", "--set", "validation.interval=50"]
     arguments += ["--set", "run.checkpoint_interval=20"]
     process = start(arguments, place)
     runs = place / "runs"
@@ -66,7 +66,7 @@ def test_a_killed_run_is_resumed_to_what_it_would_have_been(place: Path) -> None
     process.communicate()
     killed = only_run(place)
     done = RunFolder(killed).load_checkpoint("last").iteration
-    assert 0 < done < 300
+    assert 0 < done < 150
     assert RunFolder(killed).info().state == "interrupted"
 
     resumed = run([*arguments, "--resume", "auto"], place)
@@ -75,7 +75,7 @@ def test_a_killed_run_is_resumed_to_what_it_would_have_been(place: Path) -> None
     unbroken = run([*arguments, "--out", "unbroken"], place)
     assert unbroken.returncode == 0, unbroken.stderr
     (whole,) = (place / "unbroken").iterdir()
-    assert len(losses(killed)) == 300
+    assert len(losses(killed)) == 150
     assert losses(killed) == losses(whole)
     assert resumed.stdout.splitlines()[2:] == unbroken.stdout.splitlines()[2:]
 
