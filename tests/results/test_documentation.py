@@ -30,7 +30,7 @@ def test_the_file_name_shown_is_the_name_given() -> None:
 
 
 def test_every_option_named_is_one_of_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (["eval"], ["runs", "export"]):
+    for command in (["run"], ["eval"], ["runs", "export"]):
         main([*command, "--help"])
     options = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
     named = set(re.findall(r"--[a-z][a-z-]*", PAGE))
