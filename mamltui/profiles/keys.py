@@ -106,4 +106,5 @@ def _allowed(schema: dict[str, Any]) -> str:
         return f"a text of one line, at most {schema['maxLength']:,} characters"
     if schema["type"] == "integer":
         return f"an integer from {schema['minimum']:,} to {schema['maximum']:,}"
-    return f"a finite number above {schema['exclusiveMinimum']:g}"
+    above = f"a finite number above {schema['exclusiveMinimum']:g}"
+    return f"{above}, at most {schema['maximum']:g}" if "maximum" in schema else above
