@@ -171,7 +171,7 @@ class MetaSection(_Model):
     learning_rate: float = Field(
         0.001,
         gt=0,
-        le=1000,
+        le=1e37,
         description="Learning rate of Adam.",
         json_schema_extra=_unit("step size"),
     )

@@ -77,7 +77,7 @@ def profiles(draw: st.DrawFn) -> Profile:
             st.builds(
                 MetaSection,
                 batch=COUNT,
-                learning_rate=st.floats(min_value=0, exclude_min=True, max_value=1000),
+                learning_rate=st.floats(min_value=0, exclude_min=True, max_value=1e37),
                 iterations=COUNT,
                 seed=st.integers(0, 2**63 - 1),
                 divergence_loss=POSITIVE.filter(lambda loss: loss > 1),
