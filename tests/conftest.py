@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mamltui.events import Event
+from tests.a_training import training
+
 OMNIGLOT_VARIABLE = "MAMLTUI_TEST_OMNIGLOT"
 
 
@@ -38,3 +41,9 @@ def omniglot_dir() -> Path:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    """What a training says from its start to its end."""
+    return list(training())

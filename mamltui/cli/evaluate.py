@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -14,9 +14,7 @@ import typer
 from mamltui.errors import UsageError
 
 if TYPE_CHECKING:
-    from mamltui.data.bank import ImageBank
     from mamltui.evaluation import Progress
-    from mamltui.profiles import DataSection
     from mamltui.results import Evaluation
     from mamltui.runs import RunFolder
 
@@ -89,6 +87,7 @@ def evaluate(
     _check_outputs(csv, markdown, as_json)
     asked = None if steps is None else _step_counts(steps)
 
+    from mamltui.data.banks import Banks
     from mamltui.evaluation import evaluate_run
     from mamltui.results import visible, write_results
     from mamltui.runs import RunFolder
@@ -97,10 +96,10 @@ def evaluate(
     folders = _distinct([RunFolder.open(name, runs_dir) for name in runs])
     profiles = [folder.profile for folder in folders]
     where = resolve_device(device.value)
-    bank_of = _banks(data_dir)
+    banks = Banks(data_dir)
     evaluations: list[Evaluation] = []
     for folder, profile in zip(folders, profiles, strict=True):
-        bank = bank_of(profile.data)
+        bank = banks.bank(profile.data, lambda text: typer.echo(text, err=True))
         with _progress(folder.name) as progress:
             evaluation = evaluate_run(
                 folder,
@@ -159,23 +158,6 @@ def _step_counts(text: str) -> tuple[int, ...]:
 def _distinct(folders: Sequence[RunFolder]) -> list[RunFolder]:
     """A run named twice is evaluated once."""
     return list({folder.path.resolve(): folder for folder in folders}.values())
-
-
-def _banks(data_dir: Path | None) -> Callable[[DataSection], ImageBank]:
-    """Loads the data of a profile; runs on the same data share it."""
-    from mamltui.data.load import load_bank
-
-    loaded: dict[tuple[str, str, str, int], ImageBank] = {}
-
-    def bank_of(data: DataSection) -> ImageBank:
-        key = (data.set, data.path, data.resize, data.image_size)
-        if key not in loaded:
-            loaded[key] = load_bank(
-                data, data_dir, progress=lambda message: typer.echo(message, err=True)
-            )
-        return loaded[key]
-
-    return bank_of
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 import sys
 from collections.abc import Generator
@@ -12,26 +11,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, cast
 
-import torch
 import typer
 from rich.console import Console
 
 from mamltui.cli.evaluate import write_stdout
 from mamltui.cli.tables import print_evaluation, results_console
-from mamltui.data.bank import ImageBank
-from mamltui.data.load import load_bank
-from mamltui.data.splits import ClassSplit, split_classes
-from mamltui.errors import DivergedError, ExitCode, MamltuiError, RunError, UsageError
+from mamltui.commands import Place, eval_command, run_command
+from mamltui.data.banks import Banks
+from mamltui.errors import DivergedError, ExitCode, MamltuiError
 from mamltui.evaluation import evaluate_and_write
 from mamltui.events import Diverged, Event, Finished, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
 from mamltui.headless.signals import stop_signals
-from mamltui.maml.network import NetworkSpec
-from mamltui.profiles import Profile, load_profile
+from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, json_text, write_text
-from mamltui.runs import RunFolder, find_latest_resumable, runs_root
-from mamltui.training import Control, Trainer, resolve_device
+from mamltui.runs import RunFolder, runs_root
+from mamltui.training import Control, Trainer
 from mamltui.training.device import describe_device
+from mamltui.training.plan import Plan, make_plan
 
 
 @dataclass(frozen=True)
@@ -56,44 +53,24 @@ class Request:
         if self.format == "text" and not self.quiet:
             typer.echo(text, err=True)
 
+    @property
+    def place(self) -> Place:
+        """Where runs and data are, and what computes."""
+        return Place(self.out, self.data_dir, self.device)
+
     def resume_command(self, run: RunFolder) -> str:
         """What goes on with ``run``, as typed in this folder."""
-        words = ["mamltui", "run", self.profile, "--headless"]
-        for override in self.overrides:
-            words += ["--set", override]
-        words += [] if self.device == "auto" else ["--device", self.device]
-        words += [] if self.out is None else ["--out", str(self.out)]
-        words += [] if self.data_dir is None else ["--data-dir", str(self.data_dir)]
-        words += [] if self.format == "text" else ["--format", self.format]
-        words += [] if self.csv is None else ["--csv", self.csv]
+        more = [] if self.format == "text" else ["--format", self.format]
+        more += [] if self.csv is None else ["--csv", self.csv]
         if self.min_accuracy is not None:
-            words += ["--min-accuracy", f"{100 * self.min_accuracy:g}"]
-        return shlex.join([*words, "--resume", run.name])
+            more += ["--min-accuracy", f"{100 * self.min_accuracy:g}"]
+        return run_command(
+            self.profile, self.place, overrides=self.overrides, more=more, resume=run.name
+        )
 
     def eval_command(self, run: RunFolder) -> str:
         """What evaluates ``run``, as typed in this folder."""
-        words = ["mamltui", "eval", run.name]
-        words += [] if self.out is None else ["--runs-dir", str(self.out)]
-        words += [] if self.data_dir is None else ["--data-dir", str(self.data_dir)]
-        return shlex.join(words)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that is settled before anything is made."""
-
-    profile: Profile
-    device: torch.device
-    bank: ImageBank
-    split: ClassSplit
-    network: NetworkSpec
-    run: RunFolder | None
-    """The run to go on with; None: a new one."""
-
-    @property
-    def title(self) -> str:
-        task = self.profile.task
-        return f"{task.way}-way {task.shot}-shot on {self.bank.name}"
+        return eval_command([run.name], Place(self.out, self.data_dir))
 
 
 def plan(request: Request) -> Plan:
@@ -102,58 +79,14 @@ def plan(request: Request) -> Plan:
     Raises:
         MamltuiError: one of them does not hold.
     """
-    profile = load_profile(request.profile, request.overrides)
-    device = resolve_device(request.device)
-    root = runs_root(request.out)
-    if root.exists() and not root.is_dir():
-        raise RunError("the runs folder is a file", where=str(root))
-    run = _run_to_resume(request, profile)
-    bank = load_bank(profile.data, request.data_dir, progress=request.say)
-    split = split_classes(bank, profile.data.split)
-    classes = {
-        "train": len(split.train),
-        "validation": len(split.validation),
-        "test": len(split.test),
-    }
-    profile.check_against(classes, bank.drawings)
-    network = NetworkSpec(profile.task.way, bank.channels, bank.image_size, profile.network.filters)
-    return Plan(profile, device, bank, split, network, run)
-
-
-def _run_to_resume(request: Request, profile: Profile) -> RunFolder | None:
-    if request.resume is None:
-        return None
-    if request.resume == "auto":
-        found = find_latest_resumable(request.out, profile)
-        if found is None:
-            request.say("there is no unfinished run of this profile: a new one starts")
-        else:
-            request.say(f"going on with {found.name}")
-        return found
-    run = RunFolder.open(request.resume, request.out)
-    differing = differences(run.profile, profile)
-    if differing:
-        raise UsageError(
-            f"the run was trained with other settings: {', '.join(differing)}",
-            where=f"--resume {request.resume}",
-            hint="A run goes on as it began; only meta.iterations may grow, and [run], "
-            "[evaluation] and [engine] may change.\n"
-            f"Its own profile is {run.path / 'profile.toml'}",
-        )
-    return run
-
-
-def differences(before: Profile, asked: Profile) -> list[str]:
-    """What of ``asked`` would change what is learned: ``inner.alpha 0.4 -> 0.1`` and so on."""
-    old, new = before.model_dump(), asked.model_dump()
-    found = [] if before.name == asked.name else [f"name {before.name} -> {asked.name}"]
-    for section in ("data", "task", "network", "inner", "meta", "validation"):
-        for key, value in old[section].items():
-            wanted = new[section][key]
-            grows = (section, key) == ("meta", "iterations") and wanted > value
-            if wanted != value and not grows:
-                found.append(f"{section}.{key} {value} -> {wanted}")
-    return found
+    return make_plan(
+        load_profile(request.profile, request.overrides),
+        device=request.device,
+        runs=request.out,
+        banks=Banks(request.data_dir),
+        resume=request.resume,
+        say=request.say,
+    )
 
 
 def dry(request: Request) -> ExitCode:

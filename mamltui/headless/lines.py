@@ -22,7 +22,7 @@ from mamltui.events import (
     Validated,
 )
 from mamltui.headless.display import Display
-from mamltui.headless.measures import Pace, duration, percent, validation_text
+from mamltui.measures import Pace, duration, percent, validation_text
 
 LINE_SECONDS = 10.0
 """Lines come at each validation, and between validations at most this often."""

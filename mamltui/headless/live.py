@@ -29,7 +29,7 @@ from mamltui.events import (
     Validated,
 )
 from mamltui.headless.display import Display
-from mamltui.headless.measures import History, Pace, duration, percent, validation_text
+from mamltui.measures import History, Pace, duration, percent, validation_text
 
 LABEL_WIDTH = 12
 VALUE_WIDTH = 9

@@ -119,13 +119,16 @@ class LinesFile(Generic[Record]):
         except OSError as error:
             raise file_error(error, self.path, "write") from error
 
-    def read(self, since: Position = START) -> Page[Record]:
+    def read(self, since: Position = START, at_most: int = -1) -> Page[Record]:
         """The whole lines after ``since``; a torn last line is left for later.
+
+        Args:
+            at_most: bytes to read, more than a line has; -1: all.
 
         Raises:
             RunError: not readable, or a line is damaged.
         """
-        content, position, restarted = self._content(since)
+        content, position, restarted = self._content(since, at_most)
         start = position.offset - len(content)
         records = [record for _, record in self._records(content, start)]
         return Page(records, position, restarted)
@@ -143,7 +146,7 @@ class LinesFile(Generic[Record]):
         if self.path.exists() and self.path.stat().st_size != len(kept):
             write_whole(self.path, kept)
 
-    def _content(self, since: Position) -> tuple[bytes, Position, bool]:
+    def _content(self, since: Position, at_most: int = -1) -> tuple[bytes, Position, bool]:
         """Whole lines, the position after them, and whether they begin at the start instead."""
         try:
             with self.path.open("rb") as file:
@@ -153,7 +156,7 @@ class LinesFile(Generic[Record]):
                 )
                 offset = 0 if restarted else since.offset
                 file.seek(offset)
-                content = file.read()
+                content = file.read(at_most)
         except FileNotFoundError:
             return b"", START, since.offset > 0
         except OSError as error:

@@ -232,21 +232,27 @@ class RunFolder:
         """Add a line to ``events.jsonl``; its values must be finite."""
         self._events.append({"time": utc_now(), **event.to_dict()})
 
-    def read_metrics(self, since: Position = START) -> Page[Step]:
+    def read_metrics(self, since: Position = START, at_most: int = -1) -> Page[Step]:
         """The logged steps after ``since``, also while a process writes them.
 
+        Args:
+            at_most: bytes to read, at least a million; -1: all.
+
         Raises:
             RunError: a line is damaged; the file and line are named.
         """
-        return self._metrics.read(since)
+        return self._metrics.read(since, at_most)
 
-    def read_events(self, since: Position = START) -> Page[LoggedEvent]:
+    def read_events(self, since: Position = START, at_most: int = -1) -> Page[LoggedEvent]:
         """The other events after ``since``, also while a process writes them.
 
+        Args:
+            at_most: bytes to read, at least a million; -1: all.
+
         Raises:
             RunError: a line is damaged; the file and line are named.
         """
-        return self._events.read(since)
+        return self._events.read(since, at_most)
 
     def cut_back(self, iteration: int, validated: int) -> None:
         """Drop what was written after a checkpoint, of its iteration and its last validation.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mamltui.events import Event, Resumed, Validated
-from mamltui.headless.measures import BARS, History, Pace, duration
+from mamltui.measures import BARS, History, Pace, duration
 
 
 def test_the_pace_counts_what_validation_takes(events: list[Event]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pytest
-
 from mamltui.events import Checkpointed, Event, Finished, Started, Step, Validated
 
 ITERATIONS = 400
@@ -50,7 +48,3 @@ def training() -> Iterator[Event]:
             yield Checkpointed(iteration, "last", "checkpoints/last.safetensors")
     yield Finished(ITERATIONS, ITERATIONS, 0.88, 0.37, elapsed)
 
-
-@pytest.fixture
-def events() -> list[Event]:
-    return list(training())

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from datetime import timedelta
 from itertools import pairwise
+from statistics import stdev
 
 from mamltui.events import Event, Resumed, Started, Step, Validated
 
@@ -44,6 +45,21 @@ class Pace:
     def seconds_left(self, iteration: int, iterations: int) -> float | None:
         pace = self.seconds_per_iteration()
         return None if pace is None else pace * max(0, iterations - iteration)
+
+    def seconds_left_error(self, iteration: int, iterations: int) -> float | None:
+        """Half the 95% interval of ``seconds_left``, from the spread between logged steps.
+
+        None until there are three intervals to compare. It knows of noise in the pace, not of
+        another program that will start tomorrow.
+        """
+        paces = [
+            (elapsed - before) / (done - start)
+            for (start, before), (done, elapsed) in pairwise(self._steps)
+            if done > start
+        ]
+        if len(paces) < 3:
+            return None
+        return 1.96 * stdev(paces) / math.sqrt(len(paces)) * max(0, iterations - iteration)
 
 
 class History:

@@ -1,0 +1,50 @@
+"""Command lines that repeat, in a shell, what the app or an earlier command did."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command finds runs and data, and computes: None and ``auto`` are not written."""
+
+    runs: Path | None = None
+    """The folder that holds the run folders."""
+    data: Path | None = None
+    """A folder to look in for Omniglot first."""
+    device: str = "auto"
+
+    def options(self, runs: str) -> list[str]:
+        """The options; ``runs`` is what the command calls its folder of runs."""
+        return [
+            *([] if self.device == "auto" else ["--device", self.device]),
+            *([] if self.runs is None else [runs, str(self.runs)]),
+            *([] if self.data is None else ["--data-dir", str(self.data)]),
+        ]
+
+
+def run_command(
+    profile: str,
+    place: Place,
+    *,
+    overrides: Sequence[str] = (),
+    more: Sequence[str] = (),
+    resume: str | None = None,
+) -> str:
+    """``mamltui run``: train from ``profile``, or go on with the run ``resume``."""
+    words = ["mamltui", "run", profile, "--headless"]
+    for override in overrides:
+        words += ["--set", override]
+    words += place.options("--out")
+    words += more
+    words += [] if resume is None else ["--resume", resume]
+    return shlex.join(words)
+
+
+def eval_command(runs: Sequence[str], place: Place, *, more: Sequence[str] = ()) -> str:
+    """``mamltui eval``: score ``runs``."""
+    return shlex.join(["mamltui", "eval", *runs, *more, *place.options("--runs-dir")])

@@ -1,0 +1,39 @@
+"""Images that are loaded once, however many runs are trained and scored on them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mamltui.data.bank import ImageBank
+from mamltui.data.load import load_bank
+from mamltui.data.progress import Progress
+
+if TYPE_CHECKING:
+    from mamltui.profiles import DataSection
+
+
+class Banks:
+    """Loads the images of profiles and keeps them; may be asked from any thread.
+
+    Args:
+        data_dir: a folder to look for Omniglot in, before the others.
+    """
+
+    def __init__(self, data_dir: Path | None = None) -> None:
+        self._data_dir = data_dir
+        self._loaded: dict[tuple[str, str, str, int], ImageBank] = {}
+        self._lock = threading.Lock()
+
+    def bank(self, data: DataSection, progress: Progress | None = None) -> ImageBank:
+        """The images that ``data`` names; a second caller waits for the first one's loading.
+
+        Raises:
+            DataError: the images are not there, damaged or hostile.
+        """
+        key = (data.set, data.path, data.resize, data.image_size)
+        with self._lock:
+            if key not in self._loaded:
+                self._loaded[key] = load_bank(data, self._data_dir, progress=progress)
+            return self._loaded[key]

@@ -1,0 +1,113 @@
+"""All that is settled before a training makes anything: profile, device, data, run to resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from mamltui.data.bank import ImageBank
+from mamltui.data.banks import Banks
+from mamltui.data.splits import ClassSplit, split_classes
+from mamltui.errors import RunError, UsageError
+from mamltui.maml.network import NetworkSpec
+from mamltui.profiles import Profile
+from mamltui.runs import RunFolder, find_latest_resumable, runs_root
+from mamltui.training.device import resolve_device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training that can begin."""
+
+    profile: Profile
+    device: torch.device
+    bank: ImageBank
+    split: ClassSplit
+    network: NetworkSpec
+    run: RunFolder | None
+    """The run to go on with; None: a new one."""
+
+    @property
+    def title(self) -> str:
+        """What is trained, e.g. ``5-way 1-shot on strokes``."""
+        task = self.profile.task
+        return f"{task.way}-way {task.shot}-shot on {self.bank.name}"
+
+
+def make_plan(
+    profile: Profile,
+    *,
+    device: str,
+    runs: Path | None,
+    banks: Banks,
+    resume: str | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Plan:
+    """Check the device, the run to resume and the data.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        runs: the folder of the run folders; None: the usual one.
+        resume: a run, or ``auto`` for the latest unfinished one of this profile if there is one.
+        say: told in words what happens.
+
+    Raises:
+        MamltuiError: one of them does not hold.
+    """
+    say = say or (lambda _: None)
+    where = resolve_device(device)
+    root = runs_root(runs)
+    if root.exists() and not root.is_dir():
+        raise RunError("the runs folder is a file", where=str(root))
+    run = _run_to_resume(profile, runs, resume, say)
+    bank = banks.bank(profile.data, say)
+    split = split_classes(bank, profile.data.split)
+    classes = {
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+    }
+    profile.check_against(classes, bank.drawings)
+    network = NetworkSpec(profile.task.way, bank.channels, bank.image_size, profile.network.filters)
+    return Plan(profile, where, bank, split, network, run)
+
+
+def _run_to_resume(
+    profile: Profile, runs: Path | None, resume: str | None, say: Callable[[str], None]
+) -> RunFolder | None:
+    if resume is None:
+        return None
+    if resume == "auto":
+        found = find_latest_resumable(runs, profile)
+        if found is None:
+            say("there is no unfinished run of this profile: a new one starts")
+        else:
+            say(f"going on with {found.name}")
+        return found
+    run = RunFolder.open(resume, runs)
+    differing = differences(run.profile, profile)
+    if differing:
+        raise UsageError(
+            f"the run was trained with other settings: {', '.join(differing)}",
+            where=f"--resume {resume}",
+            hint="A run goes on as it began; only meta.iterations may grow, and [run], "
+            "[evaluation] and [engine] may change.\n"
+            f"Its own profile is {run.path / 'profile.toml'}",
+        )
+    return run
+
+
+def differences(before: Profile, asked: Profile) -> list[str]:
+    """What of ``asked`` would change what is learned: ``inner.alpha 0.4 -> 0.1`` and so on."""
+    old, new = before.model_dump(), asked.model_dump()
+    found = [] if before.name == asked.name else [f"name {before.name} -> {asked.name}"]
+    for section in ("data", "task", "network", "inner", "meta", "validation"):
+        for key, value in old[section].items():
+            wanted = new[section][key]
+            grows = (section, key) == ("meta", "iterations") and wanted > value
+            if wanted != value and not grows:
+                found.append(f"{section}.{key} {value} -> {wanted}")
+    return found
