@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -12,11 +13,12 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
+from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.evaluate import StepScores, mean_and_ci95, score
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.profiles import Profile
-from mamltui.results import Evaluation, StepResult, write_results
+from mamltui.results import STATISTICS, Evaluation, StepResult, write_results
 from mamltui.runs import RunFolder
 from mamltui.runs.checkpoint import Checkpoint
 
@@ -24,6 +26,11 @@ Split = Literal["train", "validation", "test"]
 Kind = Literal["best", "last"]
 Progress = Callable[[int, int], None]
 """Called with the episodes done and the episodes asked for."""
+Partial = Callable[[Evaluation], None]
+"""Called with the evaluation of the episodes done so far; its ``episodes`` says how many."""
+ShouldStop = Callable[[], bool]
+Results = dict[str, tuple[StepResult, ...]]
+"""For each of ``STATISTICS``, the scores in the order of the steps."""
 
 BLOCK_BYTES = {"cpu": 256 * 2**20, "cuda": 8 * 2**30}
 """Memory for the episodes scored at once: fixed, for the same rounding at every repetition."""
@@ -40,6 +47,8 @@ def evaluate_run(
     device: torch.device,
     seed: int | None = None,
     progress: Progress | None = None,
+    partial: Partial | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Evaluation:
     """Score tasks 0 .. ``episodes`` - 1 of a split after each of ``steps`` inner steps.
 
@@ -49,8 +58,10 @@ def evaluate_run(
     Args:
         bank: the data the run was trained on.
         seed: of the evaluation's episodes; None: the profile's.
+        should_stop: asked at every inner step of every chunk of episodes.
 
     Raises:
+        Interrupted: ``should_stop`` said so.
         RunError: the run cannot be read.
         CheckpointError: the checkpoint is missing, damaged or of another network.
         DataError: ``bank`` holds other data than the run was trained on.
@@ -82,17 +93,7 @@ def evaluate_run(
         seed=profile.meta.seed if seed is None else seed,
     )
     wanted = sorted({*steps, profile.inner.test_steps})
-    transductive, support = _score_blocks(
-        profile,
-        network,
-        {name: tensor.to(device) for name, tensor in loaded.parameters.items()},
-        sampler,
-        steps=wanted[-1],
-        episodes=episodes,
-        device=device,
-        progress=progress,
-    )
-    return Evaluation(
+    asked = Evaluation(
         run=run.name,
         profile=profile.name,
         data=bank.name,
@@ -113,9 +114,31 @@ def evaluate_run(
         image_size=bank.image_size,
         filters=profile.network.filters,
         device=device.type,
-        transductive=_results(transductive, wanted),
-        support=_results(support, wanted),
+        transductive=(),
+        support=(),
     )
+    chunks = _score_chunks(
+        profile,
+        network,
+        {name: tensor.to(device) for name, tensor in loaded.parameters.items()},
+        sampler,
+        steps=wanted[-1],
+        episodes=episodes,
+        device=device,
+        should_stop=should_stop,
+    )
+    found: list[dict[str, StepScores]] = []
+    running = _Running(wanted)
+    done = 0
+    for scores in chunks:
+        found.append(scores)
+        done += scores["transductive"].loss.shape[0]
+        if partial is not None:
+            running.add(scores)
+            partial(_with_results(asked, done, running.results()))
+        if progress is not None:
+            progress(done, episodes)
+    return _with_results(asked, done, _final_results(found, wanted))
 
 
 def evaluate_and_write(
@@ -124,10 +147,13 @@ def evaluate_and_write(
     *,
     device: torch.device,
     progress: Progress | None = None,
+    partial: Partial | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> Evaluation:
     """Evaluate the best checkpoint on the test split as the profile says, and keep the result.
 
     Raises:
+        Interrupted: ``should_stop`` said so; nothing is written.
         MamltuiError: as ``evaluate_run``; RunError also where the result cannot be written.
     """
     settings = run.profile.evaluation
@@ -138,6 +164,8 @@ def evaluate_and_write(
         episodes=settings.episodes,
         device=device,
         progress=progress,
+        partial=partial,
+        should_stop=should_stop,
     )
     write_results(run.evaluation, evaluation)
     return evaluation
@@ -174,7 +202,7 @@ def _load_checkpoint(run: RunFolder, kind: Kind, network: NetworkSpec) -> Checkp
     return run.load_checkpoint(kind, network)
 
 
-def _score_blocks(
+def _score_chunks(
     profile: Profile,
     network: NetworkSpec,
     parameters: Parameters,
@@ -183,27 +211,30 @@ def _score_blocks(
     steps: int,
     episodes: int,
     device: torch.device,
-    progress: Progress | None,
-) -> tuple[StepScores, StepScores]:
-    """Transductive and support-statistics scores, each [episodes, steps + 1]."""
+    should_stop: ShouldStop | None,
+) -> Iterator[dict[str, StepScores]]:
+    """The scores of the episodes in order, a chunk at a time, for each of ``STATISTICS``."""
     inner = InnerLoop(steps, profile.inner.alpha, profile.inner.loss_scale)
     block = block_size(profile, network, device)
-    transductive, support = [], []
     for first in range(0, episodes, block):
-        tasks = min(block, episodes - first)
-        batch = sampler.batch(first, tasks, device=device)
-        try:
-            scores = score(network, inner, parameters, batch, steps=steps)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                "the device is out of memory", hint="Evaluate on the processor: --device cpu"
-            ) from error
-        assert scores.support_statistics is not None
-        transductive.append(scores.transductive)
-        support.append(scores.support_statistics)
-        if progress is not None:
-            progress(first + tasks, episodes)
-    return _joined(transductive), _joined(support)
+        batch = sampler.batch(first, min(block, episodes - first), device=device)
+        for chunk in batch.chunks(choose_task_chunk(network, 0, batch)):
+            try:
+                scores = score(
+                    network,
+                    inner,
+                    parameters,
+                    chunk,
+                    steps=steps,
+                    task_chunk=chunk.tasks,
+                    should_stop=should_stop,
+                )
+            except torch.OutOfMemoryError as error:
+                raise DeviceError(
+                    "the device is out of memory", hint="Evaluate on the processor: --device cpu"
+                ) from error
+            assert scores.support_statistics is not None
+            yield {"transductive": scores.transductive, "support": scores.support_statistics}
 
 
 def block_size(profile: Profile, network: NetworkSpec, device: torch.device) -> int:
@@ -216,22 +247,65 @@ def block_size(profile: Profile, network: NetworkSpec, device: torch.device) -> 
     return min(fitting, profile.engine.task_chunk or fitting)
 
 
-def _joined(blocks: Sequence[StepScores]) -> StepScores:
-    return StepScores(
-        torch.cat([block.loss for block in blocks]),
-        torch.cat([block.accuracy for block in blocks]),
+class _Running:
+    """Means and intervals of the episodes so far, which are not gone through again."""
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        self._steps = steps
+        self._tasks = 0
+        self._mean = self._squares = torch.zeros((), dtype=torch.float64)
+
+    def add(self, scores: dict[str, StepScores]) -> None:
+        """Take in the scores of more tasks (Chan, Golub and LeVeque 1979)."""
+        # [tasks, statistics, accuracy or loss, steps + 1]
+        values = torch.stack(
+            [torch.stack([scores[kind].accuracy, scores[kind].loss], dim=1) for kind in STATISTICS],
+            dim=1,
+        )
+        tasks, mean = values.shape[0], values.mean(dim=0)
+        total, apart = self._tasks + tasks, mean - self._mean
+        within = (values - mean).square().sum(dim=0)
+        self._squares = self._squares + within + apart.square() * (self._tasks * tasks / total)
+        self._mean = self._mean + apart * (tasks / total)
+        self._tasks = total
+
+    def results(self) -> Results:
+        """As of all the tasks at once, but for rounding."""
+        deviation = (self._squares / (self._tasks - 1)).sqrt()
+        half_width = 1.96 * deviation / self._tasks**0.5
+        return {
+            kind: _step_results(
+                (self._mean[place, 0], half_width[place, 0]),
+                (self._mean[place, 1], half_width[place, 1]),
+                self._steps,
+            )
+            for place, kind in enumerate(STATISTICS)
+        }
+
+
+def _final_results(chunks: Sequence[dict[str, StepScores]], steps: Sequence[int]) -> Results:
+    return {
+        kind: _step_results(
+            mean_and_ci95(torch.cat([chunk[kind].accuracy for chunk in chunks])),
+            mean_and_ci95(torch.cat([chunk[kind].loss for chunk in chunks])),
+            steps,
+        )
+        for kind in STATISTICS
+    }
+
+
+def _step_results(
+    accuracy: tuple[Tensor, Tensor], loss: tuple[Tensor, Tensor], steps: Sequence[int]
+) -> tuple[StepResult, ...]:
+    """Of means and half widths, each [all steps], what was found after each of ``steps``."""
+    columns = [tensor.tolist() for tensor in (*accuracy, *loss)]
+    return tuple(StepResult(step, *(column[step] for column in columns)) for step in steps)
+
+
+def _with_results(evaluation: Evaluation, episodes: int, results: Results) -> Evaluation:
+    return replace(
+        evaluation,
+        episodes=episodes,
+        transductive=results["transductive"],
+        support=results["support"],
     )
-
-
-def _results(scores: StepScores, steps: Sequence[int]) -> tuple[StepResult, ...]:
-    accuracy, accuracy_ci95 = _mean_and_ci95(scores.accuracy)
-    loss, loss_ci95 = _mean_and_ci95(scores.loss)
-    return tuple(
-        StepResult(step, accuracy[step], accuracy_ci95[step], loss[step], loss_ci95[step])
-        for step in steps
-    )
-
-
-def _mean_and_ci95(values: Tensor) -> tuple[list[float], list[float]]:
-    mean, half_width = mean_and_ci95(values)
-    return mean.tolist(), half_width.tolist()

@@ -15,6 +15,10 @@ MEMORY_SHARE = 0.5
 """Part of a GPU's free memory that a chunk may fill."""
 
 
+class Interrupted(Exception):  # noqa: N818 - asked for, so no error
+    """Work was asked to stop before its end, and did: there is no result."""
+
+
 def patch_bytes(network: NetworkSpec, examples: int, element: int = 4) -> int:
     """Bytes of the largest layer's patches for one task of ``examples`` images."""
     sizes = network.sizes()

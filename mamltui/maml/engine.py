@@ -6,12 +6,13 @@ chunk and flat over the iterations.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import reduce
 
 import torch
 
 from mamltui.maml.allocator import keep_freed_memory
-from mamltui.maml.chunks import choose_task_chunk
+from mamltui.maml.chunks import Interrupted, choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
@@ -48,11 +49,27 @@ class Engine:
         if device.type == "cpu":
             keep_freed_memory()
 
-    def meta_gradient(self, parameters: Parameters, episodes: Episodes) -> MetaGradient:
-        """Gradient of the tasks' mean query loss with respect to ``parameters`` (paper, eq. 1)."""
+    def meta_gradient(
+        self,
+        parameters: Parameters,
+        episodes: Episodes,
+        *,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> MetaGradient:
+        """Gradient of the tasks' mean query loss with respect to ``parameters`` (paper, eq. 1).
+
+        Args:
+            should_stop: asked before each chunk of tasks.
+
+        Raises:
+            Interrupted: ``should_stop`` said so.
+        """
         size = self.task_chunk or choose_task_chunk(self.network, self.inner.steps, episodes)
-        parts = (
-            self._strategy(self.network, self.inner, parameters, chunk)
-            for chunk in episodes.chunks(size)
-        )
-        return reduce(MetaGradient.plus, parts).times(1 / episodes.tasks)
+
+        def parts() -> Iterator[MetaGradient]:
+            for chunk in episodes.chunks(size):
+                if should_stop is not None and should_stop():
+                    raise Interrupted
+                yield self._strategy(self.network, self.inner, parameters, chunk)
+
+        return reduce(MetaGradient.plus, parts()).times(1 / episodes.tasks)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mamltui.maml.chunks import choose_task_chunk
+from mamltui.maml.chunks import Interrupted, choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import (
     InnerLoop,
@@ -49,15 +50,21 @@ def score(
     steps: int,
     support_statistics: bool = True,
     task_chunk: int = 0,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Scores:
     """Adapt ``steps`` inner steps to each episode and score the query set after every one.
 
     A sweep over step counts costs one adaptation of the longest. Parameters are detached after each
     step, so memory does not grow with ``steps``; ``task_chunk`` tasks at once (0: chosen) bound it.
+    ``should_stop`` is asked before each pass over a chunk.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
     """
     chunks = episodes.chunks(task_chunk or choose_task_chunk(network, 0, episodes))
     parts = [
-        _score(network, inner, parameters, chunk, steps, support_statistics) for chunk in chunks
+        _score(network, inner, parameters, chunk, steps, support_statistics, should_stop)
+        for chunk in chunks
     ]
 
     def joined(kind: int) -> StepScores:
@@ -75,6 +82,7 @@ def _score(
     episodes: Episodes,
     steps: int,
     support_statistics: bool,
+    should_stop: Callable[[], bool] | None,
 ) -> list[list[Tensor]]:
     """Transductive, support statistics, support: each losses and accuracies [tasks, steps + 1]."""
     collected: list[list[list[Tensor]]] = [[[], []] for _ in range(3)]
@@ -86,6 +94,8 @@ def _score(
     adapted = set(network.adapted())
     fast = per_task(network, parameters, episodes.tasks)
     for step in range(steps + 1):
+        if should_stop is not None and should_stop():
+            raise Interrupted
         fast = {
             name: value.detach().requires_grad_(name in adapted and step < steps)
             for name, value in fast.items()

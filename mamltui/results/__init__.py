@@ -5,6 +5,7 @@ from __future__ import annotations
 from mamltui.results.evaluation import STATISTICS, Evaluation, StepResult
 from mamltui.results.files import (
     json_text,
+    kept_evaluations,
     read_evaluations,
     result_stem,
     write_results,
@@ -36,6 +37,7 @@ __all__ = [
     "describe",
     "grids",
     "json_text",
+    "kept_evaluations",
     "markdown_text",
     "published_figures",
     "read_evaluations",

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,18 @@ def read_evaluations(path: Path) -> list[Evaluation]:
             where=str(path),
             hint="Evaluate the run again: mamltui eval RUN",
         ) from error
+
+
+def kept_evaluations(folder: Path) -> list[Evaluation]:
+    """All evaluations that ``write_results`` left in ``folder``, in the order of the files' names.
+
+    What cannot be read, or is of another version of mamltui, is left out.
+    """
+    kept = []
+    for path in sorted(folder.glob("*.json")):
+        with suppress(RunError):
+            kept += read_evaluations(path)
+    return kept
 
 
 def _evaluation(item: dict[str, Any]) -> Evaluation:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mamltui.training.control import Control
+from mamltui.training.control import Control, Snapshot
 from mamltui.training.device import resolve_device
 from mamltui.training.trainer import Trainer
 
-__all__ = ["Control", "Trainer", "resolve_device"]
+__all__ = ["Control", "Snapshot", "Trainer", "resolve_device"]

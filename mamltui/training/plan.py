@@ -88,7 +88,7 @@ def _run_to_resume(
             say(f"going on with {found.name}")
         return found
     run = RunFolder.open(resume, runs)
-    differing = differences(run.profile, profile)
+    differing = unlike(run.profile, profile)
     if differing:
         raise UsageError(
             f"the run was trained with other settings: {', '.join(differing)}",
@@ -100,7 +100,7 @@ def _run_to_resume(
     return run
 
 
-def differences(before: Profile, asked: Profile) -> list[str]:
+def unlike(before: Profile, asked: Profile) -> list[str]:
     """What of ``asked`` would change what is learned: ``inner.alpha 0.4 -> 0.1`` and so on."""
     old, new = before.model_dump(), asked.model_dump()
     found = [] if before.name == asked.name else [f"name {before.name} -> {asked.name}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import torch
 
@@ -27,6 +27,7 @@ from mamltui.events import (
     Stopped,
     Validated,
 )
+from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
 from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
@@ -116,8 +117,10 @@ class Trainer:
             CheckpointError: the run's last checkpoint is damaged or of another network.
             DeviceError: the device is out of memory.
         """
-        self.run.acquire()
-        try:
+        with ExitStack() as leaving:
+            leaving.callback(self.control.end)
+            self.run.acquire()
+            leaving.callback(self.run.release)
             notices = self._begin()
             try:
                 end = yield from self._sitting(notices)
@@ -136,8 +139,6 @@ class Trainer:
                 if explained is not None:
                     raise explained from error
                 raise
-        finally:
-            self.run.release()
         yield end
 
     def _begin(self) -> list[str]:
@@ -178,7 +179,7 @@ class Trainer:
         for notice in notices:
             yield self._tell(Notice(state.iteration, notice))
         while True:
-            if self._is_due(self.profile.validation.interval) and state.validated < state.iteration:
+            if self._is_validation_due():
                 yield from self._validate()
             if self._is_due(self.profile.run.checkpoint_interval) and not self._is_saved():
                 yield self._save("last")
@@ -189,9 +190,17 @@ class Trainer:
                 if not self._is_saved():
                     yield self._save("last")
                 return self._end("interrupted", Stopped(state.iteration, reason))
-            step = self._meta_step()
+            if self._is_validation_due():  # a pause came in between
+                continue
+            step: Step | None = None
+            with suppress(Interrupted):
+                step = self._meta_step()
             if step is not None:
                 yield step
+
+    def _is_validation_due(self) -> bool:
+        due = self._is_due(self.profile.validation.interval)
+        return due and self._state.validated < self._state.iteration
 
     def _is_due(self, interval: int) -> bool:
         iteration = self._state.iteration
@@ -199,11 +208,16 @@ class Trainer:
         return iteration > 0 and (iteration % interval == 0 or at_end)
 
     def _meta_step(self) -> Step | None:
-        """One meta-iteration; its metrics if they are to be logged."""
+        """One meta-iteration; its metrics if they are to be logged.
+
+        Raises:
+            Interrupted: the training is to stop or to pause; the state is as it was before.
+        """
         state, batch = self._state, self.profile.meta.batch
         iteration = state.iteration + 1
         episodes = self._sampler.batch(state.iteration * batch, batch, self.device)
-        found = self._engine.meta_gradient(state.parameters, episodes)
+        is_halting = self.control.is_halting
+        found = self._engine.meta_gradient(state.parameters, episodes, should_stop=is_halting)
         norm = global_norm(found.gradient)
         self._watch.note(iteration, found.query_loss, norm)
         logged = (
@@ -223,6 +237,7 @@ class Trainer:
             steps=self._inner.steps,
             support_statistics=False,
             task_chunk=self.profile.engine.task_chunk,
+            should_stop=is_halting,
         )
         state.apply(found.gradient)
         return self._log(found, float(norm), scores)
@@ -254,11 +269,11 @@ class Trainer:
         return step
 
     def _validate(self) -> Iterator[Event]:
-        """Score the validation episodes; nothing is kept of it when a stop comes in between."""
+        """Score the validation episodes; nothing is kept when a stop or pause comes in between."""
         self._watch.check()
         state = self._state
         with self._clock.aside():
-            scores = self._validator.scores(state.parameters, self.control.is_stopping)
+            scores = self._validator.scores(state.parameters, self.control.is_halting)
         if scores is None:
             return
         if not all(map(math.isfinite, scores.loss)):
@@ -301,6 +316,8 @@ class Trainer:
                 return request.reason
             if request.kind == "checkpoint":
                 yield self._save("last")
+            elif request.kind == "snapshot":
+                request.give(iteration, self._state.parameters)
             elif request.kind == "pause" and not paused:
                 paused = True
                 self._update("paused")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from mamltui.data.episodes import EpisodeSampler
+from mamltui.maml.chunks import Interrupted
 from mamltui.maml.evaluate import StepScores, mean_and_ci95, score
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
@@ -49,18 +50,20 @@ class Validator:
         at_once = task_chunk or self._profile.meta.batch
         parts: list[StepScores] = []
         for first in range(0, episodes, at_once):
-            if is_stopping():
-                return None
             tasks = min(at_once, episodes - first)
-            scores = score(
-                self._network,
-                self._inner,
-                parameters,
-                self._sampler.batch(first, tasks, self._device),
-                steps=self._profile.inner.test_steps,
-                support_statistics=False,
-                task_chunk=task_chunk,
-            )
+            try:
+                scores = score(
+                    self._network,
+                    self._inner,
+                    parameters,
+                    self._sampler.batch(first, tasks, self._device),
+                    steps=self._profile.inner.test_steps,
+                    support_statistics=False,
+                    task_chunk=task_chunk,
+                    should_stop=is_stopping,
+                )
+            except Interrupted:
+                return None
             parts.append(scores.transductive)
         # As whole numbers of right answers, whose sum is exact: equal counts are equal accuracies.
         examples = self._profile.task.way * self._profile.task.query

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import astuple, replace
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
 from mamltui.evaluation import block_size, evaluate_and_write, evaluate_run
+from mamltui.maml import chunks
 from mamltui.maml import evaluate as scoring
+from mamltui.maml.chunks import Interrupted
 from mamltui.maml.inner import inner_step
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
@@ -203,6 +207,74 @@ def test_progress_counts_the_episodes(make_run: MakeRun, bank: ImageBank) -> Non
     run = make_run(engine={"task_chunk": 5})
     evaluated(run, bank, progress=lambda done, total: told.append((done, total)))
     assert told == [(5, 12), (10, 12), (12, 12)]
+
+
+def test_being_watched_changes_no_digit(
+    make_run: MakeRun, bank: ImageBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "CPU_CHUNK_BYTES", 1)
+    run = make_run()
+    seen: list[Evaluation] = []
+    watched = evaluated(run, bank, partial=seen.append, should_stop=lambda: False)
+    assert watched == evaluated(run, bank)
+    assert len(seen) == 12
+
+
+def test_the_means_so_far_are_those_of_the_episodes_so_far(
+    make_run: MakeRun, bank: ImageBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        chunks, "CPU_CHUNK_BYTES", 5 * chunks.patch_bytes(NetworkSpec(3, 1, 12, 6), 9)
+    )
+    run = make_run()
+    seen: list[Evaluation] = []
+    whole = evaluated(run, bank, steps=(0, 3), episodes=14, partial=seen.append)
+    assert [partial.episodes for partial in seen] == [5, 10, 14]
+    for partial in seen:
+        alone = evaluated(run, bank, steps=(0, 3), episodes=partial.episodes)
+        assert_close(partial, alone)
+    assert_close(seen[-1], whole)
+    assert seen[0].headline().accuracy != whole.headline().accuracy
+
+
+def assert_close(found: Evaluation, expected: Evaluation) -> None:
+    """Equal but for the rounding of other sums."""
+    assert replace(found, transductive=(), support=()) == replace(
+        expected, transductive=(), support=()
+    )
+    for statistics in STATISTICS:
+        for ours, theirs in zip(
+            found.results(statistics), expected.results(statistics), strict=True
+        ):
+            assert astuple(ours) == pytest.approx(astuple(theirs), rel=1e-4, abs=1e-9)
+
+
+def test_the_means_of_one_episode_have_no_interval(
+    make_run: MakeRun, bank: ImageBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "CPU_CHUNK_BYTES", 1)
+    seen: list[Evaluation] = []
+    evaluated(make_run(), bank, partial=seen.append)
+    assert seen[0].episodes == 1
+    assert math.isnan(seen[0].headline().accuracy_ci95)
+    assert not math.isnan(seen[1].headline().accuracy_ci95)
+
+
+def test_a_stop_ends_an_evaluation_at_once_and_writes_nothing(
+    make_run: MakeRun, bank: ImageBank
+) -> None:
+    run = make_run(engine={"task_chunk": 1})
+    done: list[int] = []
+    with pytest.raises(Interrupted):
+        evaluate_and_write(
+            run,
+            bank,
+            device=CPU,
+            progress=lambda episodes, _: done.append(episodes),
+            should_stop=lambda: len(done) == 3,
+        )
+    assert done == [1, 2, 3]
+    assert list(run.evaluation.iterdir()) == []
 
 
 def test_other_images_than_those_of_the_training_are_refused(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 import torch
 
-from mamltui.maml.chunks import CPU_CHUNK_BYTES, choose_task_chunk, patch_bytes
+from mamltui.maml.chunks import CPU_CHUNK_BYTES, Interrupted, choose_task_chunk, patch_bytes
 from mamltui.maml.engine import STRATEGIES, Engine
+from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 
@@ -63,6 +65,30 @@ def test_repeats_itself_bit_for_bit(strategy: str) -> None:
     second = engine.meta_gradient(weights, episodes)
     assert all(torch.equal(first.gradient[name], second.gradient[name]) for name in weights)
     assert torch.equal(first.query_loss, second.query_loss)
+
+
+def test_stops_between_two_chunks_when_told_to() -> None:
+    network, weights, episodes = random_problem(tasks=6)
+    engine = Engine(network, InnerLoop(2, 0.1), device=CPU, task_chunk=2)
+    worked_on: list[int] = []
+    strategy = engine._strategy
+
+    def counted(*arguments: Any) -> MetaGradient:
+        worked_on.append(arguments[3].tasks)
+        return strategy(*arguments)
+
+    engine._strategy = counted
+    with pytest.raises(Interrupted):
+        engine.meta_gradient(weights, episodes, should_stop=lambda: len(worked_on) == 2)
+    assert worked_on == [2, 2]
+
+
+def test_being_asked_whether_to_stop_changes_no_bit() -> None:
+    network, weights, episodes = random_problem(tasks=6, dtype=torch.float32)
+    engine = Engine(network, InnerLoop(2, 0.1), device=CPU, task_chunk=4)
+    asked = engine.meta_gradient(weights, episodes, should_stop=lambda: False)
+    plain = engine.meta_gradient(weights, episodes)
+    assert all(torch.equal(asked.gradient[name], plain.gradient[name]) for name in weights)
 
 
 @pytest.mark.gpu

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from mamltui.maml.chunks import Interrupted
 from mamltui.maml.evaluate import mean_and_ci95, score
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import forward
@@ -58,6 +59,37 @@ def test_a_longer_sweep_repeats_a_shorter_one() -> None:
     short = score(network, InnerLoop(1, 0.4), weights, episodes, steps=2)
     long = score(network, InnerLoop(1, 0.4), weights, episodes, steps=5)
     assert torch.equal(long.transductive.loss[:, :3], short.transductive.loss)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 5])
+def test_a_stop_is_obeyed_before_the_next_pass(allowed: int) -> None:
+    network, weights, episodes = random_problem(tasks=3)
+    asked = 0
+
+    def should_stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > allowed
+
+    with pytest.raises(Interrupted):
+        score(
+            network,
+            InnerLoop(1, 0.4),
+            weights,
+            episodes,
+            steps=2,
+            task_chunk=1,
+            should_stop=should_stop,
+        )
+    assert asked == allowed + 1
+
+
+def test_being_asked_whether_to_stop_changes_nothing() -> None:
+    network, weights, episodes = random_problem(tasks=3)
+    inner = InnerLoop(1, 0.4)
+    plain = score(network, inner, weights, episodes, steps=2)
+    asked = score(network, inner, weights, episodes, steps=2, should_stop=lambda: False)
+    assert torch.equal(asked.transductive.loss, plain.transductive.loss)
 
 
 def test_support_statistics_keep_queries_from_seeing_each_other() -> None:

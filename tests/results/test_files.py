@@ -16,6 +16,7 @@ from mamltui.errors import MamltuiError, RunError
 from mamltui.results import (
     csv_text,
     json_text,
+    kept_evaluations,
     markdown_text,
     read_evaluations,
     result_stem,
@@ -92,6 +93,15 @@ def test_the_three_files_hold_the_result(tmp_path: Path) -> None:
     texts = {path.suffix: path.read_text(encoding="utf-8") for path in paths}
     one = [evaluation()]
     assert texts == {".csv": csv_text(one), ".json": json_text(one), ".md": markdown_text(one)}
+
+
+def test_what_was_kept_is_found_again_and_what_is_damaged_left_out(tmp_path: Path) -> None:
+    kept = [evaluation(episodes=100), evaluation(episodes=600)]
+    for found in kept:
+        write_results(tmp_path, found)
+    (tmp_path / "a-damaged.json").write_text("{")
+    assert kept_evaluations(tmp_path) == kept
+    assert kept_evaluations(tmp_path / "nowhere") == []
 
 
 @pytest.mark.parametrize(

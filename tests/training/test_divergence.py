@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from mamltui.events import Diverged, Event, Step
-from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
-from mamltui.maml.network import Parameters
 from mamltui.runs import RunFolder
 from mamltui.training import Control, Trainer
 from mamltui.training.divergence import Divergence, Watch
@@ -33,10 +32,10 @@ def spoil_from(trainer: Trainer, iteration: int, spoil: Spoil) -> None:
     engine = trainer._engine
     true, calls = engine.meta_gradient, 0
 
-    def meta_gradient(parameters: Parameters, episodes: Episodes) -> MetaGradient:
+    def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
         nonlocal calls
         calls += 1
-        found = true(parameters, episodes)
+        found = true(*arguments, **options)
         return spoil(found) if calls >= iteration else found
 
     engine.meta_gradient = meta_gradient  # type: ignore[method-assign]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,10 +24,10 @@ def fail_at(trainer: Trainer, iteration: int, error: BaseException) -> None:
     engine = trainer._engine
     true = engine.meta_gradient
 
-    def meta_gradient(*arguments: object) -> object:
+    def meta_gradient(*arguments: Any, **options: Any) -> object:
         if trainer._state.iteration + 1 == iteration:
             raise error
-        return true(*arguments)  # type: ignore[arg-type]
+        return true(*arguments, **options)
 
     engine.meta_gradient = meta_gradient  # type: ignore[assignment,method-assign]
 

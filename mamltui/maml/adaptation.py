@@ -1,0 +1,108 @@
+"""What happens inside an episode: the predictions for every image after each inner step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mamltui.maml.chunks import Interrupted, choose_task_chunk
+from mamltui.maml.episode import Episodes
+from mamltui.maml.evaluate import StepScores
+from mamltui.maml.inner import (
+    InnerLoop,
+    inner_step,
+    per_task,
+    support_pass,
+    task_accuracies,
+    task_losses,
+)
+from mamltui.maml.network import NetworkSpec, Parameters, forward
+
+
+class Seen(NamedTuple):
+    """A set of images after 0, 1, ..., steps inner steps; float64, on the CPU."""
+
+    probabilities: Tensor
+    """[tasks, steps + 1, images, way]; the last dimension sums to 1."""
+    scores: StepScores
+    """[tasks, steps + 1] each."""
+
+
+class Adaptation(NamedTuple):
+    """A batch of tasks while it is adapted to.
+
+    Both sets are normalised with their own statistics, as in the MAML paper (transductive).
+    """
+
+    support: Seen
+    query: Seen
+
+
+def adapt(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    *,
+    steps: int,
+    should_stop: Callable[[], bool] | None = None,
+) -> Adaptation:
+    """Adapt ``steps`` inner steps to each task, and look at all its images after every one.
+
+    Parameters are detached after each step: besides the probabilities, memory does not grow with
+    ``steps``.
+
+    Args:
+        should_stop: asked before each inner step.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
+    """
+    chunks = episodes.chunks(choose_task_chunk(network, 0, episodes))
+    parts = [_adapt(network, inner, parameters, chunk, steps, should_stop) for chunk in chunks]
+
+    def joined(kind: int) -> Seen:
+        probabilities, losses, accuracies = (
+            torch.cat([part[kind][field] for part in parts]) for field in range(3)
+        )
+        return Seen(probabilities, StepScores(losses, accuracies))
+
+    return Adaptation(support=joined(0), query=joined(1))
+
+
+def _adapt(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    steps: int,
+    should_stop: Callable[[], bool] | None,
+) -> list[list[Tensor]]:
+    """Support, query: each probabilities [tasks, steps + 1, images, way], losses, accuracies."""
+    collected: list[list[list[Tensor]]] = [[[], [], []] for _ in range(2)]
+
+    def collect(kind: int, logits: Tensor, labels: Tensor) -> None:
+        collected[kind][0].append(logits.double().softmax(dim=2).cpu())
+        collected[kind][1].append(task_losses(logits, labels).double().cpu())
+        collected[kind][2].append(task_accuracies(logits, labels).double().cpu())
+
+    adapted = set(network.adapted())
+    fast = per_task(network, parameters, episodes.tasks)
+    for step in range(steps + 1):
+        if should_stop is not None and should_stop():
+            raise Interrupted
+        fast = {
+            name: value.detach().requires_grad_(name in adapted and step < steps)
+            for name, value in fast.items()
+        }
+        with torch.set_grad_enabled(step < steps):
+            support = support_pass(fast, episodes.support_x, episodes.support_y)
+        with torch.no_grad():
+            collect(0, support.logits, episodes.support_y)
+            collect(1, forward(fast, episodes.query_x)[0], episodes.query_y)
+        if step < steps:
+            fast = inner_step(network, inner, fast, support.losses, create_graph=False)
+    return [[torch.stack(values, dim=1) for values in kind] for kind in collected]
