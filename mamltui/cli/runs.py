@@ -104,18 +104,15 @@ def show(
 @app.command("compare")
 def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
     """Compare runs: what differs in their profiles, best validations, last test results."""
+    from mamltui.profiles import differences
     from mamltui.results import visible
     from mamltui.runs import RunFolder
 
     if len(runs) < 2:
         raise UsageError("a comparison needs at least two runs")
     folders = [RunFolder.open(name, runs_dir) for name in runs]
-    settings = [_flat(folder.profile) for folder in folders]
-    rows = [
-        [key, *(_setting(each.get(key)) for each in settings)]
-        for key in settings[0]
-        if len({_setting(each.get(key)) for each in settings}) > 1
-    ]
+    differing = differences([folder.profile for folder in folders])
+    rows = [[difference.key, *difference.values] for difference in differing]
     if not rows:
         rows.append(["profile", *["the same" for _ in folders]])
     infos = [folder.info() for folder in folders]
@@ -286,25 +283,6 @@ def _last_test(folder: RunFolder) -> Evaluation | None:
 
     paths = sorted(folder.evaluation.glob("test-*.json"), key=lambda path: path.stat().st_mtime_ns)
     return read_evaluations(paths[-1])[-1] if paths else None
-
-
-def _flat(profile: Profile) -> dict[str, Any]:
-    """The profile's values under dotted keys."""
-    flat: dict[str, Any] = {}
-    for section, value in profile.model_dump(mode="json").items():
-        if isinstance(value, dict):
-            flat |= {f"{section}.{key}": item for key, item in value.items()}
-        else:
-            flat[section] = value
-    return flat
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, list):
-        from mamltui.profiles.steps import steps_text
-
-        return steps_text(value)
-    return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
 def _best_text(info: RunInfo) -> str:

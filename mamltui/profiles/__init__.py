@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from mamltui.profiles.differences import Difference, differences
 from mamltui.profiles.keys import Key, keys_of
 from mamltui.profiles.model import (
     DataSection,
@@ -32,6 +33,7 @@ from mamltui.profiles.steps import parse_steps
 
 __all__ = [
     "DataSection",
+    "Difference",
     "EngineSection",
     "EvaluationSection",
     "InnerSection",
@@ -44,6 +46,7 @@ __all__ = [
     "RunSection",
     "TaskSection",
     "ValidationSection",
+    "differences",
     "json_schema",
     "keys_of",
     "load_profile",

@@ -1,0 +1,36 @@
+"""What differs between profiles."""
+
+from __future__ import annotations
+
+from mamltui.profiles import Difference, Profile, differences
+
+
+def profile(**sections: object) -> Profile:
+    return Profile.model_validate({"name": "a", **sections})
+
+
+def test_only_keys_whose_values_differ_are_found_in_the_order_of_the_file() -> None:
+    first = profile(inner={"alpha": 0.4}, meta={"seed": 1})
+    second = profile(inner={"alpha": 0.1}, meta={"seed": 1}, task={"shot": 5})
+    found = differences([first, second])
+    assert found[-1] == Difference("inner.alpha", ("0.4", "0.1"))
+    assert Difference("task.shot", ("1", "5")) in found
+    assert "meta.seed" not in [difference.key for difference in found]
+
+
+def test_a_value_that_only_one_of_three_has_is_a_difference() -> None:
+    profiles = [profile(), profile(inner={"loss_scale": "paper"}), profile()]
+    assert differences(profiles) == [Difference("inner.loss_scale", ("mean", "paper", "mean"))]
+
+
+def test_steps_and_switches_are_written_as_in_a_profile() -> None:
+    first = profile(evaluation={"steps": "0..3"}, data={"rotations": True})
+    second = profile(evaluation={"steps": "1,5"}, data={"rotations": False})
+    texts = {difference.key: difference.values for difference in differences([first, second])}
+    assert texts == {"evaluation.steps": ("0..3", "1,5"), "data.rotations": ("true", "false")}
+
+
+def test_equal_profiles_one_and_none_do_not_differ() -> None:
+    assert differences([profile(), profile()]) == []
+    assert differences([profile()]) == []
+    assert differences([]) == []
