@@ -6,7 +6,6 @@ import math
 from collections import deque
 from datetime import timedelta
 from itertools import pairwise
-from statistics import stdev
 
 from mamltui.events import Event, Resumed, Started, Step, Validated
 
@@ -19,17 +18,25 @@ class Pace:
     def __init__(self) -> None:
         self._steps: deque[tuple[int, float]] = deque(maxlen=50)
         self._validations: deque[tuple[int, float]] = deque(maxlen=4)
+        self._paces: deque[float] = deque(maxlen=50)
+        """Seconds an iteration from one logged step to the next, where only steps lay between."""
+        self._last: Event | None = None
 
     def note(self, event: Event) -> None:
         """Take an event; a start or a pause begins a new measurement."""
         match event:
             case Step():
+                if isinstance(self._last, Step) and event.iteration > self._last.iteration:
+                    done = event.iteration - self._last.iteration
+                    self._paces.append((event.elapsed - self._last.elapsed) / done)
                 self._steps.append((event.iteration, event.elapsed))
             case Validated():
                 self._validations.append((event.iteration, event.elapsed))
             case Started() | Resumed():
                 self._steps.clear()
                 self._validations.clear()
+                self._paces.clear()
+        self._last = event
 
     def seconds_per_iteration(self) -> float | None:
         """None until there are two marks to measure between.
@@ -52,14 +59,12 @@ class Pace:
         None until there are three intervals to compare. It knows of noise in the pace, not of
         another program that will start tomorrow.
         """
-        paces = [
-            (elapsed - before) / (done - start)
-            for (start, before), (done, elapsed) in pairwise(self._steps)
-            if done > start
-        ]
-        if len(paces) < 3:
+        count = len(self._paces)
+        if count < 3:
             return None
-        return 1.96 * stdev(paces) / math.sqrt(len(paces)) * max(0, iterations - iteration)
+        mean = sum(self._paces) / count
+        variance = sum((pace - mean) ** 2 for pace in self._paces) / (count - 1)
+        return 1.96 * math.sqrt(variance / count) * max(0, iterations - iteration)
 
 
 class History:
