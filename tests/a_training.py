@@ -47,4 +47,3 @@ def training() -> Iterator[Event]:
             )
             yield Checkpointed(iteration, "last", "checkpoints/last.safetensors")
     yield Finished(ITERATIONS, ITERATIONS, 0.88, 0.37, elapsed)
-

@@ -14,7 +14,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -23,7 +22,7 @@ import typer
 from typer.core import TyperGroup
 
 from mamltui import __version__
-from mamltui.errors import ExitCode, MamltuiError, UsageError
+from mamltui.errors import ExitCode, MamltuiError
 
 TRACEBACK_VARIABLE = "MAMLTUI_TRACEBACK"
 """Set to 1, an error prints its traceback."""
@@ -39,9 +38,13 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
+    "app": Command(
+        "mamltui.cli.app", "app", "Open the terminal app; the same as mamltui [PROFILE]."
+    ),
     "run": Command(
         "mamltui.cli.run", "run", "Train from a profile, evaluate, and compare with publications."
     ),
+    "attach": Command("mamltui.cli.app", "attach", "Watch a run of another process in the app."),
     "eval": Command(
         "mamltui.cli.evaluate", "evaluate", "Evaluate runs after each number of inner steps."
     ),
@@ -56,6 +59,8 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("mamltui.cli.checks", "doctor", "Show what mamltui finds on this machine."),
 }
 
+ROOT_OPTIONS = ("-h", "--help", "--version")
+
 
 class LazyGroup(TyperGroup):
     """A group that knows its commands' help without importing them."""
@@ -66,11 +71,11 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         return load_command(cmd_name) if cmd_name in COMMANDS else None
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            raise _no_such_command(name)
-        return super().resolve_command(ctx, args)
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # Without a command the app opens, perhaps with a profile: mamltui my.toml --device cpu
+        if not args or (args[0] not in COMMANDS and args[0] not in ROOT_OPTIONS):
+            args = ["app", *args]
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -107,10 +112,9 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def root(
-    context: typer.Context,
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool,
         typer.Option(
             "--version", help="Print the version and end.", callback=_print_version, is_eager=True
@@ -119,11 +123,8 @@ def root(
 ) -> None:
     """Train and evaluate Model-Agnostic Meta-Learning (MAML) in the terminal.
 
-    Start with: mamltui run quickstart --headless
+    mamltui opens the app; mamltui run quickstart --headless trains without it.
     """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
-        raise typer.Exit(ExitCode.USAGE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,17 +177,6 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else ExitCode.DONE
     return ExitCode.DONE
-
-
-def _no_such_command(name: str) -> UsageError:
-    near = get_close_matches(name, COMMANDS, n=1)
-    if near:
-        hint = f"Did you mean `mamltui {near[0]}`?"
-    elif name.endswith(".toml"):
-        hint = f"To train from a profile: mamltui run {name} --headless"
-    else:
-        hint = f"The commands are {', '.join(COMMANDS)}; see `mamltui --help`."
-    return UsageError(f"there is no command {name!r}", hint=hint)
 
 
 def _message(error: MamltuiError) -> str:

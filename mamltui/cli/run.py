@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mamltui.cli.evaluate import DeviceName
+from mamltui.commands import Place
 from mamltui.errors import UsageError
 
 
@@ -25,7 +26,10 @@ def run(
         str, typer.Argument(metavar="PROFILE", help="A file, or the name of a packaged profile.")
     ],
     headless: Annotated[
-        bool, typer.Option("--headless", help="Train in this terminal or in a pipe (required).")
+        bool,
+        typer.Option(
+            "--headless", help="Without the app: in a pipe, a script or a plain terminal."
+        ),
     ] = False,
     overrides: Annotated[
         list[str] | None,
@@ -78,22 +82,23 @@ def run(
 ) -> None:
     """Train from a profile, evaluate the best checkpoint on the test split, and compare.
 
+    In the app, unless --headless is given.
+
     The run folder keeps all of it. Exit codes: 0 done, 1 failure, 2 usage or invalid profile,
     3 data, run, checkpoint or device not available, 4 diverged or below --min-accuracy, 130 and
     143 stopped by SIGINT and SIGTERM, after a checkpoint.
     """
-    if not headless:
-        raise UsageError(
-            "a training needs --headless: there is no other way to show it yet",
-            hint=f"mamltui run {profile} --headless",
-        )
     _check_options(output, csv, min_accuracy, quiet, verbose)
+    settings = (overrides or []) + ([] if seed is None else [f"meta.seed={seed}"])
+    if not headless and not dry_run:
+        _refuse_without_app(output, csv, min_accuracy, quiet, verbose)
+        _open_app(profile, settings, resume, Place(out, data_dir, device.value))
 
     from mamltui.cli.headless_run import Request, dry, train_and_evaluate
 
     request = Request(
         profile=profile,
-        overrides=(overrides or []) + ([] if seed is None else [f"meta.seed={seed}"]),
+        overrides=settings,
         device=device.value,
         out=out,
         data_dir=data_dir,
@@ -106,6 +111,30 @@ def run(
     )
     code = dry(request) if dry_run else train_and_evaluate(request)
     raise typer.Exit(code)
+
+
+def _open_app(profile: str, overrides: list[str], resume: str | None, place: Place) -> None:
+    """Train in the app; comes back only by an exit."""
+    from mamltui.cli.app import open_app
+    from mamltui.tui.options import Options
+
+    open_app(Options(profile, tuple(overrides), run_now=True, resume=resume, place=place))
+
+
+def _refuse_without_app(
+    output: Format, csv: str | None, min_accuracy: float | None, quiet: bool, verbose: bool
+) -> None:
+    """Options that the app would leave unheard."""
+    given = {
+        "--format": output is not Format.text,
+        "--csv": csv is not None,
+        "--min-accuracy": min_accuracy is not None,
+        "--quiet": quiet,
+        "--verbose": verbose,
+    }
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise UsageError(f"{' and '.join(names)} needs --headless")
 
 
 def _check_options(

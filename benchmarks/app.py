@@ -1,0 +1,239 @@
+"""Measure the app where it must stay quick, in a real terminal (a pty of 120 by 36).
+
+    python benchmarks/app.py --json benchmarks/results/app.json
+
+- first paint: from the start of the command until Home is drawn;
+- 500 runs: from the start of the command until all of them are listed in Home;
+- lag: how late the event loop wakes from sleeps of 5 ms while a 5-way 1-shot training runs;
+- cost: meta-iterations a second of that training with 4 redraws a second, everything on the Train
+  screen drawn anew each time, over those without redraws; windows of both alternate in one process.
+
+Times of redrawing the chart alone: benchmarks/chart.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.e2e.terminal import Terminal
+
+COLUMNS, ROWS = 120, 36
+PROFILE = "5way1shot"
+OVERRIDES = ("data.set=strokes", "meta.iterations=1000000", "validation.interval=1000000")
+SLEEP = 0.005
+WINDOW_SECONDS = 6.0
+WARM_UP_SECONDS = 8.0
+
+
+def first_paint(place: Path) -> float:
+    """Seconds from the start of the command until Home is on the screen."""
+    begun = time.perf_counter()
+    with Terminal([], place, columns=COLUMNS, rows=ROWS) as terminal:
+        while "1 Home" not in terminal.text:
+            terminal.read(0.002)
+        painted = time.perf_counter() - begun
+        terminal.press("ctrl+q")
+        terminal.wait_for_end()
+    return painted
+
+
+def listed(place: Path, runs: int) -> float:
+    """Seconds from the start of the command until Home has listed ``runs`` runs."""
+    begun = time.perf_counter()
+    with Terminal([], place, columns=COLUMNS, rows=ROWS) as terminal:
+        while f"{runs} runs" not in terminal.text.lower():
+            terminal.read(0.002)
+            if time.perf_counter() - begun > 60:
+                raise SystemExit(f"the runs were not listed:\n{terminal.text}")
+        seconds = time.perf_counter() - begun
+        terminal.press("ctrl+q")
+        terminal.wait_for_end()
+    return seconds
+
+
+def make_runs(place: Path, count: int) -> None:
+    """Run folders as trainings of quickstart leave them, without curves and checkpoints."""
+    from mamltui.profiles import load_profile
+    from mamltui.runs import Best, RunFolder
+
+    profile = load_profile("quickstart")
+    for number in range(count):
+        run = RunFolder.create(profile, place / "runs")
+        best = Best(iteration=number + 1, accuracy=0.8, loss=0.5)
+        run.update(state="finished", iteration=number + 1, best=best)
+        run.release()
+
+
+class Probe:
+    """Runs inside the app, in the process that ``measured`` starts; writes what it saw."""
+
+    def __init__(self, pairs: int, result: Path) -> None:
+        self.pairs, self.result = pairs, result
+        self.iterations = 0
+        self.redraws = True
+
+    def install(self) -> Any:
+        """The app with this probe in it."""
+        from mamltui.maml.engine import Engine
+        from mamltui.tui.app import MamltuiApp
+        from mamltui.tui.options import Options
+        from mamltui.tui.screens.train import TrainScreen
+
+        probe, step = self, Engine.meta_gradient
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            gradient = step(*arguments, **options)
+            probe.iterations += 1
+            return gradient
+
+        Engine.meta_gradient = counted  # type: ignore[method-assign]
+
+        class Probed(MamltuiApp):
+            def on_mount(self) -> None:
+                super().on_mount()
+                self.run_worker(probe.watch(self))
+
+            def _tick(self) -> None:
+                if probe.redraws:
+                    if isinstance(self.screen, TrainScreen):
+                        self.screen.draw_everything()
+                    super()._tick()
+
+        return Probed(Options(PROFILE, OVERRIDES, run_now=True))
+
+    async def watch(self, app: Any) -> None:
+        while self.iterations < 3:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(WARM_UP_SECONDS)
+        lags: list[float] = []
+        speeds: dict[bool, list[float]] = {True: [], False: []}
+        for _ in range(self.pairs):
+            for redraws in (True, False):
+                self.redraws = redraws
+                speeds[redraws].append(await self.window(lags if redraws else []))
+        self.result.write_text(
+            json.dumps({"lags": lags, "with": speeds[True], "without": speeds[False]})
+        )
+        app.leave()
+
+    async def window(self, lags: list[float]) -> float:
+        """Iterations a second over a window that starts and ends with an iteration."""
+        begun, before = await self.next_iteration()
+        while time.perf_counter() - begun < WINDOW_SECONDS:
+            asked = time.perf_counter()
+            await asyncio.sleep(SLEEP)
+            lags.append(time.perf_counter() - asked - SLEEP)
+        ended, after = await self.next_iteration()
+        return (after - before) / (ended - begun)
+
+    async def next_iteration(self) -> tuple[float, int]:
+        number = self.iterations
+        while self.iterations == number:
+            await asyncio.sleep(0.002)
+        return time.perf_counter(), self.iterations
+
+
+def measured(place: Path, pairs: int) -> dict[str, list[float]]:
+    """What the probe saw in an app of its own."""
+    result = place / "probe.json"
+    command = [__file__, "--probe", str(pairs), "--result", str(result)]
+    limit = WARM_UP_SECONDS + pairs * 2 * (WINDOW_SECONDS + 5) + 60
+    with Terminal(command, place, columns=COLUMNS, rows=ROWS, program=[sys.executable]) as terminal:
+        terminal.wait_for_end(limit)
+    values: dict[str, list[float]] = json.loads(result.read_text())
+    return values
+
+
+def quantiles(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "median": statistics.median(values),
+        "p95": float(np.quantile(values, 0.95)),
+        "max": max(values),
+        "count": len(values),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--starts", type=int, default=10)
+    parser.add_argument("--pairs", type=int, default=6, help="windows with and without redraws")
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--probe", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.probe:
+        Probe(asked.probe, asked.result).install().run()
+        os._exit(0)
+    place = Path(tempfile.mkdtemp(prefix="mamltui-app-"))
+    os.environ["MAMLTUI_STATE_DIR"] = str(place / "state")
+    os.environ.pop("MAMLTUI_RUNS_DIR", None)
+    try:
+        report = everything(place, asked)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    if asked.json:
+        asked.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def everything(place: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    first_paint(place)  # compiles what is not compiled yet
+    paints = [first_paint(place) for _ in range(asked.starts)]
+    seen = measured(place, asked.pairs)
+    shutil.rmtree(place / "runs")
+    make_runs(place, asked.runs)
+    lists = [listed(place, asked.runs) for _ in range(max(3, asked.starts // 2))]
+    ratios = [on / off for on, off in zip(seen["with"], seen["without"], strict=True)]
+    report = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+        "load": os.getloadavg()[0],
+        "versions": {name: version(name) for name in ("torch", "textual", "numpy")},
+        "python": platform.python_version(),
+        "first_paint_seconds": quantiles(paints),
+        "runs_listed_seconds": quantiles(lists),
+        "lag_seconds": quantiles(seen["lags"]),
+        "iterations_per_second": {
+            "with_redraws": seen["with"],
+            "without": seen["without"],
+            "ratio": quantiles(ratios),
+        },
+    }
+    machine, load = report["machine"], report["load"]
+    print(f"Python {report['python']}, {report['versions']}, {machine}, load {load:.1f}")
+    print(row("first paint", report["first_paint_seconds"], 1, "s", "0.6 s"))
+    print(row(f"{asked.runs} runs listed", report["runs_listed_seconds"], 1, "s", "1 s"))
+    print(row("event-loop lag", report["lag_seconds"], 1000, "ms", "p95 16 ms"))
+    cost = 100 * (1 - statistics.median(ratios))
+    spread = f"{100 * (1 - max(ratios)):.1f} to {100 * (1 - min(ratios)):.1f}"
+    print(f"{'cost of 4 redraws a second':<28} median {cost:6.1f} %   {spread} %   (aim: 3 %)")
+    return report
+
+
+def row(name: str, values: dict[str, float], scale: float, unit: str, aim: str) -> str:
+    middle, p95, most = (scale * values[key] for key in ("median", "p95", "max"))
+    return (
+        f"{name:<28} median {middle:7.3f} {unit}   p95 {p95:7.3f}   max {most:7.3f}   "
+        f"of {values['count']}   (aim: {aim})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The app: six screens as modes, one clock that redraws the one that is seen, and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import App, ScreenStackError, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from mamltui.tui.options import Options
+from mamltui.tui.screens.base import AppScreen
+from mamltui.tui.session import News, Session
+from mamltui.tui.themes import DARK, THEMES
+from mamltui.tui.widgets.status_line import SCREENS
+
+if TYPE_CHECKING:
+    from mamltui.runs import RunFolder
+    from mamltui.tui.screens.episode import EpisodeScreen
+
+REDRAWS_PER_SECOND = 4
+TOAST_LINES = 6
+QUIT_SECONDS = 1.6
+SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
+"""What ends the app from outside, and its exit code then."""
+
+
+def _screen(name: str) -> Any:
+    """Makes the screen of mode ``name``; its module is imported on first use."""
+    module = import_module(f"mamltui.tui.screens.{name}")
+    return lambda: getattr(module, f"{name.title()}Screen")()
+
+
+class MamltuiApp(App[None]):
+    """Choose, watch, look inside, sweep, compare."""
+
+    TITLE = "mamltui"
+    CSS_PATH = "app.tcss"
+    MODES: ClassVar[dict[str, Any]] = {
+        name: (lambda name=name: _screen(name)()) for name in SCREENS
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(key, f"go('{name}')", title, show=False)
+            for name, (key, title) in SCREENS.items()
+        ),
+        Binding("question_mark", "help", "Help"),
+        Binding("C", "copy_command", "Copy command", show=False),
+        Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+c", "quit", "Quit", show=False),
+    ]
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.session = Session(options)
+        self._leaving = False
+
+    def on_mount(self) -> None:
+        for theme in THEMES:
+            self.register_theme(theme)
+        wanted = self.session.memory.get("theme", DARK.name)
+        self.theme = wanted if wanted in self.available_themes else DARK.name
+        self.theme_changed_signal.subscribe(
+            self, lambda theme: self.session.memory.set("theme", theme.name)
+        )
+        self._heed_signals()
+        self.switch_mode("home")
+        self.set_interval(1 / REDRAWS_PER_SECOND, self._tick)
+        self.call_after_refresh(self._after_first_paint)
+
+    def _heed_signals(self) -> None:
+        """A lost connection or a shutdown ends the app as its user would."""
+        loop = asyncio.get_running_loop()
+        for name, code in SIGNALS.items():
+            with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(getattr(signal, name), self.leave, code)
+
+    def _after_first_paint(self) -> None:
+        """What the first paint does not wait for."""
+        from mamltui.tui.opening import load_torch, open_asked
+
+        open_asked(self)
+        load_torch()
+
+    def _tick(self) -> None:
+        """Bring what is seen up to date."""
+        for news in self.session.take_news():
+            self._toast(news)
+        with suppress(ScreenStackError):  # the app is being left
+            if isinstance(self.screen, AppScreen):
+                self.screen.bring_up_to_date()
+
+    def _toast(self, news: News) -> None:
+        from mamltui.results import visible
+
+        lines = [visible(line) for line in news.text.splitlines()]
+        text = "\n".join(lines[:TOAST_LINES]) + ("\n..." if len(lines) > TOAST_LINES else "")
+        if news.details:
+            text += "\nThe traceback is on the Log screen (6)."
+        title = visible(news.title)
+        self.notify(
+            text or title,
+            title=title if text else "",
+            severity=news.severity,
+            timeout=12 if news.severity == "error" else 6,
+            markup=False,
+        )
+
+    def training_summary(self, *, short: bool) -> str:
+        """What trains in this process, for the status line; empty if nothing does."""
+        training = self.session.training
+        if training is None or training.is_over:
+            return ""
+        now = training.history.newest()
+        if training.phase != "training" or not now.iterations:
+            return f"{training.state} {training.profile.name}"
+        share = f"{100 * now.iteration / now.iterations:3.0f} %"
+        if short:
+            return f"{training.state} {share}"
+        best = f"  best {100 * now.best.accuracy:.1f} %" if now.best else ""
+        return f"{training.state} {training.profile.name} {share}{best}"
+
+    def go(self, name: str) -> None:
+        """Show one of the screens."""
+        if name != self.current_mode and not isinstance(self.screen, AppScreen):
+            return  # a dialog is open: it is answered first
+        self.switch_mode(name)
+
+    def open_episode(self, run: RunFolder, split: str, step: int) -> None:
+        """Show the episodes of ``run`` on a split, after ``step`` inner steps."""
+        self.go("episode")
+        cast("EpisodeScreen", self.screen).show_run(run, split, step)
+
+    def action_go(self, name: str) -> None:
+        self.go(name)
+
+    def report(self, title: str, error: BaseException) -> None:
+        """Show an error of something that was asked for; the app lives on."""
+        self.session.tell_error(title, error)
+        for news in self.session.take_news():
+            self._toast(news)
+
+    def action_help(self) -> None:
+        """The help of the screen at hand."""
+        from mamltui.tui.screens.dialogs import Page
+        from mamltui.tui.screens.help import EVERYWHERE
+
+        if isinstance(self.screen, AppScreen):
+            self.push_screen(Page(f"{self.screen.HELP}\n\n{EVERYWHERE}"))
+
+    def action_copy_command(self) -> None:
+        """Copy the headless command that repeats what is on the screen."""
+        command = self.screen.headless_command() if isinstance(self.screen, AppScreen) else None
+        if command is None:
+            self.notify("This screen has no command of its own yet.", markup=False)
+            return
+        self.copy_to_clipboard(command)
+        self.notify(command, title="Copied", timeout=10, markup=False)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the command palette offers."""
+        for name, (key, title) in SCREENS.items():
+            yield SystemCommand(f"Go to {title}", f"Screen {key}", lambda name=name: self.go(name))
+        yield SystemCommand(
+            "Copy command", "The headless command of this screen", self.action_copy_command
+        )
+        yield from super().get_system_commands(screen)
+
+    async def action_quit(self) -> None:
+        """Leave; a training is stopped after a checkpoint, if the user agrees."""
+        from mamltui.tui.screens.dialogs import Confirm
+
+        if self._leaving or isinstance(self.screen, Confirm):
+            return
+        if not self.session.is_training:
+            self.leave()
+            return
+        self.push_screen(
+            Confirm(
+                "A training is running. Stop it and quit?",
+                "It saves a checkpoint first, and can be resumed from Home or with "
+                "mamltui run --resume.",
+            ),
+            lambda yes: self.leave() if yes else None,
+        )
+
+    def leave(self, code: int = 0) -> None:
+        """Stop what runs, give it a moment to save its checkpoint, and end."""
+        if not self._leaving:
+            self._leaving = True
+            self.session.stop()
+            self.run_worker(self._leave(code), exclusive=True)
+
+    async def _leave(self, code: int) -> None:
+        limit = time.monotonic() + QUIT_SECONDS
+        while self.session.is_training and time.monotonic() < limit:
+            await asyncio.sleep(0.02)
+        self.exit(return_code=code)
+
+
+def run_app(options: Options) -> int:
+    """Run the app in this terminal until the user leaves; the exit code."""
+    app = MamltuiApp(options)
+    try:
+        app.run()
+    finally:  # also when the app itself has failed
+        app.session.stop()
+        limit = time.monotonic() + QUIT_SECONDS
+        while app.session.is_training and time.monotonic() < limit:
+            time.sleep(0.02)
+    return app.return_code or 0

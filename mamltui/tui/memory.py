@@ -1,0 +1,49 @@
+"""What the app remembers from one start to the next: theme, chart settings, last profile."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+STATE_VARIABLE = "MAMLTUI_STATE_DIR"
+
+
+def state_file() -> Path:
+    """The file, in ``MAMLTUI_STATE_DIR`` or the user's folder for such things."""
+    folder = os.environ.get(STATE_VARIABLE)
+    if not folder:
+        import platformdirs
+
+        folder = platformdirs.user_state_dir("mamltui")
+    return Path(folder) / "app.json"
+
+
+class Memory:
+    """Values by name. What cannot be read or written is forgotten: it is a comfort, not data."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values: dict[str, Any] = {}
+        with suppress(OSError, ValueError):
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(values, dict):
+                self._values = values
+
+    def get(self, name: str, default: Any) -> Any:
+        """The value last set, if it is of the same type as ``default``."""
+        value = self._values.get(name, default)
+        return value if type(value) is type(default) else default
+
+    def set(self, name: str, value: Any) -> None:
+        """Remember a value that JSON can say; written at once."""
+        if self._values.get(name) == value:
+            return
+        self._values[name] = value
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            beside = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
+            beside.write_text(json.dumps(self._values, indent=2), encoding="utf-8")
+            beside.replace(self._path)

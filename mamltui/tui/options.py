@@ -1,0 +1,34 @@
+"""What the command line of the app asks for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mamltui.commands import Place
+
+RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of ``mamltui``, ``mamltui run`` and ``mamltui attach``."""
+
+    profile: str = ""
+    """A file, or the name of a packaged profile, to be shown first."""
+    overrides: tuple[str, ...] = ()
+    run_now: bool = False
+    """Train ``profile`` at once."""
+    resume: str | None = None
+    """Of ``run_now``: a run to go on with, or ``auto``."""
+    attach: str = ""
+    """A run to be shown first."""
+    profiles_dir: Path | None = None
+    """A folder of profiles to list besides the packaged ones and those in ``profiles``."""
+    place: Place = field(default_factory=Place)
+
+    @property
+    def runs(self) -> Path:
+        """The folder of the run folders."""
+        return self.place.runs or Path(os.environ.get(RUNS_VARIABLE) or "runs")

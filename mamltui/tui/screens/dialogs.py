@@ -1,0 +1,104 @@
+"""Small questions over a screen: a text to type, a yes or no, a page to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, Markdown
+
+
+class Ask(ModalScreen[str | None]):
+    """Asks for a line of text; dismissed with it, or with None by Escape.
+
+    Args:
+        question: what is asked.
+        value: what stands there at first.
+        problem: says what is wrong with a text as it is typed; empty if it is right.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel", show=False)]
+
+    def __init__(
+        self, question: str, value: str = "", problem: Callable[[str], str] = lambda _: ""
+    ) -> None:
+        super().__init__(classes="dialog")
+        self._question, self._value, self._problem = question, value, problem
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog-box"):
+            yield Label(Content(self._question), classes="dialog-title")
+            yield Input(self._value, id="answer")
+            yield Label("", id="problem", markup=False)
+            yield Label("Enter accepts, Escape leaves it", classes="dialog-keys")
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.query_one("#problem", Label).update(Content(self._problem(event.value)))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if self._problem(event.value):
+            self.app.bell()
+        else:
+            self.dismiss(event.value)
+
+    def action_leave(self) -> None:
+        self.dismiss(None)
+
+
+class Confirm(ModalScreen[bool]):
+    """Asks yes or no.
+
+    Args:
+        question: what is asked.
+        text: what each answer does.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "answer(True)", "Yes", show=False),
+        Binding("n,escape", "answer(False)", "No", show=False),
+    ]
+
+    def __init__(self, question: str, text: str) -> None:
+        super().__init__(classes="dialog")
+        self._question, self._text = question, text
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog-box"):
+            yield Label(Content(self._question), classes="dialog-title")
+            yield Label(Content(self._text), classes="dialog-text")
+            yield Label("y or Enter: yes    n or Escape: no", classes="dialog-keys")
+
+    def action_answer(self, answer: bool) -> None:
+        self.dismiss(answer)
+
+
+class Page(ModalScreen[None]):
+    """Markdown to read, scrolled with the arrows; Escape, q or ``?`` closes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark", "leave", "Close", show=False),
+        Binding("j", "app.simulate_key('down')", show=False),
+        Binding("k", "app.simulate_key('up')", show=False),
+    ]
+
+    def __init__(self, markdown: str) -> None:
+        super().__init__(classes="dialog")
+        self._markdown = markdown
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog-page"):
+            yield Markdown(self._markdown, open_links=False)
+
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).focus()
+
+    def action_leave(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,276 @@
+"""A list of rows in aligned columns, with a cursor and marks, that draws only what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+Tone = Literal["plain", "muted", "accent", "good", "warn", "bad"]
+TONES: tuple[Tone, ...] = ("plain", "muted", "accent", "good", "warn", "bad")
+GAP = 2
+MARGIN = 3
+"""Cells before the first column: the cursor, the mark, a space."""
+LEAST_NAME = 14
+"""Cells that the first column keeps before others are left out."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column after the first; ``rank`` 1 is the last to be left out where there is no room."""
+
+    title: str
+    width: int
+    rank: int
+    right: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is shown of an item; texts hold nothing that a terminal would obey."""
+
+    key: str
+    """What tells the item from all others."""
+    name: str
+    cells: tuple[tuple[str, Tone], ...] = ()
+    """One a column."""
+    note: str = ""
+    """Instead of the cells: what is wrong with the item."""
+    marked: bool = False
+
+
+class RowList(ScrollView, can_focus=True):
+    """Rows under a line of titles; the cursor stays on its item when the rows change.
+
+    Args:
+        title: of the first column, which takes what room is left.
+        columns: the others, from left to right.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open"),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home,g", "first", "First", show=False),
+        Binding("end,G", "last", "Last", show=False),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(f"row-list--{tone}" for tone in TONES),
+        "row-list--title",
+        "row-list--name",
+        "row-list--cursor",
+    }
+    DEFAULT_CSS = """
+    RowList {
+        overflow-x: hidden; scrollbar-size-vertical: 1;
+        scrollbar-color: $foreground 30%; scrollbar-background: $background;
+        & .row-list--title { color: $text-muted; background: $surface; }
+        & .row-list--name { color: $text; background: $surface; }
+        & .row-list--cursor { background: $surface; }
+        & .row-list--muted { color: $text-muted; }
+        & .row-list--accent { color: $accent; }
+        & .row-list--good { color: $success; }
+        & .row-list--warn { color: $warning; }
+        & .row-list--bad { color: $error; }
+        &:focus {
+            & .row-list--name { color: $accent; text-style: bold; }
+            & .row-list--cursor { background: $accent 20%; text-style: bold; }
+        }
+    }
+    """
+
+    class Moved(Message):
+        """The cursor is on another item, or the item under it has changed."""
+
+        def __init__(self, rows: RowList) -> None:
+            super().__init__()
+            self.rows = rows
+
+        @property
+        def control(self) -> RowList:
+            return self.rows
+
+    class Opened(Moved):
+        """Enter, or a double click."""
+
+    def __init__(self, title: str, columns: Sequence[Column], *, id: str) -> None:
+        super().__init__(id=id)
+        self._title, self._columns = title, tuple(columns)
+        self._rows: tuple[Row, ...] = ()
+        self._empty = ""
+        self._cursor = 0
+
+    @property
+    def row(self) -> Row | None:
+        """The row under the cursor; None in an empty list."""
+        return self._rows[self._cursor] if self._rows else None
+
+    def show(self, rows: Sequence[Row], *, title: str, empty: str) -> None:
+        """Show these rows from now on.
+
+        Args:
+            title: of the first column.
+            empty: said where there is no row.
+        """
+        shown = (tuple(rows), title, empty)
+        if shown == (self._rows, self._title, self._empty):
+            return
+        before = self.row
+        self._rows, self._title, self._empty = shown
+        places = {row.key: place for place, row in enumerate(self._rows)}
+        same = places.get(before.key) if before else None
+        self._cursor = same if same is not None else max(0, min(self._cursor, len(rows) - 1))
+        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self._keep_seen()
+        self.refresh()
+        if self.row != before:
+            self.post_message(self.Moved(self))
+
+    def go_to(self, key: str) -> bool:
+        """Put the cursor on an item; whether it is there."""
+        for place, row in enumerate(self._rows):
+            if row.key == key:
+                self._put(place)
+                return True
+        return False
+
+    def action_move(self, by: int) -> None:
+        self._put(self._cursor + by)
+
+    def action_page(self, direction: int) -> None:
+        self._put(self._cursor + direction * max(1, self._seen_rows - 1))
+
+    def action_first(self) -> None:
+        self._put(0)
+
+    def action_last(self) -> None:
+        self._put(len(self._rows) - 1)
+
+    def action_open(self) -> None:
+        if self.row is not None:
+            self.post_message(self.Opened(self))
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.y - 1 + round(self.scroll_y)
+        if event.y < 1 or place >= len(self._rows):
+            return
+        self._put(place)
+        if event.chain == 2:
+            self.action_open()
+
+    def on_resize(self) -> None:
+        self._keep_seen()
+
+    @property
+    def _seen_rows(self) -> int:
+        return max(1, self.scrollable_content_region.height - 1)
+
+    def _put(self, place: int) -> None:
+        place = max(0, min(place, len(self._rows) - 1))
+        if place == self._cursor:
+            return
+        self._cursor = place
+        self._keep_seen()
+        self.refresh()
+        self.post_message(self.Moved(self))
+
+    def _keep_seen(self) -> None:
+        """Scroll as far as it takes to see the cursor."""
+        first = min(round(self.scroll_y), self._cursor)
+        first = max(first, self._cursor - self._seen_rows + 1)
+        if first != round(self.scroll_y):
+            self.scroll_to(y=first, animate=False)
+
+    def render_line(self, y: int) -> Strip:
+        """The titles stay above the rows, whatever is scrolled."""
+        # The last cell stays empty, so that no number touches what is beside the list.
+        width = max(1, self.scrollable_content_region.width - 1)
+        if y == 0:
+            return self._titles(width)
+        place = y - 1 + round(self.scroll_y)
+        if place < len(self._rows):
+            return self._line(self._rows[place], place == self._cursor, width)
+        empty = self._empty if not self._rows and y == 1 else ""
+        text = _cut(" " * MARGIN + empty, width)
+        return Strip([Segment(text + " ", self._style("muted"))])
+
+    def _style(self, *names: str) -> Style:
+        return self.get_visual_style(*(f"row-list--{name}" for name in names)).rich_style
+
+    def _shown_columns(self, width: int) -> list[int]:
+        """The columns that leave the first one room, the lowest ranks first to stay."""
+        room = width - MARGIN - LEAST_NAME
+        shown = []
+        for place in sorted(range(len(self._columns)), key=lambda at: self._columns[at].rank):
+            room -= GAP + self._columns[place].width
+            if room < 0:
+                break
+            shown.append(place)
+        return sorted(shown)
+
+    def _titles(self, width: int) -> Strip:
+        columns = [self._columns[place] for place in self._shown_columns(width)]
+        name = width - MARGIN - sum(GAP + column.width for column in columns)
+        others = "".join(" " * GAP + _aligned(column.title, column) for column in columns)
+        return Strip(
+            [
+                Segment(" " * MARGIN + _cut(self._title, name), self._style("name")),
+                Segment(others, self._style("title")),
+            ]
+        ).adjust_cell_length(width + 1, self._style("title"))
+
+    def _line(self, row: Row, is_cursor: bool, width: int) -> Strip:
+        under = ("cursor",) if is_cursor else ()
+        places = self._shown_columns(width)
+        columns = [self._columns[place] for place in places]
+        name = width - MARGIN - sum(GAP + column.width for column in columns)
+        segments = [
+            Segment("›" if is_cursor else " ", self._style(*under, "accent")),
+            Segment("● " if row.marked else "  ", self._style(*under, "accent")),
+            Segment(_cut_middle(row.name, name), self._style(*under, "plain")),
+        ]
+        if row.note:
+            room = width - MARGIN - name - GAP
+            text = " " * GAP + _cut(row.note, room) if room > 0 else ""
+            segments.append(Segment(text, self._style(*under, "bad")))
+        else:
+            for place, column in zip(places, columns, strict=True):
+                text, tone = row.cells[place]
+                segments.append(Segment(" " * GAP, self._style(*under, "plain")))
+                segments.append(Segment(_aligned(text, column), self._style(*under, tone)))
+        return Strip(segments).adjust_cell_length(width + 1, self._style(*under, "plain"))
+
+
+def _aligned(text: str, column: Column) -> str:
+    if column.right and cell_len(text) < column.width:
+        return " " * (column.width - cell_len(text)) + text
+    return _cut(text, column.width)
+
+
+def _cut(text: str, width: int) -> str:
+    """Exactly ``width`` cells: padded, or cut at the end."""
+    if cell_len(text) > width > 0:
+        return set_cell_size(text, width - 1) + "…"
+    return set_cell_size(text, max(0, width))
+
+
+def _cut_middle(text: str, width: int) -> str:
+    """As ``_cut``, but names of runs differ at their ends."""
+    if cell_len(text) <= width or width < 8:
+        return _cut(text, width)
+    tail = text
+    while cell_len(tail) > (width - 1) // 2:
+        tail = tail[1:]
+    return set_cell_size(text, width - 1 - cell_len(tail)) + "…" + tail

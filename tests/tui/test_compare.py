@@ -1,0 +1,494 @@
+"""The Compare screen: curves of several runs, their results, what differs in their profiles."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from mamltui.commands import Place
+from mamltui.events import Finished, Started, Validated
+from mamltui.profiles import Profile
+from mamltui.results import write_results
+from mamltui.runs import RunFolder
+from mamltui.tui.app import MamltuiApp
+from mamltui.tui.screens.compare import CompareScreen
+from mamltui.tui.widgets.chart import Chart
+from mamltui.tui.widgets.column_table import ColumnTable
+from tests.cli.run_folders import step_at, trained_run
+from tests.results.examples import evaluation, step_result
+from tests.tui.conftest import SIZES, screen_text, until
+
+MakeApp = Callable[..., MamltuiApp]
+MakeRun = Callable[..., RunFolder]
+
+
+@pytest.fixture
+def make_run(place: Path) -> MakeRun:
+    """Makes a finished run in ``runs`` of the place; its name begins with the one given."""
+
+    def make(name: str, **changes: Any) -> RunFolder:
+        return trained_run(place / "runs", place / "characters", name, **changes)
+
+    return make
+
+
+def screen_of(app: MamltuiApp) -> CompareScreen:
+    assert isinstance(app.screen, CompareScreen)
+    return app.screen
+
+
+async def open_compare(app: MamltuiApp, pilot: Pilot[None], *marked: RunFolder) -> None:
+    """With these runs marked in Home; waits until all is read."""
+    app.session.marked[:] = [run.name for run in marked]
+    app.go("compare")
+    await until(pilot, lambda: isinstance(app.screen, CompareScreen) and app.screen.is_mounted)
+    await until(pilot, lambda: screen_of(app)._comparison.runs is not None)
+    await settled(app, pilot, len(marked))
+
+
+async def settled(app: MamltuiApp, pilot: Pilot[None], count: int) -> None:
+    """Wait until so many runs are chosen and read."""
+
+    def is_read() -> bool:
+        chosen = screen_of(app)._comparison.chosen
+        known = all(run.is_loaded and (run.profile or run.profile_problem) for run in chosen)
+        return len(chosen) == count and known and len(heads(app)) == count
+
+    await until(pilot, is_read)
+
+
+def heads(app: MamltuiApp) -> list[str]:
+    """The letters above the columns."""
+    return [head.sign[0] for head in screen_of(app).query_one(ColumnTable)._heads]
+
+
+def table(app: MamltuiApp) -> dict[str, list[str]]:
+    """The cells of each row of the table, whether they are seen or not."""
+    rows = screen_of(app).query_one(ColumnTable)._rows
+    return {row.label: [cell.text for cell in row.cells] for row in rows}
+
+
+def labels(app: MamltuiApp) -> list[str]:
+    """The labels of the curves."""
+    return [curve.label for curve in screen_of(app).query_one(Chart)._picture.window.curves]
+
+
+def reading_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "following"]
+
+
+# What is shown.
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_runs_marked_in_home_are_chosen_at_first(
+    size: tuple[int, int], make_run: MakeRun, make_app: MakeApp
+) -> None:
+    one, two = make_run("one"), make_run("two", inner={"steps": 5, "test_steps": 2, "alpha": 0.1})
+    make_run("three")
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await open_compare(app, pilot, one, two)
+        assert heads(app) == ["A", "B"]
+        assert labels(app) == [f"A {one.name}", f"B {two.name}"]
+        assert table(app) == {
+            "state": ["finished", "finished"],
+            "iterations": ["40", "40"],
+            "best validation %": ["91.25", "91.25"],
+            "test %": ["-", "-"],
+            "time": ["0:00:04", "0:00:04"],
+            "name": ["one", "two"],
+            "inner.steps": ["1", "5"],
+            "inner.alpha": ["0.4", "0.1"],
+        }
+        text = screen_text(app)
+        assert "2 of 3 runs" in text
+        if size != (20, 5):
+            assert "validation accuracy %" in text and "best validation %" in text
+            assert "A ●" in text and "B ◆" in text and "91.25" in text
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 5), (40, 12), (59, 40), (120, 10)])
+async def test_no_size_is_too_small(
+    size: tuple[int, int], make_run: MakeRun, make_app: MakeApp
+) -> None:
+    one, two = make_run("one"), make_run("two")
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await open_compare(app, pilot, one, two)
+        await pilot.press("t", "b", "y", "s", "m", "tab")
+        await pilot.pause()
+        assert app.current_mode == "compare"
+
+
+async def test_test_results_are_shown_with_their_intervals_and_compared_to_the_baseline(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    one, two = make_run("one"), make_run("two", inner={"steps": 5, "test_steps": 3})
+    worse = tuple(step_result(steps, 0.9421, 0.0041) for steps in range(4))
+    write_results(one.evaluation, evaluation())
+    write_results(two.evaluation, evaluation(transductive=worse))
+    two.update(iteration=30, elapsed=65.0)
+    app = make_app()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await open_compare(app, pilot, one, two)
+        assert table(app)["test %"] == ["98.21 ± 0.31", "94.21 ± 0.41"]
+        await pilot.press("g", "b")  # the newest run is the first: two
+        assert heads(app) == ["B", "A"]
+        assert "baseline" in screen_text(app)
+        assert table(app)["test %"] == ["94.21 ± 0.41", "+4.00 ± 0.51"]
+        assert table(app)["best validation %"] == ["91.25", "+0.00"]
+        assert table(app)["time"] == ["0:01:05", "-0:01:01"]
+        assert table(app)["inner.steps"] == ["5", "1"]
+        await pilot.press("b")
+        assert heads(app) == ["A", "B"]
+        assert table(app)["test %"] == ["98.21 ± 0.31", "94.21 ± 0.41"]
+
+
+async def test_of_three_profiles_the_baselines_own_values_are_called_the_same(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    runs = [make_run("one", inner={"alpha": alpha, "test_steps": 2}) for alpha in (0.4, 0.1, 0.4)]
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, *runs)
+        await pilot.press("G", "b")
+        assert table(app)["inner.alpha"] == ["0.4", "0.1", "same"]
+
+
+async def test_equal_profiles_are_said_to_be_the_same(make_run: MakeRun, make_app: MakeApp) -> None:
+    runs = [make_run("one"), make_run("one")]
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, *runs)
+        assert table(app)["profile"] == ["same", "same"]
+
+
+async def test_names_are_shown_literally(make_run: MakeRun, make_app: MakeApp) -> None:
+    run = make_run("one")
+    odd = RunFolder(run.path.rename(run.path.with_name("[b]odd[b] \x1b[31mred")))
+    app = make_app()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await open_compare(app, pilot, odd)
+        text = screen_text(app)
+        assert text.count("\x1b") == 0
+        assert text.count(r"[b]odd[b] \x1b[31mred") >= 2  # in the legend and above the column
+
+
+# Choosing.
+
+
+async def test_space_chooses_and_leaves_out_and_letters_stay(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    for name in ("one", "two", "three"):
+        make_run(name)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot)
+        assert "space chooses the run" in screen_text(app)
+        await pilot.press("space", "down", "space")
+        await settled(app, pilot, 2)
+        assert [label[:7] for label in labels(app)] == ["A three", "B two-2"]
+        await pilot.press("up", "space")
+        await settled(app, pilot, 1)
+        assert heads(app) == ["B"]
+        await pilot.press("G", "space")
+        await settled(app, pilot, 2)
+        assert [label[:5] for label in labels(app)] == ["A one", "B two"]
+
+
+async def test_a_seventh_run_is_refused_in_words(make_run: MakeRun, make_app: MakeApp) -> None:
+    runs = [make_run("one") for _ in range(7)]
+    app = make_app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await open_compare(app, pilot, *runs[:6])
+        await pilot.press("g", "space")
+        await until(pilot, lambda: "6 runs are chosen already" in screen_text(app))
+        assert heads(app) == list("ABCDEF")
+
+
+async def test_other_marks_made_in_home_are_taken_over(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    one, two = make_run("one"), make_run("two")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, one)
+        app.go("home")
+        app.session.marked[:] = [two.name]
+        app.go("compare")
+        await until(pilot, lambda: labels(app) == [f"A {two.name}"] or labels(app)[0][0] == "B")
+        assert labels(app)[0].endswith(two.name)
+
+
+async def test_a_run_that_is_removed_is_left_out(make_run: MakeRun, make_app: MakeApp) -> None:
+    one, two = make_run("one"), make_run("two")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, one, two)
+        shutil.rmtree(one.path)
+        await until(pilot, lambda: labels(app) == [f"B {two.name}"])
+        assert "1 of 1 runs" in screen_text(app)
+
+
+async def test_slash_filters_the_list(make_run: MakeRun, make_app: MakeApp) -> None:
+    one, _ = make_run("one"), make_run("two")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot)
+        await pilot.press("slash", *"ONE")
+        await until(pilot, lambda: "two-2" not in screen_text(app))
+        await pilot.press("enter", "space")
+        await settled(app, pilot, 1)
+        assert labels(app) == [f"A {one.name}"]
+        await pilot.press("slash", "escape")
+        await until(pilot, lambda: "two-2" in screen_text(app))
+        assert not app.screen.query_one(Input).display
+
+
+async def test_enter_opens_the_run(make_run: MakeRun, make_app: MakeApp) -> None:
+    run = make_run("one")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.session.watched is not None and app.session.watched.name == run.name
+
+
+async def test_a_click_before_the_name_chooses_the_run(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    make_run("one")
+    older = labels
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot)
+        await pilot.click("#runs", offset=(2, 1))
+        await settled(app, pilot, 1)
+        assert older(app)[0].startswith("A one")
+        await pilot.click("#runs", offset=(12, 1))
+        await pilot.pause()
+        assert heads(app) == ["A"]
+
+
+# The chart.
+
+
+async def test_m_goes_through_the_metrics_and_the_last_is_remembered(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    run = make_run("one")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, run)
+        seen = []
+        for _ in range(6):
+            seen.append(screen_text(app).splitlines()[6].strip())
+            await pilot.press("m")
+            await pilot.pause()
+        assert seen[:5] == [
+            "validation accuracy %",
+            "validation loss, nats",
+            "query loss, nats",
+            "query accuracy %",
+            "norm of the meta-gradient",
+        ]
+        assert seen[5] == seen[0]
+        chart = app.screen.query_one(Chart)
+        assert not chart.percent
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, run)
+        assert "validation loss" in screen_text(app)
+
+
+async def test_smoothing_log_axis_and_zoom(make_run: MakeRun, make_app: MakeApp) -> None:
+    run = make_run("one")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, run)
+        chart = app.screen.query_one(Chart)
+        await pilot.press("m", "m", "s", "y")
+        await until(
+            pilot, lambda: "query loss, nats   smoothing 0.6   log axis" in screen_text(app)
+        )
+        assert chart.log_y and chart._picture.window.curves[0].smooth == 0.6
+        await pilot.press("right_square_bracket")
+        assert chart.zoomed is not None
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        assert chart.zoomed is None
+
+
+async def test_t_shows_the_table_instead_of_the_chart(make_run: MakeRun, make_app: MakeApp) -> None:
+    run = make_run("one")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, run)
+        before = app.screen.query_one(ColumnTable).size.height
+        await pilot.press("t")
+        await until(pilot, lambda: app.screen.query_one(ColumnTable).size.height > before)
+        assert not app.screen.query_one(Chart).display
+        await pilot.press("t")
+        await until(pilot, lambda: app.screen.query_one(Chart).display)
+
+
+async def test_columns_without_room_are_reached_sideways(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    runs = [make_run("one") for _ in range(6)]
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, *runs)
+        assert "2 →" in screen_text(app) and "E ▼ " not in screen_text(app).splitlines()[15]
+        app.screen.query_one(ColumnTable).focus()
+        await pilot.press("l", "l", "l")
+        await until(pilot, lambda: "← 2" in screen_text(app))
+        assert "F ○" in screen_text(app).splitlines()[15]
+        await pilot.press("h")
+        await until(pilot, lambda: "← 1  1 →" in screen_text(app))
+
+
+# Files that grow, end, or are damaged.
+
+
+async def test_a_run_that_still_trains_is_followed_and_let_go_when_it_is_over(
+    place: Path, make_app: MakeApp
+) -> None:
+    run = RunFolder.create(Profile(name="live"), place / "runs")
+    run.append_event(Started(0, run.name, 60_000, "cpu", 10, resumed=False))
+    run.append_metrics(step_at(20))
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, run)
+        (compared,) = screen_of(app)._comparison.chosen
+        assert table(app)["state"] == ["training"] and table(app)["iterations"] == ["20"]
+        run.append_metrics(step_at(40))
+        await until(pilot, lambda: table(app)["iterations"] == ["40"])
+        assert len(compared.curve("query_loss")) == 2
+        run.append_event(Validated(60, 0.5, 0.1, 1.0, (0.5,), (1.0,), True, 6.0))
+        await until(pilot, lambda: table(app)["best validation %"] == ["50.00"])
+        run.append_event(Finished(60, 60, 0.5, 1.0, 6.0))
+        run.update(state="finished", iteration=60)
+        run.release()
+        await until(pilot, lambda: table(app)["state"] == ["finished"])
+        await until(pilot, lambda: not reading_threads())
+        assert compared.newest.state == "finished"
+
+
+async def test_files_of_a_run_that_is_left_out_are_let_go(place: Path, make_app: MakeApp) -> None:
+    run = RunFolder.create(Profile(name="live"), place / "runs")
+    run.append_metrics(step_at(20))
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, run)
+        assert len(reading_threads()) == 1
+        await pilot.press("space")
+        await until(pilot, lambda: not reading_threads())
+        assert table(app) == {}
+    run.release()
+
+
+async def test_files_are_let_go_when_the_app_is_left(place: Path, make_app: MakeApp) -> None:
+    runs = [RunFolder.create(Profile(name="live"), place / "runs") for _ in range(2)]
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, *runs)
+        threads = reading_threads()
+        assert len(threads) == 2
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    for run in runs:
+        run.release()
+
+
+async def test_a_finished_run_that_goes_on_is_followed_again(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    run = make_run("one")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, run)
+        await until(pilot, lambda: not reading_threads())
+        run.acquire()
+        run.begin(iterations=80)
+        run.append_metrics(step_at(60))
+        await until(pilot, lambda: table(app)["iterations"] == ["60"])
+        assert table(app)["state"] == ["training"]
+    run.release()
+
+
+async def test_damage_is_told_in_words_and_the_other_runs_are_shown(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    whole, torn, strange = make_run("whole"), make_run("torn"), make_run("strange")
+    (torn.path / "metrics.jsonl").write_text('{"event": [b]\n')
+    (strange.path / "profile.toml").write_text("way = ")
+    app = make_app()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await open_compare(app, pilot, whole, torn, strange)
+        await until(pilot, lambda: table(app)["state"] == ["finished", "damaged", "finished"])
+        assert "metrics.jsonl:1" in screen_text(app)
+        await until(pilot, lambda: len(app.session.log) >= 2)
+        told = {news.title.split("-")[0]: news.text for news in app.session.log}
+        assert "metrics.jsonl:1" in told["torn"] and "profile.toml" in told["strange"]
+        assert table(app)["best validation %"] == ["91.25"] * 3
+        assert table(app)["name"] == ["whole", "torn", "-"]
+
+
+async def test_a_run_that_cannot_be_read_at_all_is_refused_with_the_reason(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    (make_run("dead").path / "run.json").write_text("{")
+    app = make_app()
+    async with app.run_test(size=(160, 45), notifications=True) as pilot:
+        await open_compare(app, pilot)
+        assert "damaged" in screen_text(app)
+        await pilot.press("space")
+        await until(pilot, lambda: screen_text(app).count("damaged") >= 2)
+        assert heads(app) == []
+
+
+async def test_without_runs_it_says_where_they_come_from(place: Path, make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot)
+        await until(pilot, lambda: "train a profile from Home" in screen_text(app))
+        await pilot.press("space", "b", "enter", "m")
+        assert (place / "runs").exists() is False
+
+
+async def test_the_command_compares_the_same_runs_the_baseline_first(
+    make_run: MakeRun, make_app: MakeApp, place: Path
+) -> None:
+    one, two = make_run("one"), make_run("two")
+    app = make_app(place=Place(runs=place / "runs", device="cpu"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot)
+        screen, option = screen_of(app), f"--runs-dir {place / 'runs'}"
+        assert screen.headless_command() is None
+        await pilot.press("G", "space")
+        assert screen.headless_command() == f"mamltui runs show {option} {one.name}"
+        await pilot.press("g", "b")
+        command = f"mamltui runs compare {option} {two.name} {one.name}"
+        assert screen.headless_command() == command
+
+
+async def test_results_that_come_later_are_shown(make_run: MakeRun, make_app: MakeApp) -> None:
+    run = make_run("one")
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_compare(app, pilot, run)
+        assert table(app)["test %"] == ["-"]
+        write_results(run.evaluation, replace(evaluation(), run=run.name))
+        await until(pilot, lambda: table(app)["test %"] == ["98.21 ± 0.31"])

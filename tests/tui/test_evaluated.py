@@ -1,0 +1,135 @@
+"""Which runs can be evaluated, and which earlier results stand for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mamltui.data.banks import Banks
+from mamltui.results import Evaluation, grids
+from mamltui.runs import RunFolder
+from mamltui.tui.board import Board
+from mamltui.tui.evaluated import Candidate, Settings, known_evaluation, unmeasured
+from mamltui.tui.sweep import Sweep
+from tests.tui.conftest import SECONDS
+from tests.tui.runs import candidates, make_run
+
+
+@pytest.fixture
+def run(place: Path) -> Candidate:
+    make_run(place, "one")
+    return candidates(place)["one"]
+
+
+@pytest.fixture
+def found(run: Candidate) -> Evaluation:
+    """What an evaluation by the profile finds: steps 0 to 3, 6 episodes."""
+    sweep = Sweep([run], Settings(), banks=Banks(), device="cpu").start()
+    assert sweep.wait(SECONDS)
+    evaluation = sweep.parts[run.name].evaluation
+    assert evaluation is not None
+    return evaluation
+
+
+def test_a_candidate_tells_its_task_and_state(run: Candidate) -> None:
+    assert (run.task, run.state) == ("folder 3-way 1-shot", "finished")
+    assert run.refusal("best") == run.refusal("last") == ""
+
+
+def test_a_run_without_its_best_checkpoint_points_to_the_last(place: Path) -> None:
+    make_run(place, "one").checkpoint_path("best").unlink()
+    run = candidates(place)["one"]
+    assert run.refusal("best") == "it has no best checkpoint, press o for its last one"
+    assert run.refusal("last") == ""
+
+
+def test_a_run_without_checkpoints_is_refused(place: Path) -> None:
+    folder = make_run(place, "one")
+    for kind in ("best", "last"):
+        folder.checkpoint_path(kind).unlink()
+    assert candidates(place)["one"].refusal("last") == "it has no checkpoint yet"
+
+
+@pytest.mark.parametrize(("file", "problem"), [("run.json", "run.json"), ("profile.toml", "TOML")])
+def test_a_damaged_run_is_listed_and_refused_with_the_reason(
+    file: str, problem: str, place: Path
+) -> None:
+    (make_run(place, "one").path / file).write_text("[")
+    run = candidates(place)["one"]
+    assert problem.casefold() in run.refusal("best").casefold()
+    assert run.task == ""
+
+
+def test_the_same_settings_find_an_earlier_result(run: Candidate, found: Evaluation) -> None:
+    assert known_evaluation(run, Settings(), [found]) == found
+    assert known_evaluation(run, Settings(steps=(0, 1, 2, 3), episodes=6), [found]) == found
+
+
+def test_fewer_steps_are_a_part_of_an_earlier_result(run: Candidate, found: Evaluation) -> None:
+    part = known_evaluation(run, Settings(steps=(1,)), [found])
+    assert part is not None
+    assert part.steps == (1, 2)  # the profile's test steps belong to it
+    assert part.support == (found.support[1], found.support[2])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(steps=(0, 4)),
+        Settings(episodes=7),
+        Settings(split="validation"),
+        Settings(checkpoint="last"),
+    ],
+)
+def test_other_settings_do_not_find_it(
+    settings: Settings, run: Candidate, found: Evaluation
+) -> None:
+    assert known_evaluation(run, settings, [found]) is None
+
+
+@pytest.mark.parametrize("change", [{"seed": 8}, {"iteration": 20}])
+def test_a_result_of_another_seed_or_an_earlier_checkpoint_is_not_this_runs(
+    change: dict[str, Any], run: Candidate, found: Evaluation
+) -> None:
+    assert known_evaluation(run, Settings(), [replace(found, **change)]) is None
+
+
+def test_a_run_that_goes_on_shows_its_newest_result(run: Candidate, found: Evaluation) -> None:
+    assert run.info is not None
+    running = replace(run, info=run.info.model_copy(update={"state": "running"}))
+    kept = [replace(found, iteration=iteration) for iteration in (10, 30, 20)]
+    known = known_evaluation(running, Settings(), kept)
+    assert known is not None and known.iteration == 30
+
+
+def test_a_run_not_yet_measured_has_its_place_in_the_same_grid(
+    run: Candidate, found: Evaluation
+) -> None:
+    gaps = replace(unmeasured(run, Settings(steps=(0, 2, 5))), run="other")
+    (grid,) = grids([found, gaps])
+    assert grid.steps == (0, 1, 2, 3, 5)
+    assert [row.label for row in grid.rows] == [found.run, "other"]
+
+
+def test_the_board_tells_a_runs_own_task_where_nothing_is_measured(run: Candidate) -> None:
+    (section,) = Board().sections([run], Settings(), "transductive")
+    assert section.title == "folder 3-way 1-shot, test split"
+    assert section.status == {run.name: ""}
+
+
+def test_options_leave_out_what_the_command_does_anyway() -> None:
+    assert Settings().options() == []
+    full = Settings(steps=(0, 1, 2, 5), episodes=20, split="train", checkpoint="last")
+    assert full.options() == [
+        *("--steps", "0..2,5", "--episodes", "20", "--split", "train", "--checkpoint", "last")
+    ]
+
+
+def test_a_renamed_runs_results_carry_its_new_name(run: Candidate, found: Evaluation) -> None:
+    path = run.path.rename(run.path.with_name("renamed"))
+    renamed = candidates(path.parent.parent)["renamed"]
+    known = known_evaluation(renamed, Settings(), [found])
+    assert known is not None and known.run == RunFolder(path).name == "renamed"

@@ -1,0 +1,37 @@
+"""What is remembered from one start to the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mamltui.tui.memory import Memory, state_file
+
+
+def test_a_value_is_there_at_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "app.json"
+    Memory(path).set("train.metric", "loss")
+    assert Memory(path).get("train.metric", "accuracy") == "loss"
+    assert [file.name for file in path.parent.iterdir()] == ["app.json"]
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "[1]", '{"train.metric": 3}'])
+def test_what_is_damaged_or_of_another_type_is_forgotten(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "app.json"
+    path.write_text(content)
+    assert Memory(path).get("train.metric", "accuracy") == "accuracy"
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    memory = Memory(tmp_path / "file" / "app.json")
+    memory.set("theme", "x")
+    assert memory.get("theme", "") == "x"
+
+
+def test_the_place_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAMLTUI_STATE_DIR", str(tmp_path))
+    assert state_file() == tmp_path / "app.json"
+    monkeypatch.delenv("MAMLTUI_STATE_DIR")
+    assert state_file().name == "app.json"

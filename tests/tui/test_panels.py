@@ -1,0 +1,113 @@
+"""What the Train screen says, line by line."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from mamltui.curves import Series
+from mamltui.curves.history import Newest, RunHistory
+from mamltui.events import Event, Step, Validated
+from mamltui.profiles import load_profile
+from mamltui.tui import panels
+
+
+@pytest.fixture
+def newest(events: list[Event]) -> Newest:
+    history = RunHistory()
+    for event in events:
+        if event.iteration <= 200:
+            history.add(event)
+    return history.newest()
+
+
+def test_the_paper_is_known_for_its_own_tasks_alone() -> None:
+    figure = panels.paper_figure(load_profile("5way1shot"))
+    assert figure is not None
+    assert figure.printed == "98.7 ± 0.4 %"
+    assert panels.paper_figure(load_profile("5way1shot", ["task.way=6"])) is None
+    assert panels.paper_figure(load_profile("quickstart")) is None
+
+
+def test_tiles_name_each_number_above_it(newest: Newest) -> None:
+    labels, values = (line.plain for line in panels.tiles(newest, None, 78))
+    assert labels.split() == ["accuracy", "before", "loss", "valid.", "best", "norm", "it/s"]
+    assert values.split() == [
+        "55.0",
+        "%",
+        "20.0",
+        "%",
+        "0.9600",
+        "53.0",
+        "%",
+        "53.0",
+        "%",
+        "0.5",
+        "10.00",
+    ]
+    assert len(labels) == len(values) <= 78
+
+
+def test_the_distance_to_the_paper_is_in_points(newest: Newest) -> None:
+    figure = panels.paper_figure(load_profile("5way1shot"))
+    labels, values = (line.plain for line in panels.tiles(newest, figure, 158))
+    place = labels.index("to the paper")
+    assert values[place : place + 12].strip() == "-45.7"
+
+
+@pytest.mark.parametrize("width", [1, 8, 20, 40, 78, 158])
+def test_tiles_and_progress_fit_any_width(newest: Newest, width: int) -> None:
+    for line in panels.tiles(newest, None, width):
+        assert line.cell_length <= max(8, width)
+    assert panels.progress(newest, 100.0, 0.0, width).cell_length <= max(25, width)
+
+
+def test_tiles_keep_their_places_while_values_change(newest: Newest) -> None:
+    empty = [line.plain for line in panels.tiles(Newest(), None, 78)]
+    full = [line.plain for line in panels.tiles(newest, None, 78)]
+    assert empty[0] == full[0]
+    assert len(empty[1]) == len(full[1])
+
+
+def test_progress_says_how_far_how_long_and_how_sure(newest: Newest) -> None:
+    line = panels.progress(newest, newest.elapsed + 5, 5.0, 100).plain
+    assert "200 / 400    50.0 %" in line
+    assert "elapsed 0:00:35" in line
+    # 0.15 s an iteration with its validations, 200 left, 5 of those seconds gone.
+    assert "left 0:00:25 ± 0:00:00" in line
+
+
+def test_the_step_curve_has_a_row_for_each_inner_step(newest: Newest) -> None:
+    lines = [line.plain for line in panels.step_curve(newest, 6, 60)]
+    assert [line[:10].rstrip() for line in lines] == ["inner step", "0 before", "1", "2"]
+    assert lines[1].split()[2:4] == ["20.0", "20.0"]
+    assert lines[3].split()[1:3] == ["-", "53.0"]
+
+
+def test_many_inner_steps_are_shown_from_the_first_to_the_last(newest: Newest) -> None:
+    assert newest.validated is not None
+    accuracies = tuple(index / 20 for index in range(21))
+    newest.validated = Validated(**{**newest.validated.__dict__, "accuracy_per_step": accuracies})
+    rows = [line.plain.split()[0] for line in panels.step_curve(newest, 6, 60)[1:]]
+    assert len(rows) == 5
+    assert (rows[0], rows[-1]) == ("0", "20")
+
+
+def test_a_sparkline_goes_from_the_lowest_to_the_highest() -> None:
+    series = Series([1, 2, 3], [5.0, 6.0, 7.0])
+    assert panels.sparkline(series, 10) == "▁▅█"
+    assert panels.sparkline(series, 2) == "▁█"
+    assert panels.sparkline(Series([1, 2], [3.0, 3.0]), 5) == "▁▁"
+    assert panels.sparkline(Series(), 5) == ""
+
+
+def test_the_table_has_steps_and_validations_newest_first(events: list[Event]) -> None:
+    steps = [event for event in events if isinstance(event, Step)]
+    validations = [event for event in events if isinstance(event, Validated)]
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(panels.recent_table(steps, validations, 3))
+    rows = [line.split() for line in capture.get().splitlines()]
+    assert rows[0][:2] == ["iteration", "query"]
+    assert [row[0] for row in rows[1:]] == ["400", "400", "390"]
+    assert rows[1][-2:] == ["best", "*"]

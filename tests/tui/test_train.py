@@ -1,0 +1,183 @@
+"""The Train screen: a profile is run, watched and steered; runs are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from mamltui.events import Step
+from mamltui.runs import RunFolder
+from mamltui.tui.app import MamltuiApp
+from mamltui.tui.widgets.chart import Chart
+from tests.a_training import training
+from tests.tui.conftest import SIZES, screen_text, until
+
+MakeApp = Callable[..., MamltuiApp]
+ENDLESS = ("meta.iterations=1000000", "validation.interval=1000000")
+
+
+async def train(pilot: Pilot[None]) -> None:
+    """Wait until the training that is shown has logged something."""
+    app = pilot.app
+    assert isinstance(app, MamltuiApp)
+    await until(pilot, lambda: app.session.training and app.session.training.history.newest().step)
+
+
+async def end(app: MamltuiApp, pilot: Pilot[None]) -> None:
+    app.session.stop()
+    await until(pilot, lambda: not app.session.is_training)
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_profile_is_run_from_start_to_end(size: tuple[int, int], make_app: MakeApp) -> None:
+    app = make_app(profile="tiny.toml")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.current_mode == "train")
+        if size != (20, 5):
+            await until(pilot, lambda: "Press r to run it." in screen_text(app))
+        await pilot.press("r")
+        await until(pilot, lambda: app.session.training and app.session.training.is_over)
+        assert app.session.training is not None
+        assert app.session.training.state == "finished", app.session.training.traceback
+        if size != (20, 5):
+            await until(pilot, lambda: "finished" in screen_text(app).splitlines()[1])
+            assert "6 / 6" in screen_text(app)
+
+
+@pytest.mark.usefixtures("place")
+async def test_pause_and_go_on_and_stop(make_app: MakeApp) -> None:
+    app = make_app(profile="tiny.toml", overrides=ENDLESS, run_now=True)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await train(pilot)
+        training = app.session.training
+        assert training is not None
+        await pilot.press("p")
+        await until(pilot, lambda: "paused" in screen_text(app).splitlines()[1])
+        iteration = training.history.newest().iteration
+        await pilot.press("p")
+        await until(pilot, lambda: training.history.newest().iteration > iteration)
+        await pilot.press("x")
+        await until(pilot, lambda: "Press r to resume it" in screen_text(app))
+        stopped = training.history.newest().iteration
+        await pilot.press("r")
+        await until(pilot, lambda: app.session.training is not training)
+        again = app.session.training
+        assert again is not None
+        await until(pilot, lambda: again.history.newest().iteration > stopped)
+        assert again.run is not None
+        assert training.run is not None
+        assert again.run.path == training.run.path
+        await end(app, pilot)
+
+
+@pytest.mark.usefixtures("place")
+async def test_a_checkpoint_is_saved_by_its_key(make_app: MakeApp) -> None:
+    settings = (*ENDLESS, "run.checkpoint_interval=1000000")
+    app = make_app(profile="tiny.toml", overrides=settings, run_now=True)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await train(pilot)
+        await pilot.press("k")
+        run = app.session.training.run if app.session.training else None
+        assert run is not None
+        await until(pilot, lambda: run.checkpoint_path("last").exists())
+        await end(app, pilot)
+
+
+@pytest.mark.usefixtures("place")
+async def test_a_second_training_is_refused_in_words(make_app: MakeApp) -> None:
+    app = make_app(profile="tiny.toml", overrides=ENDLESS, run_now=True)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await train(pilot)
+        assert app.session.watched is not None
+        app.session.stage(app.session.watched.profile, "tiny.toml")
+        await pilot.press("r")
+        await until(pilot, lambda: "already running here" in screen_text(app))
+        await end(app, pilot)
+
+
+async def test_a_finished_run_shows_its_numbers_and_curve(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    app = make_app(attach=tiny_run.name)
+    steps = RunFolder.open(tiny_run).read_metrics().records
+    async with app.run_test(size=(160, 45), notifications=True) as pilot:
+        await until(pilot, lambda: "finished" in screen_text(app))
+        text = screen_text(app)
+        assert tiny_run.name in text
+        assert f"{steps[-1].query_loss:.4f}" in text
+        assert f"{100 * steps[-1].query_accuracy:.1f} %" in text
+        assert any(0x2800 < ord(char) <= 0x28FF for char in text), "no curve"
+        await pilot.press("k")
+        await until(pilot, lambda: "nothing is running here" in screen_text(app))
+
+
+async def test_the_keys_of_the_chart(tiny_run: Path, make_app: MakeApp) -> None:
+    for event in training():
+        if isinstance(event, Step):
+            RunFolder(tiny_run).append_metrics(event)
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "finished" in screen_text(app))
+        chart = app.screen.query_one(Chart)
+        await until(pilot, lambda: len(app.session.watched.history.curve("query_loss")) > 40)
+        assert chart.title == "query accuracy %"
+        await pilot.press("m")
+        assert chart.title == "query loss, nats"
+        await pilot.press("y")
+        assert chart.log_y
+        await pilot.press("right_square_bracket")
+        assert chart.zoomed is not None
+        await pilot.press("backslash")
+        assert chart.zoomed is None
+        await pilot.press("left")
+        assert chart.cursor is not None
+        await pilot.press("escape")
+        assert chart.cursor is None
+
+
+async def test_the_table_takes_the_place_of_the_step_curve(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "inner step" in screen_text(app))
+        await pilot.press("t")
+        await until(pilot, lambda: "iteration  query loss" in screen_text(app))
+        assert "inner step" not in screen_text(app)
+
+
+async def test_settings_of_the_chart_are_remembered(tiny_run: Path, make_app: MakeApp) -> None:
+    first = make_app(attach=tiny_run.name)
+    async with first.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "finished" in screen_text(first))
+        await pilot.press("m", "y", "s")
+    second = make_app(attach=tiny_run.name)
+    async with second.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "finished" in screen_text(second))
+        chart = second.screen.query_one(Chart)
+        assert chart.title == "query loss, nats"
+        assert chart.log_y
+
+
+@pytest.mark.usefixtures("place")
+async def test_a_failing_training_is_told_in_words_and_the_app_lives_on(make_app: MakeApp) -> None:
+    app = make_app(profile="tiny.toml", overrides=("data.path=nowhere",), run_now=True)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "failed" in screen_text(app).splitlines()[1])
+        assert "nowhere" in screen_text(app)
+        await pilot.press("2")
+        assert app.is_running
+
+
+async def test_a_name_with_markup_and_escapes_is_shown_literally(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    named = tiny_run.rename(tiny_run.with_name("[red]x\x1b[2Jy"))
+    app = make_app(attach=str(named))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "finished" in screen_text(app))
+        assert "[red]x\\x1b[2Jy" in screen_text(app)
