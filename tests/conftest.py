@@ -11,6 +11,11 @@ import pytest
 from mamltui.events import Event
 from tests.a_training import training
 
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    # Before torch is imported: workers side by side, each with threads for all cores, would wait
+    # for each other more than they compute.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 OMNIGLOT_VARIABLE = "MAMLTUI_TEST_OMNIGLOT"
 
 

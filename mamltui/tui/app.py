@@ -60,6 +60,7 @@ class MamltuiApp(App[None]):
         super().__init__()
         self.session = Session(options)
         self._leaving = False
+        self._loads_torch = False
 
     def on_mount(self) -> None:
         for theme in THEMES:
@@ -83,10 +84,17 @@ class MamltuiApp(App[None]):
 
     def _after_first_paint(self) -> None:
         """What the first paint does not wait for."""
-        from mamltui.tui.opening import load_torch, open_asked
+        from mamltui.tui.opening import open_asked
 
         open_asked(self)
-        load_torch()
+
+    def load_torch(self) -> None:
+        """Import torch behind what is seen, once, when Home has been filled."""
+        if not self._loads_torch:
+            self._loads_torch = True
+            from mamltui.tui.opening import load_torch
+
+            load_torch()
 
     def _tick(self) -> None:
         """Bring what is seen up to date."""
@@ -178,17 +186,19 @@ class MamltuiApp(App[None]):
 
         if self._leaving or isinstance(self.screen, Confirm):
             return
-        if not self.session.is_training:
+        lost = []
+        if self.session.is_training:
+            lost.append(
+                "A training is running: it saves a checkpoint first, and can be resumed from Home "
+                "or with mamltui run --resume."
+            )
+        if any(getattr(screen, "is_changed", False) for screen in self.screen_stack):
+            lost.append("The profile in the editor is not saved.")
+        if lost:
+            question = Confirm("Quit?", "\n".join(lost))
+            self.push_screen(question, lambda yes: self.leave() if yes else None)
+        else:
             self.leave()
-            return
-        self.push_screen(
-            Confirm(
-                "A training is running. Stop it and quit?",
-                "It saves a checkpoint first, and can be resumed from Home or with "
-                "mamltui run --resume.",
-            ),
-            lambda yes: self.leave() if yes else None,
-        )
 
     def leave(self, code: int = 0) -> None:
         """Stop what runs, give it a moment to save its checkpoint, and end."""

@@ -16,6 +16,7 @@ from mamltui.results import Evaluation, read_evaluations, visible
 from mamltui.runs import RunFolder, RunInfo, list_runs
 from mamltui.tui.faults import Fault, faults_of
 
+FIRST = "quickstart"
 OWN_FOLDER = Path("profiles")
 """Where a user's profiles are looked for and written, if it is there."""
 UNENDED = ("running", "paused", "interrupted")
@@ -167,11 +168,15 @@ class Catalogue:
         return self._listing.profiles if listed == self._listing.profiles else listed
 
     def _profile_paths(self) -> Iterable[tuple[Path, str, str]]:
-        """File, source and origin of every profile, each file once."""
-        seen = set()
-        for name, path in packaged_profiles().items():
-            seen.add(path.resolve())
-            yield path, name, "packaged"
+        """File, source and origin of every profile, each file once.
+
+        The first look comes first, then the user's own, which are few, then the other packaged.
+        """
+        packaged = packaged_profiles()
+        seen = {path.resolve() for path in packaged.values()}
+        first = packaged.pop(FIRST, None)
+        if first is not None:
+            yield first, FIRST, "packaged"
         meant = [OWN_FOLDER, *([self._profiles] if self._profiles else [])]
         for folder in (*meant, Path()):
             for path in _toml_files(folder):
@@ -179,6 +184,8 @@ class Catalogue:
                     continue
                 seen.add(path.resolve())
                 yield path, str(path), _folder_name(folder)
+        for name, path in packaged.items():
+            yield path, name, "packaged"
 
     def _read_runs(self) -> tuple[ListedRun, ...]:
         stamps, before = _run_stamps(self._runs), self._run_stamps

@@ -98,7 +98,7 @@ def test_quitting_while_training_is_quick_and_leaves_a_checkpoint(place: Path) -
     with Terminal(arguments, place) as terminal:
         terminal.wait_for("elapsed")
         terminal.press("ctrl+q")
-        terminal.wait_for("Stop it and quit?")
+        terminal.wait_for("A training is running")
         start = time.monotonic()
         terminal.press("y")
         assert terminal.wait_for_end() == 0

@@ -22,6 +22,23 @@ SECONDS = 20.0
 SIZES = [(20, 5), (80, 24), (160, 45)]
 
 
+@pytest.fixture(autouse=True)
+def _wait_for_the_app_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual's pilot waits until the process is idle, which it is not while a thread trains."""
+    monkeypatch.setattr("textual.pilot.wait_for_idle", wait_for_idle)
+
+
+async def wait_for_idle(min_sleep: float = 0.02, max_sleep: float = 1.0) -> None:
+    """Wait until this thread, the app's, has nothing to do for a moment."""
+    limit = time.monotonic() + max_sleep
+    least = time.monotonic() + min_sleep
+    while time.monotonic() < limit:
+        used = time.thread_time()
+        await asyncio.sleep(0.01)
+        if time.thread_time() - used < 0.001 and time.monotonic() >= least:
+            return
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place with one finished and evaluated tiny run."""

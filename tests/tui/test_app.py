@@ -145,12 +145,12 @@ async def test_quitting_while_training_asks_and_saves_a_checkpoint(make_app: Mak
         training = app.session.training
         assert training is not None
         await pilot.press("ctrl+q")
-        await until(pilot, lambda: "Stop it and quit?" in screen_text(app))
+        await until(pilot, lambda: "A training is running" in screen_text(app))
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, AppScreen))
         assert not training.is_stopping
         await pilot.press("ctrl+q")
-        await until(pilot, lambda: "Stop it and quit?" in screen_text(app))
+        await until(pilot, lambda: "A training is running" in screen_text(app))
         start = asyncio.get_running_loop().time()
         await pilot.press("y")
         await until(pilot, lambda: app._exit)

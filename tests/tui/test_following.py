@@ -26,7 +26,7 @@ def test_a_replay_holds_all_that_the_files_hold(tiny_run: Path) -> None:
     run, history = RunFolder.open(tiny_run), RunHistory()
     replay(run, history)
     assert history.steps(100) == run.read_metrics().records
-    assert [entry for entry in history.events()] == run.read_events().records
+    assert history.events() == run.read_events().records
     assert history.newest().state == "finished"
 
 

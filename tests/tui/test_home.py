@@ -224,16 +224,16 @@ async def test_names_with_markup_and_escape_sequences_are_shown_literally(
 async def test_a_new_run_appears_without_moving_the_cursor(
     tiny_run: Path, make_app: MakeApp
 ) -> None:
-    copy_run(tiny_run, "older", created=ago(days=1))
+    copy_run(tiny_run, "earlier", created=ago(days=1))
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("l")
-        await go_to(pilot, "older")
+        await go_to(pilot, "earlier")
         copy_run(tiny_run, "newest", created=ago(minutes=-1))
         await until(pilot, lambda: "Runs 3" in screen_text(app))
-        assert at_cursor(pilot) == "older"
-        assert "›" in line_of(app, "older")
+        assert at_cursor(pilot) == "earlier"
+        assert "›" in line_of(app, "earlier")
 
 
 @pytest.mark.parametrize("size", LARGE)

@@ -64,11 +64,11 @@ async def test_a_double_click_opens_what_is_under_the_mouse(
         await pilot.click("#runs", offset=(5, 1))
         await until(pilot, lambda: at_cursor(pilot) == tiny_run.name)
         await pilot.click("#profiles", offset=(5, 2))
-        await until(pilot, lambda: at_cursor(pilot) == "5way1shot")
+        await until(pilot, lambda: at_cursor(pilot) == "tiny")
         await pilot.click("#profiles", offset=(5, 2), times=2)
         await until(pilot, lambda: app.current_mode == "train")
         assert app.session.watched is not None
-        assert app.session.watched.profile.name == "5way1shot"
+        assert app.session.watched.profile.name == "tiny"
 
 
 @pytest.mark.usefixtures("place")

@@ -159,6 +159,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
                 self._lists.say("cannot be read: the Log (6) says why")
 
     def _end_reading(self) -> None:
+        self.host.load_torch()
         self._reading, self._read_at = False, time.monotonic()
         if self._read_again:
             self._read_again = False
@@ -240,19 +241,24 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     def action_filter(self) -> None:
         """Type words to look for."""
-        self.add_class("-filtering")
-        self.call_after_refresh(self.query_one("#words", Input).focus)
+        self._show_filter(True)
+        # Not focus(), which waits for its turn: what is typed meanwhile would go to the list.
+        self.set_focus(self.query_one("#words", Input))
+
+    def _show_filter(self, shown: bool) -> None:
+        self.query_one("#filter").display = shown
+        self.query_one("#line").display = not shown
 
     @on(Input.Submitted)
     def _filter_done(self) -> None:
         if not self.query_one("#words", Input).value.strip():
-            self.remove_class("-filtering")
+            self._show_filter(False)
         self._lists.take_focus()
 
     def action_clear_filter(self) -> None:
         """Show all again."""
         self.query_one("#words", Input).value = ""
-        self.remove_class("-filtering")
+        self._show_filter(False)
         self._fill()
         self._lists.take_focus()
 
