@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
-from rich.table import Table
 from textual.content import Content
 
 from mamltui.curves import Series
@@ -200,40 +199,35 @@ def sparkline(curve: Series, width: int) -> str:
     return "".join(BARS[int(level)] for level in np.rint((values - low) * scale))
 
 
-def recent_table(steps: Sequence[Step], validations: Sequence[Validated], rows: int) -> Table:
-    """The newest logged steps and validations, newest first."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("iteration", "query loss", "query acc", "before", "grad norm"):
-        table.add_column(name, justify="right", no_wrap=True)
-    entries: list[tuple[int, int, tuple[str, ...]]] = []
-    for step in steps[-rows:]:
-        entries.append(
-            (
-                step.iteration,
-                0,
-                (
-                    f"{step.iteration:,}",
-                    f"{step.query_loss:.4f}",
-                    f"{100 * step.query_accuracy:.1f} %",
-                    f"{100 * step.query_accuracy_per_step[0]:.1f} %",
-                    f"{step.gradient_norm:.3g}",
-                ),
-            )
+RECENT = (("iteration", 9), ("query loss", 12), ("query acc", 11), ("before", 9), ("norm", 8))
+"""The columns of the table of recent steps, and their widths."""
+
+
+def recent_table(
+    steps: Sequence[Step], validations: Sequence[Validated], rows: int
+) -> list[Content]:
+    """The newest logged steps and validations, newest first, below the names of the columns."""
+    entries = [
+        (
+            step.iteration,
+            0,
+            (step.query_loss, step.query_accuracy, step.query_accuracy_per_step[0]),
+            f"{step.gradient_norm:.3g}",
         )
-    for validated in validations[-rows:]:
-        entries.append(
-            (
-                validated.iteration,
-                1,
-                (
-                    f"{validated.iteration:,}",
-                    f"{validated.loss:.4f}",
-                    f"{100 * validated.accuracy:.1f} %",
-                    f"{100 * validated.accuracy_per_step[0]:.1f} %",
-                    "best *" if validated.is_best else "valid.",
-                ),
-            )
+        for step in steps[-rows:]
+    ]
+    entries += [
+        (
+            validated.iteration,
+            1,
+            (validated.loss, validated.accuracy, validated.accuracy_per_step[0]),
+            "best *" if validated.is_best else "valid.",
         )
-    for _, kind, cells in sorted(entries, key=lambda entry: entry[:2], reverse=True)[:rows]:
-        table.add_row(*cells, style="bold" if kind else "")
-    return table
+        for validated in validations[-rows:]
+    ]
+    lines = [Content.styled("".join(f"{name:>{width}}" for name, width in RECENT), MUTED)]
+    for entry in sorted(entries, key=lambda entry: entry[:2], reverse=True)[:rows]:
+        iteration, is_validation, (loss, accuracy, before), norm = entry
+        text = f"{iteration:>9,}{loss:>12.4f}{_percent(accuracy):>11}{_percent(before):>9}{norm:>8}"
+        lines.append(Content.styled(text, "bold" if is_validation else ""))
+    return lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from rich.console import Console
 
 from mamltui.curves import Series
 from mamltui.curves.history import Newest, RunHistory
@@ -104,10 +103,9 @@ def test_a_sparkline_goes_from_the_lowest_to_the_highest() -> None:
 def test_the_table_has_steps_and_validations_newest_first(events: list[Event]) -> None:
     steps = [event for event in events if isinstance(event, Step)]
     validations = [event for event in events if isinstance(event, Validated)]
-    console = Console(width=80)
-    with console.capture() as capture:
-        console.print(panels.recent_table(steps, validations, 3))
-    rows = [line.split() for line in capture.get().splitlines()]
+    lines = panels.recent_table(steps, validations, 3)
+    assert len({line.cell_length for line in lines}) == 1
+    rows = [line.plain.split() for line in lines]
     assert rows[0][:2] == ["iteration", "query"]
     assert [row[0] for row in rows[1:]] == ["400", "400", "390"]
     assert rows[1][-2:] == ["best", "*"]

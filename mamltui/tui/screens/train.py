@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from mamltui.errors import MamltuiError
 from mamltui.results import Figure, visible
@@ -87,7 +86,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
             with Vertical(id="side"):
                 yield Lines(id="curve")
                 yield Lines(id="sparks")
-                yield Static(id="recent", markup=False)
+                yield Lines(id="recent")
         yield Lines(id="progress")
 
     def on_mount(self) -> None:
@@ -103,11 +102,6 @@ accuracy minus what the MAML paper prints for the test split, in points.
     def on_resize(self) -> None:
         self._seen = ()
         self.call_after_refresh(self.bring_up_to_date)
-
-    def draw_everything(self) -> None:
-        """Have the next redraw leave nothing out."""
-        self._seen = ()
-        self.query_one(Chart).refresh()
 
     def redraw(self) -> None:
         watched = self.session.watched
@@ -169,7 +163,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
 
     def _show_side(self, watched: Watched) -> None:
         history, side = watched.history, self.query_one("#side")
-        curve, recent = self.query_one("#curve", Lines), self.query_one("#recent", Static)
+        curve, recent = self.query_one("#curve", Lines), self.query_one("#recent", Lines)
         both = self.query_one("#sparks").display
         curve.display = both or not self._table
         recent.display = both or self._table
@@ -181,7 +175,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
         if recent.display:
             rows = max(1, (recent.size.height or 6) - 1)
             steps, validations = history.steps(rows), history.validations(rows)
-            recent.update(panels.recent_table(steps, validations, rows))
+            recent.show(panels.recent_table(steps, validations, rows))
 
     def _show_progress(self, watched: Watched) -> None:
         newest = watched.history.newest()
