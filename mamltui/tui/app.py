@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -173,6 +174,11 @@ class MamltuiApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the command palette offers."""
+        for node, binding, enabled, _ in screen.active_bindings.values():
+            if enabled and binding.description and node is not self:
+                here = partial(self.run_action, binding.action, node)
+                key = self.get_key_display(binding)
+                yield SystemCommand(binding.description, f"Here, key {key}", here)
         for name, (key, title) in SCREENS.items():
             yield SystemCommand(f"Go to {title}", f"Screen {key}", lambda name=name: self.go(name))
         yield SystemCommand(

@@ -181,3 +181,14 @@ async def test_a_name_with_markup_and_escapes_is_shown_literally(
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: "finished" in screen_text(app))
         assert "[red]x\\x1b[2Jy" in screen_text(app)
+
+
+async def test_the_palette_does_what_the_keys_do(tiny_run: Path, make_app: MakeApp) -> None:
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "finished" in screen_text(app))
+        await pilot.press("ctrl+p", *"log axis")
+        await until(pilot, lambda: "Here, key y" in screen_text(app))
+        await pilot.press("enter")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen.query(Chart) and app.screen.query_one(Chart).log_y)
