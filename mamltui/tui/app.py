@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from collections.abc import Iterable
@@ -42,7 +43,8 @@ class MamltuiApp(App[None]):
     """Choose, watch, look inside, sweep, compare."""
 
     TITLE = "mamltui"
-    CSS_PATH = "app.tcss"
+    # Home's as well: it is read once, with the app's, and not again when Home is shown.
+    CSS_PATH = ["app.tcss", "screens/home.tcss"]  # noqa: RUF012
     MODES: ClassVar[dict[str, Any]] = {
         name: (lambda name=name: _screen(name)()) for name in SCREENS
     }
@@ -62,12 +64,19 @@ class MamltuiApp(App[None]):
         self.session = Session(options)
         self._leaving = False
         self._loads_torch = False
+        self._begin_with_theme(self.session.memory.get("theme", DARK.name))
 
-    def on_mount(self) -> None:
+    def _begin_with_theme(self, wanted: str) -> None:
+        """Set the theme before the style sheets are read: later they would be read again."""
         for theme in THEMES:
             self.register_theme(theme)
-        wanted = self.session.memory.get("theme", DARK.name)
-        self.theme = wanted if wanted in self.available_themes else DARK.name
+        name = wanted if wanted in self.available_themes else DARK.name
+        self.set_reactive(App.theme, name)
+        self.set_class(self.current_theme.dark, "-dark-mode", update=False)
+        self.set_class(not self.current_theme.dark, "-light-mode", update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
+
+    def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(
             self, lambda theme: self.session.memory.set("theme", theme.name)
         )
@@ -85,6 +94,7 @@ class MamltuiApp(App[None]):
 
     def _after_first_paint(self) -> None:
         """What the first paint does not wait for."""
+        gc.enable()
         from mamltui.tui.opening import open_asked
 
         open_asked(self)
@@ -157,8 +167,7 @@ class MamltuiApp(App[None]):
 
     def action_help(self) -> None:
         """The help of the screen at hand."""
-        from mamltui.tui.screens.dialogs import Page
-        from mamltui.tui.screens.help import EVERYWHERE
+        from mamltui.tui.screens.help import EVERYWHERE, Page
 
         if isinstance(self.screen, AppScreen):
             self.push_screen(Page(f"{self.screen.HELP}\n\n{EVERYWHERE}"))

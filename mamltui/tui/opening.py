@@ -22,21 +22,21 @@ def load_torch() -> None:
 
 def open_asked(app: MamltuiApp) -> None:
     """Show, and perhaps start, what was asked for; an error is shown and the app lives on."""
+    options, session = app.session.options, app.session
+    if not (options.attach or options.profile):
+        return
     from mamltui.profiles import load_profile
     from mamltui.runs import RunFolder
 
-    options, session = app.session.options, app.session
     try:
         if options.attach:
             session.watch(RunFolder.open(options.attach, options.place.runs))
-        elif options.profile:
+        else:
             profile = load_profile(options.profile, options.overrides)
             if options.run_now:
                 session.start(profile, options.profile, options.overrides, resume=options.resume)
             else:
                 session.stage(profile, options.profile, options.overrides)
-        else:
-            return
     except MamltuiError as error:
         app.report("Cannot be opened", error)
     else:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from mamltui import __version__
-from mamltui.cli import COMMANDS, Command, load_command, main
+from mamltui.cli import main
+from mamltui.cli.group import COMMANDS, Command, load_command
 from mamltui.errors import DataError, DivergedError, ProfileError
 
 Install = Callable[[Callable[[], None]], None]
@@ -58,13 +59,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"mamltui {__version__}\n"
 
 
-def test_without_arguments_the_help_goes_to_stderr_with_the_code_of_wrong_usage(
+def test_without_arguments_and_terminal_it_says_what_to_do_instead(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "Commands:" in captured.err
+    assert "the app needs a terminal" in captured.err
+    assert "mamltui run quickstart --headless" in captured.err
 
 
 @pytest.mark.parametrize(
@@ -72,8 +74,7 @@ def test_without_arguments_the_help_goes_to_stderr_with_the_code_of_wrong_usage(
     [
         ("rnu", "Did you mean `mamltui run`?"),
         ("evaluate", "Did you mean `mamltui eval`?"),
-        ("my.toml", "mamltui run my.toml --headless"),
-        ("xyzzy", "The commands are run, eval"),
+        ("xyzzy", "The commands are app, run, attach, eval"),
     ],
 )
 def test_an_unknown_command_is_refused_with_what_was_meant(
@@ -81,8 +82,13 @@ def test_an_unknown_command_is_refused_with_what_was_meant(
 ) -> None:
     assert main([typed]) == 2
     error = capsys.readouterr().err
-    assert f"there is no command '{typed}'" in error
+    assert f"there is no command and no profile '{typed}'" in error
     assert hint in error
+
+
+def test_a_profile_that_is_not_there_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["my.toml"]) == 2
+    assert "my.toml: there is no such file" in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,7 +219,7 @@ def test_a_character_that_the_terminal_cannot_show_is_no_error() -> None:
         check=False,
     )
     assert process.returncode == 2
-    assert "there is no command '\\xb1'" in process.stderr
+    assert "\\xb1: there is no such file" in process.stderr
 
 
 def test_the_module_runs_as_the_command_does() -> None:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mamltui.cli import COMMANDS
+from mamltui.cli.group import COMMANDS
 
 HEAVY = {"torch", "torchvision", "textual", "pydantic", "rich", "numpy", "PIL"}
 SCRIPT = """

@@ -13,7 +13,7 @@ from mamltui.errors import RunError
 from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.screens.base import AppScreen
-from mamltui.tui.screens.dialogs import Page
+from mamltui.tui.screens.help import Page
 from mamltui.tui.widgets.status_line import SCREENS
 from tests.tui.conftest import SIZES, screen_text, until
 

@@ -11,7 +11,8 @@ from textual.widgets import Input
 
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.screens.base import AppScreen
-from mamltui.tui.screens.dialogs import Ask, Confirm, Page
+from mamltui.tui.screens.dialogs import Ask, Confirm
+from mamltui.tui.screens.help import Page
 from tests.tui.conftest import SIZES, screen_text, until
 from tests.tui.home_place import listed
 

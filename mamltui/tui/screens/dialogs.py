@@ -1,4 +1,4 @@
-"""Small questions over a screen: a text to type, a yes or no, a page to read."""
+"""Small questions over a screen: a text to type, a yes or no."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Input, Label, Markdown
+from textual.widgets import Input, Label
 
 
 class Ask(ModalScreen[str | None]):
@@ -78,27 +78,3 @@ class Confirm(ModalScreen[bool]):
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)
-
-
-class Page(ModalScreen[None]):
-    """Markdown to read, scrolled with the arrows; Escape, q or ``?`` closes it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark", "leave", "Close", show=False),
-        Binding("j", "app.simulate_key('down')", show=False),
-        Binding("k", "app.simulate_key('up')", show=False),
-    ]
-
-    def __init__(self, markdown: str) -> None:
-        super().__init__(classes="dialog")
-        self._markdown = markdown
-
-    def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog-page"):
-            yield Markdown(self._markdown, open_links=False)
-
-    def on_mount(self) -> None:
-        self.query_one(VerticalScroll).focus()
-
-    def action_leave(self) -> None:
-        self.dismiss(None)
