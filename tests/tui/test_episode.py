@@ -173,7 +173,8 @@ async def test_the_same_episode_is_adapted_again_with_another_alpha(
         assert now[0] == before[0]
         assert now[1:] != before[1:]
         await press(pilot, "0", shows="alpha 0.4   2 inner steps")
-        assert screen_text(app) == first
+        # All but the keys, which may be drawn after the rest.
+        assert screen_text(app).split("\n")[:-1] == first.split("\n")[:-1]
 
 
 async def test_the_same_episode_is_adapted_with_more_and_with_fewer_steps(

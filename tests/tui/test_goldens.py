@@ -53,7 +53,7 @@ def masked(text: str, screen: str) -> str:
         ("home", "1", "* is not the default"),
         ("train", "2", "finished"),
         ("evaluate", "4", "best of all"),
-        ("compare", "5", "best"),
+        ("compare", "5t", "best validation"),
         ("log", "6", "finished"),
     ],
 )
@@ -65,7 +65,7 @@ async def test_a_screen_looks_as_it_did(
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.current_mode == "train" and "finished" in screen_text(app))
         app.session.marked = [NAME, OTHER]
-        await pilot.press(keys)
+        await pilot.press(*keys)
         await until(pilot, lambda: words in screen_text(app))
         seen = ""
         while seen != (seen := masked(screen_text(app), screen)):  # until it stands still

@@ -43,7 +43,7 @@ class FilterInput(Input):
     def action_go_back(self) -> None:
         """Go back to the list."""
         self.display = bool(self.value)
-        self._of.focus()
+        self.screen.set_focus(self._of)
 
     def action_forget(self) -> None:
         """Show everything again."""
