@@ -17,7 +17,7 @@ from mamltui.tui.app import MamltuiApp
 from mamltui.tui.options import Options
 from tests.cli.tiny import RUN, copy_place, make_place
 
-SECONDS = 20.0
+SECONDS = 60.0
 """Long enough for a machine that has something else to do."""
 SIZES = [(20, 5), (80, 24), (160, 45)]
 

@@ -33,7 +33,9 @@ async def test_the_parameters_are_those_of_the_best_or_of_the_last_checkpoint(
         best = await press(pilot, shows="best checkpoint")
         last = await press(pilot, "o", shows="last checkpoint")
         assert table_row(best, "query loss") != table_row(last, "query loss")
-        assert await press(pilot, "o", shows="best checkpoint") == best
+        again = await press(pilot, "o", shows="best checkpoint")
+        # All but the keys, which may be drawn after the rest.
+        assert again.split("\n")[:-1] == best.split("\n")[:-1]
 
 
 async def test_another_screen_opens_an_episode_of_any_run_at_a_step(
@@ -101,7 +103,8 @@ async def test_a_damaged_checkpoint_is_told_in_words_and_the_other_can_be_seen(
     async with app.run_test(size=(80, 24)) as pilot:
         app.session.watch(RunFolder(tiny_run))
         app.go("episode")
-        await until(pilot, lambda: "the checkpoint is damaged" in screen_text(app))
+        # Wrapped where the path is long.
+        await until(pilot, lambda: "checkpoint is damaged" in " ".join(screen_text(app).split()))
         await press(pilot, "o", shows="last checkpoint, iteration 6")
 
 
@@ -114,4 +117,6 @@ async def test_other_images_than_those_of_the_training_are_refused(
     async with app.run_test(size=(80, 24)) as pilot:
         app.session.watch(RunFolder(tiny_run))
         app.go("episode")
-        await until(pilot, lambda: "other images or other classes" in screen_text(app))
+        await until(
+            pilot, lambda: "other images or other classes" in " ".join(screen_text(app).split())
+        )
