@@ -186,7 +186,7 @@ def remove(
     folders = [RunFolder.open(name, runs_dir) for name in runs]
     folders = list({folder.path.resolve(): folder for folder in folders}.values())
     for folder in folders:
-        _check_removable(folder)
+        folder.check_removable()
     for folder in folders:
         typer.echo(visible(str(folder.path)), err=True)
     if not yes:
@@ -199,29 +199,6 @@ def remove(
     for folder in folders:
         folder.remove()
         typer.echo(f"removed {visible(folder.name)}", err=True)
-
-
-def _check_removable(folder: RunFolder) -> None:
-    """Refuse what is in use, and folders that mamltui did not make."""
-    try:
-        state = folder.info().state
-        whole = (folder.path / "profile.toml").is_file() and not folder.path.is_symlink()
-    except RunError as error:
-        raise RunError(
-            f"not removed, this may be no run: {error.what}",
-            where=error.where,
-            hint="If it is one, delete the folder by other means.",
-        ) from error
-    if not whole:
-        raise RunError(
-            "not removed, this is no whole run folder",
-            where=str(folder.path),
-            hint="If it is one, delete the folder by other means.",
-        )
-    if state in ("running", "paused"):
-        raise RunError(
-            f"the run is {state}", where=str(folder.path), hint="Stop its training first."
-        )
 
 
 def _listed(summary: RunSummary) -> dict[str, Any]:

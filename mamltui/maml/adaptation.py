@@ -8,14 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mamltui.maml.chunks import Interrupted, choose_task_chunk
+from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import StepScores
 from mamltui.maml.inner import (
     InnerLoop,
-    inner_step,
-    per_task,
-    support_pass,
+    adapted_step_by_step,
     task_accuracies,
     task_losses,
 )
@@ -89,20 +87,10 @@ def _adapt(
         collected[kind][1].append(task_losses(logits, labels).double().cpu())
         collected[kind][2].append(task_accuracies(logits, labels).double().cpu())
 
-    adapted = set(network.adapted())
-    fast = per_task(network, parameters, episodes.tasks)
-    for step in range(steps + 1):
-        if should_stop is not None and should_stop():
-            raise Interrupted
-        fast = {
-            name: value.detach().requires_grad_(name in adapted and step < steps)
-            for name, value in fast.items()
-        }
-        with torch.set_grad_enabled(step < steps):
-            support = support_pass(fast, episodes.support_x, episodes.support_y)
+    for fast, support in adapted_step_by_step(
+        network, inner, parameters, episodes, steps, should_stop
+    ):
         with torch.no_grad():
             collect(0, support.logits, episodes.support_y)
             collect(1, forward(fast, episodes.query_x)[0], episodes.query_y)
-        if step < steps:
-            fast = inner_step(network, inner, fast, support.losses, create_graph=False)
     return [[torch.stack(values, dim=1) for values in kind] for kind in collected]

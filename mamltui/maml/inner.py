@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mamltui.maml.chunks import Interrupted
+from mamltui.maml.episode import Episodes
 from mamltui.maml.network import Activation, NetworkSpec, NormStatistics, Parameters, forward, relu
 
 
@@ -87,3 +90,35 @@ def inner_step(
     for name, gradient in zip(names, gradients, strict=True):
         adapted[name] = parameters[name] - step * gradient
     return adapted
+
+
+def adapted_step_by_step(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    steps: int,
+    should_stop: Callable[[], bool] | None = None,
+) -> Iterator[tuple[Parameters, SupportPass]]:
+    """Each task's parameters after 0, 1, ..., ``steps`` inner steps, and the support set at them.
+
+    Parameters are detached after each step: there is no second-order graph, and memory does not
+    grow with ``steps``. ``should_stop`` is asked before each pass.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
+    """
+    adapted = set(network.adapted())
+    fast = per_task(network, parameters, episodes.tasks)
+    for step in range(steps + 1):
+        if should_stop is not None and should_stop():
+            raise Interrupted
+        fast = {
+            name: value.detach().requires_grad_(name in adapted and step < steps)
+            for name, value in fast.items()
+        }
+        with torch.set_grad_enabled(step < steps):
+            support = support_pass(fast, episodes.support_x, episodes.support_y)
+        yield fast, support
+        if step < steps:
+            fast = inner_step(network, inner, fast, support.losses, create_graph=False)

@@ -300,6 +300,28 @@ class RunFolder:
 
         return load_checkpoint(self.checkpoint_path(kind), expect)
 
+    def check_removable(self) -> None:
+        """Refuse what is in use, and folders that mamltui did not make.
+
+        Raises:
+            RunError: it is one of them.
+        """
+        by_hand = "If it is one, delete the folder by other means."
+        try:
+            state = self.info().state
+        except RunError as error:
+            raise RunError(
+                f"not removed, this may be no run: {error.what}", where=error.where, hint=by_hand
+            ) from error
+        if not (self.path / "profile.toml").is_file() or self.path.is_symlink():
+            raise RunError(
+                "not removed, this is no whole run folder", where=str(self.path), hint=by_hand
+            )
+        if state in ("running", "paused"):
+            raise RunError(
+                f"the run is {state}", where=str(self.path), hint="Stop its training first."
+            )
+
     def remove(self) -> None:
         """Delete the folder.
 

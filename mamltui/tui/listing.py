@@ -256,17 +256,7 @@ def remove_run(run: ListedRun) -> None:
         RunError: it is in use, or may be no run of this program, or cannot be deleted.
     """
     folder = RunFolder(run.path)
-    info = folder.info()
-    if run.path.is_symlink() or not (run.path / "profile.toml").is_file():
-        raise RunError(
-            "not removed, this is no whole run folder",
-            where=str(run.path),
-            hint="If it is one, delete the folder by other means.",
-        )
-    if info.state in ("running", "paused"):
-        raise RunError(
-            f"the run is {info.state}", where=str(run.path), hint="Stop its training first."
-        )
+    folder.check_removable()
     folder.remove()
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mamltui.commands import Place
-
-RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
 
 
 @dataclass(frozen=True)
@@ -31,4 +28,6 @@ class Options:
     @property
     def runs(self) -> Path:
         """The folder of the run folders."""
-        return self.place.runs or Path(os.environ.get(RUNS_VARIABLE) or "runs")
+        from mamltui.runs import runs_root  # needs pydantic, which the first paint does without
+
+        return runs_root(self.place.runs)

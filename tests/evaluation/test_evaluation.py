@@ -18,7 +18,7 @@ from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
 from mamltui.evaluation import block_size, evaluate_and_write, evaluate_run
 from mamltui.maml import chunks
-from mamltui.maml import evaluate as scoring
+from mamltui.maml import inner as inner_loop
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.inner import inner_step
 from mamltui.maml.network import NetworkSpec
@@ -130,7 +130,7 @@ def test_a_sweep_costs_one_adaptation_of_the_longest(
         taken += 1
         return inner_step(*arguments, **options)
 
-    monkeypatch.setattr(scoring, "inner_step", counted)
+    monkeypatch.setattr(inner_loop, "inner_step", counted)
     found = evaluated(make_run(), bank, steps=range(11), episodes=5)
     assert found.steps == tuple(range(11))
     assert taken == 10
