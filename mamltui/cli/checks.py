@@ -123,7 +123,7 @@ def _available_memory() -> int | None:
 
 
 def _data(data_dir: Path | None) -> Iterator[tuple[str, str]]:
-    from mamltui.data.cache import cache_folder
+    from mamltui.caching import cache_folder
     from mamltui.data.omniglot_find import search
 
     folder = cache_folder()

@@ -38,6 +38,14 @@ class Scores(NamedTuple):
     support: StepScores
     """The support set itself."""
 
+    @classmethod
+    def of(cls, scores: Tensor, support_statistics: bool) -> Scores:
+        """From [tasks, 3, 2, steps + 1] in this order, each loss and accuracy."""
+        query, query_again, support = (
+            StepScores(*each.unbind(dim=1)) for each in scores.unbind(dim=1)
+        )
+        return cls(query, query_again if support_statistics else None, support)
+
 
 def score(
     network: NetworkSpec,

@@ -15,6 +15,7 @@ from mamltui.errors import RunError, UsageError
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder, find_latest_resumable, runs_root
+from mamltui.training.choice import check_engine
 from mamltui.training.device import resolve_device
 
 
@@ -72,6 +73,7 @@ def make_plan(
     }
     profile.check_against(classes, bank.drawings)
     network = NetworkSpec(profile.task.way, bank.channels, bank.image_size, profile.network.filters)
+    check_engine(profile, network, where)
     return Plan(profile, where, bank, split, network, run)
 
 

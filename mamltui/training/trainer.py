@@ -29,13 +29,14 @@ from mamltui.events import (
 )
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
-from mamltui.maml.evaluate import Scores, score
+from mamltui.maml.evaluate import Scores
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.folder import Kind
+from mamltui.training.choice import choose_engine
 from mamltui.training.clock import Clock
 from mamltui.training.control import Control
 from mamltui.training.device import describe_device, out_of_memory
@@ -85,9 +86,6 @@ class Trainer:
             task.way, bank.channels, bank.image_size, profile.network.filters
         )
         self._inner = InnerLoop(profile.inner.steps, profile.inner.alpha, profile.inner.loss_scale)
-        self._engine = Engine(
-            self.network, self._inner, device=device, task_chunk=profile.engine.task_chunk
-        )
         samplers = {
             name: EpisodeSampler(
                 bank,
@@ -102,9 +100,9 @@ class Trainer:
             for name, found in classes.items()
         }
         self._sampler = samplers["train"]
-        self._validator = Validator(
-            profile, self.network, self._inner, samplers["validation"], device
-        )
+        self._validation_sampler = samplers["validation"]
+        self._said: list[str] = []
+        """What the engine has to say, until the next event."""
 
     def train(self) -> Iterator[Event]:
         """Train, and yield each event after it is in the run folder.
@@ -178,6 +176,7 @@ class Trainer:
         )
         for notice in notices:
             yield self._tell(Notice(state.iteration, notice))
+        yield from self._choose_engine()
         while True:
             if self._is_validation_due():
                 yield from self._validate()
@@ -195,8 +194,32 @@ class Trainer:
             step: Step | None = None
             with suppress(Interrupted):
                 step = self._meta_step()
+            while self._said:
+                yield self._tell(Notice(state.iteration, self._said.pop(0)))
             if step is not None:
                 yield step
+
+    def _choose_engine(self) -> Iterator[Event]:
+        choosing = choose_engine(
+            self.profile,
+            self.network,
+            self._inner,
+            self.device,
+            before=self.run.info().strategy if self._resumed else None,
+            say=self._said.append,
+        )
+        with self._clock.aside():
+            while True:
+                try:
+                    words = next(choosing)
+                except StopIteration as chosen:
+                    self._engine: Engine = chosen.value
+                    break
+                yield self._tell(Notice(self._state.iteration, words))
+        self._validator = Validator(
+            self.profile, self._engine, self._validation_sampler, self.device
+        )
+        self.run.update(strategy=self._engine.strategy)
 
     def _is_validation_due(self) -> bool:
         due = self._is_due(self.profile.validation.interval)
@@ -229,14 +252,11 @@ class Trainer:
         if not logged:
             state.apply(found.gradient)
             return None
-        scores = score(
-            self.network,
-            self._inner,
+        scores = self._engine.score(
             state.parameters,
             episodes,
             steps=self._inner.steps,
             support_statistics=False,
-            task_chunk=self.profile.engine.task_chunk,
             should_stop=is_halting,
         )
         state.apply(found.gradient)
