@@ -13,9 +13,9 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
+from mamltui.learner import inner_loop_of, network_of
 from mamltui.maml.engine import Engine
 from mamltui.maml.evaluate import StepScores, mean_and_ci95
-from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.strategies import Case, why_not
 from mamltui.profiles import Profile
@@ -76,12 +76,7 @@ def evaluate_run(
     profile = run.profile
     classes = split_classes(bank, profile.data.split)
     _check_data(run, bank, classes)
-    network = NetworkSpec(
-        way=profile.task.way,
-        channels=bank.channels,
-        image_size=bank.image_size,
-        filters=profile.network.filters,
-    )
+    network = network_of(profile, bank)
     loaded = _load_checkpoint(run, checkpoint, network)
     sampler = EpisodeSampler(
         bank,
@@ -215,9 +210,9 @@ def _score_chunks(
     should_stop: ShouldStop | None,
 ) -> Iterator[dict[str, StepScores]]:
     """The scores of the episodes in order, a chunk at a time, for each of ``STATISTICS``."""
-    inner = InnerLoop(steps, profile.inner.alpha, profile.inner.loss_scale)
+    inner = inner_loop_of(profile)
     asked = profile.engine.strategy
-    strategy = "auto" if why_not(asked, Case(network, device)) else asked
+    strategy = "auto" if why_not(asked, Case(network, inner, device)) else asked
     engine = Engine(
         network, inner, device=device, strategy=strategy, task_chunk=profile.engine.task_chunk
     )

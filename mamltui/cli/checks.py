@@ -68,6 +68,7 @@ def doctor(
         ("system", platform.platform()),
         ("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES)),
         *_devices(),
+        ("kernels", _kernels()),
         ("memory", _memory()),
         *_data(data_dir),
         ("runs folder", f"{out.absolute()}, {problem or f'writable, {_free_disk(out)} free'}"),
@@ -102,6 +103,20 @@ def _devices() -> Iterator[tuple[str, str]]:
             f"{torch.cuda.get_device_name(index)}, {free / GIB:.1f} of {total / GIB:.1f} GiB free, "
             f"CUDA {torch.version.cuda}",
         )
+
+
+def _kernels() -> str:
+    """Whether the fastest way to train on a processor is open."""
+    import torch
+
+    from mamltui.maml.inner import InnerLoop
+    from mamltui.maml.network import NetworkSpec
+    from mamltui.maml.strategies import Case, why_not
+
+    reason = why_not("native", Case(NetworkSpec(way=5), InnerLoop(1, 0.4), torch.device("cpu")))
+    if reason is None:
+        return "compiled for this processor"
+    return f"not compiled, a CPU trains 2 to 4 times slower: {reason}"
 
 
 def _memory() -> str:

@@ -16,7 +16,6 @@ from torch import Tensor
 from mamltui.maml.chunks import Interrupted, choose_task_chunk
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
-from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.strategies import Case, covering
 
@@ -62,7 +61,7 @@ def random_episodes(network: NetworkSpec, shape: Shape, device: torch.device) ->
 
 
 def calibrate(
-    case: Case, inner: InnerLoop, shape: Shape, clock: Callable[[], float] = time.perf_counter
+    case: Case, shape: Shape, clock: Callable[[], float] = time.perf_counter
 ) -> list[Trial]:
     """Try what covers ``case``, the fastest first; ``analytic`` with three sizes of its chunk.
 
@@ -74,7 +73,7 @@ def calibrate(
     parameters = {
         name: value.to(case.device) for name, value in case.network.initial_parameters(0).items()
     }
-    chosen = choose_task_chunk(case.network, inner.steps, episodes)
+    chosen = choose_task_chunk(case.network, case.inner.steps, episodes)
     chunks = {
         "native": [0],
         "analytic": sorted({max(1, chosen // 2), chosen, min(tasks, 2 * chosen)}),
@@ -85,7 +84,7 @@ def calibrate(
         for chunk in chunks[strategy]:
             engine = Engine(
                 case.network,
-                inner,
+                case.inner,
                 device=case.device,
                 strategy=strategy,
                 precision=case.precision,

@@ -57,7 +57,7 @@ class Engine:
         dtype: torch.dtype = torch.float32,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        case = Case(network, device, dtype, precision)
+        case = Case(network, inner, device, dtype, precision)
         if strategy == "auto":
             strategy = covering(case)[0]
         reason = why_not(strategy, case)

@@ -88,8 +88,8 @@ def run_verification(device: torch.device) -> VerifyReport:
     checks = []
     for steps in (1, 3):
         expected = plain_loop(parameters, episodes, steps)
-        for strategy in covering(Case(network, device)):
-            inner = InnerLoop(steps, ALPHA)
+        inner = InnerLoop(steps, ALPHA)
+        for strategy in covering(Case(network, inner, device)):
             engine = Engine(network, inner, device=device, strategy=strategy)
             exact = engine.meta_gradient(parameters, episodes).gradient
             plural = "s" if steps > 1 else ""

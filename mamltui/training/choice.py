@@ -26,14 +26,16 @@ from mamltui.profiles import Profile
 Say = Callable[[str], None]
 
 
-def check_engine(profile: Profile, network: NetworkSpec, device: torch.device) -> None:
+def check_engine(
+    profile: Profile, network: NetworkSpec, inner: InnerLoop, device: torch.device
+) -> None:
     """Whether the strategy and the precision that ``profile`` names apply on ``device``.
 
     Raises:
         UsageError: they do not.
     """
     asked = profile.engine
-    case = Case(network, device, precision=asked.precision)
+    case = Case(network, inner, device, precision=asked.precision)
     strategy = "analytic" if asked.strategy == "auto" else asked.strategy
     reason = why_not(strategy, case)
     if reason is not None:
@@ -62,7 +64,7 @@ def choose_engine(
         say: of the engine, told when memory ran out.
     """
     asked = profile.engine
-    case = Case(network, device, precision=asked.precision)
+    case = Case(network, inner, device, precision=asked.precision)
     strategy: str = asked.strategy
     chunk = asked.task_chunk
     if strategy in ("auto", "native") and _must_compile(case):
@@ -74,7 +76,7 @@ def choose_engine(
         elif not {*CONTENDERS} <= {*covered}:
             strategy = covered[0]
         else:
-            best = yield from _calibrated(profile, case, inner)
+            best = yield from _calibrated(profile, case)
             strategy, chunk = best.strategy, chunk or best.task_chunk
     return Engine(
         network,
@@ -92,7 +94,7 @@ def _must_compile(case: Case) -> bool:
     return able and case.precision == "fp32" and native.must_compile(case.dtype)
 
 
-def _calibrated(profile: Profile, case: Case, inner: InnerLoop) -> Generator[str, None, Trial]:
+def _calibrated(profile: Profile, case: Case) -> Generator[str, None, Trial]:
     """The fastest trial, looked up where this machine has tried the same before."""
     task = profile.task
     shape = Shape(profile.meta.batch, task.way * task.shot, task.way * task.query)
@@ -102,7 +104,6 @@ def _calibrated(profile: Profile, case: Case, inner: InnerLoop) -> Generator[str
         torch.__version__,
         __version__,
         case,
-        inner,
         shape,
     ]
     key = hashlib.sha256("\0".join(map(str, known)).encode()).hexdigest()[:20]
@@ -110,7 +111,7 @@ def _calibrated(profile: Profile, case: Case, inner: InnerLoop) -> Generator[str
     with suppress(OSError, ValueError, TypeError, IndexError):
         return Trial(*json.loads(path.read_text())[0])
     yield "timing the ways to compute the meta-gradient here, once"
-    trials = calibrate(case, inner, shape)
+    trials = calibrate(case, shape)
     with suppress(OSError):  # then the next training tries again
         _write(path, json.dumps([(t.strategy, t.task_chunk, t.seconds) for t in trials]))
     return trials[0]

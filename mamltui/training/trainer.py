@@ -27,12 +27,11 @@ from mamltui.events import (
     Stopped,
     Validated,
 )
+from mamltui.learner import inner_loop_of, network_of
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
 from mamltui.maml.evaluate import Scores
 from mamltui.maml.gradient import MetaGradient
-from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.folder import Kind
@@ -82,10 +81,8 @@ class Trainer:
             name=bank.name, content_hash=bank.content_hash, split=split.name, split_hash=split.hash
         )
         task = profile.task
-        self.network = NetworkSpec(
-            task.way, bank.channels, bank.image_size, profile.network.filters
-        )
-        self._inner = InnerLoop(profile.inner.steps, profile.inner.alpha, profile.inner.loss_scale)
+        self.network = network_of(profile, bank)
+        self._inner = inner_loop_of(profile)
         samplers = {
             name: EpisodeSampler(
                 bank,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.strategies import native
 
@@ -23,6 +24,7 @@ class Case:
     """What a strategy is asked to work on."""
 
     network: NetworkSpec
+    inner: InnerLoop
     device: torch.device
     dtype: torch.dtype = torch.float32
     precision: str = "fp32"
@@ -30,6 +32,11 @@ class Case:
 
 def why_not(strategy: str, case: Case) -> str | None:
     """Why ``strategy`` does not cover ``case``, in words for people; None: it does, as ``auto``."""
+    if strategy in ("native", "graph", "analytic"):
+        if not case.network.is_conv4():
+            return "it covers the paper's Conv-4 only"
+        if not case.inner.is_plain():
+            return "it covers MAML and FOMAML only"
     if strategy == "native":
         return native.why_not(case)
     if strategy == "graph" and case.device.type != "cuda":

@@ -28,6 +28,9 @@ constexpr int VECTOR_BYTES = 16, TILE_VECTORS = 4;
 constexpr int TILE_ROWS = 6;    // accumulators of a tile fill the vector registers
 constexpr int BLOCK_ROWS = 48;  // rows of a product that stay in the first-level cache
 
+// A function of its own in a profile.
+#define STAGE __attribute__((noinline))
+
 template <typename T>
 struct Lanes {
     static constexpr int count = VECTOR_BYTES / sizeof(T);
@@ -116,7 +119,7 @@ inline void with_rows(int left, Tile tile) {
 
 // out[row] = sum over segments of a[segment][row][0 .. length) @ b[segment][length, columns]
 template <typename T>
-void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS], const T* const* b,
+STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS], const T* const* b,
                   int length, int columns, T* const* out) {
     constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
     for (int s = 0; s < segments; s++) {
@@ -136,7 +139,7 @@ void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS], const
 
 // total[length, columns] += a[rows, length]^T @ g[rows, columns]
 template <typename T>
-void outer_product(int rows, const T* const* a, int length, const T* const* g, int columns,
+STAGE void outer_product(int rows, const T* const* a, int length, const T* const* g, int columns,
                    T* total) {
     constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
     for (int k = 0; k < length; k += TILE_ROWS) {
@@ -208,7 +211,7 @@ inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work wor
 
 // z = the convolution of x with kernel (plus that of x2 with kernel2); sums gets its columns' sums.
 template <typename T>
-void convolve(int examples, const LayerShape& shape, const T* x, const T* kernel, const T* x2,
+STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* kernel, const T* x2,
               const T* kernel2, T* z, T* sums) {
     constexpr int L = Lanes<T>::count;
     const T* a[6][BLOCK_ROWS];
@@ -243,7 +246,7 @@ void convolve(int examples, const LayerShape& shape, const T* x, const T* kernel
 
 // total += the kernel's gradient: patches of x, transposed, times g (plus those of x2 times g2).
 template <typename T>
-void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* g, const T* x2,
+STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* g, const T* x2,
                      const T* g2, T* total) {
     const T* a[3][2 * BLOCK_ROWS];
     const T* right[2 * BLOCK_ROWS];
@@ -270,7 +273,7 @@ void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T*
 
 // [3, 3, in, out] -> [3, 3, out, in]
 template <typename T>
-void transpose_kernel(const LayerShape& shape, const T* kernel, T* to) {
+STAGE void transpose_kernel(const LayerShape& shape, const T* kernel, T* to) {
     const int rows = shape.inputs, columns = shape.filters;
     for (int tap = 0; tap < 9; tap++, kernel += rows * columns, to += rows * columns)
         for (int r0 = 0; r0 < rows; r0 += 16)
@@ -282,7 +285,7 @@ void transpose_kernel(const LayerShape& shape, const T* kernel, T* to) {
 // gx [examples, in, in, inputs] = the transposed convolution of g (plus that of g2 with flipped2).
 // A padded row or column 2i is in windows i and i - 1, at taps 0 and 2; 2i + 1 in window i, tap 1.
 template <typename T>
-void input_gradient(int examples, const LayerShape& shape, const T* g, const T* flipped, const T* g2,
+STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, const T* flipped, const T* g2,
                     const T* flipped2, const T* zeros, T* gx) {
     const T* a[8][BLOCK_ROWS];
     T* out[BLOCK_ROWS];
@@ -419,7 +422,7 @@ struct Examples {
     }
 
     // images [count, channels, size, size], as they come.
-    void see(const T* from, const int64_t* its_labels) {
+    STAGE void see(const T* from, const int64_t* its_labels) {
         labels = its_labels;
         const LayerShape& shape = net.layer[0];
         const size_t pixels = size_t(shape.in) * shape.in;
@@ -454,7 +457,7 @@ struct Examples {
     }
 
     // Logits at values; normalised with the statistics of another pass, if one is given.
-    void forward(Pass<T>& pass, const T* values, const Pass<T>* statistics = nullptr) const {
+    STAGE void forward(Pass<T>& pass, const T* values, const Pass<T>* statistics = nullptr) const {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters;
         for (int l = 0; l < LAYERS; l++) {
@@ -489,7 +492,7 @@ struct Examples {
                         const Vector<T> centred = load(z) - load(layer.mean + c);
                         const Vector<T> y = centred * load(layer.scale + c) + load(shift + c);
                         store(z, centred);
-                        store(layer.output + at + p + c, y > 0 ? y : Vector<T>{});
+                        store(layer.output + at + p + c, y <= 0 ? Vector<T>{} : y);  // NaN stays
                     }
             });
         }
@@ -568,7 +571,7 @@ struct Examples {
     }
 
     // g_normalised = g where the ReLU let through; sums of it and of it times C.
-    void through_relu(int l, const Layer<T>& layer, const T* g, T* g_normalised) const {
+    STAGE void through_relu(int l, const Layer<T>& layer, const T* g, T* g_normalised) const {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters;
         std::fill(sums, sums + filters, T(0));
@@ -590,7 +593,7 @@ struct Examples {
     }
 
     // J(u) from the sums of u and of C u; u and result may be the same. Gives r mean(C u) too.
-    void jacobian(int l, const Layer<T>& layer, const T* u, T* result, T* correlation) const {
+    STAGE void jacobian(int l, const Layer<T>& layer, const T* u, T* result, T* correlation) const {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters, rows = count * net.layer[l].positions();
         for (int c = 0; c < filters; c++) {
@@ -605,7 +608,7 @@ struct Examples {
     }
 
     // gradient += that of the mean cross-entropy; keeps what the Hessian product needs.
-    void backward(Pass<T>& pass, const T* values, T* gradient, bool shifts) const {
+    STAGE void backward(Pass<T>& pass, const T* values, T* gradient, bool shifts) const {
         const int way = net.way;
         for (int e = 0; e < count; e++) {
             const T* logits = pass.logits + size_t(e) * way;
@@ -640,7 +643,7 @@ struct Examples {
     }
 
     // result += the derivative of backward's gradient in a direction of the adapted parameters.
-    void hessian_product(const Pass<T>& pass, const T* values, const T* direction, T* result) {
+    STAGE void hessian_product(const Pass<T>& pass, const T* values, const T* direction, T* result) {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters, way = net.way;
         T* d_last = g_output;
@@ -723,7 +726,7 @@ struct Examples {
 
 // values' = values - step * gradient, for the adapted parameters.
 template <typename T>
-void inner_step(const Network& net, const T* values, T step, const T* gradient, T* adapted) {
+STAGE void inner_step(const Network& net, const T* values, T step, const T* gradient, T* adapted) {
     for (size_t p = 0; p < net.parameters; p++) adapted[p] = values[p] - step * gradient[p];
     for (int l = 0; l < LAYERS; l++)
         std::copy_n(values + net.shift_at[l], net.filters, adapted + net.shift_at[l]);

@@ -8,6 +8,7 @@ formed and no thread waits for another within a task.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -85,7 +86,7 @@ class Kernels:
     def __init__(self, network: NetworkSpec, inner: InnerLoop) -> None:
         self.network = network
         self.inner = inner
-        self._free: dict[tuple[torch.dtype, int], list[Tensor]] = {}
+        self._free: dict[tuple[object, ...], list[Tensor]] = {}
 
     def meta_gradient(
         self,
@@ -103,11 +104,10 @@ class Kernels:
         bounds = [episodes.tasks * part // parts for part in range(parts + 1)]
         gradient = torch.zeros(parts, theta.numel(), dtype=theta.dtype)
         metrics = torch.zeros(parts, 2, dtype=torch.float64)
-        size = library.workspace_size(ctypes.byref(task), 1)
 
         def work(part: int) -> None:
             first, last = bounds[part : part + 2]
-            with self._workspace(theta.dtype, size) as workspace:
+            with self._workspace(library, theta.dtype, task, training=True) as workspace:
                 library.meta_gradients(
                     ctypes.byref(task),
                     last - first,
@@ -121,7 +121,7 @@ class Kernels:
 
         _on_threads(work, parts, should_stop)
         loss, accuracy = metrics.sum(dim=0).to(theta.dtype)
-        return MetaGradient(_named(gradient.sum(dim=0), parameters), loss, accuracy)
+        return MetaGradient(self._named(gradient.sum(dim=0)), loss, accuracy)
 
     def score(
         self,
@@ -142,10 +142,9 @@ class Kernels:
         """
         theta, task, library, data = self._prepared(parameters, episodes, steps)
         scores = torch.zeros(episodes.tasks, 3, 2, steps + 1, dtype=torch.float64)
-        size = library.workspace_size(ctypes.byref(task), 0)
 
         def work(number: int) -> None:
-            with self._workspace(theta.dtype, size) as workspace:
+            with self._workspace(library, theta.dtype, task, training=False) as workspace:
                 library.scores(
                     ctypes.byref(task),
                     1,
@@ -164,7 +163,7 @@ class Kernels:
         self, parameters: Parameters, episodes: Episodes, steps: int
     ) -> tuple[Tensor, _Task, ctypes.CDLL, list[Tensor]]:
         network = self.network
-        theta = torch.cat([value.detach().reshape(-1) for value in parameters.values()])
+        theta = torch.cat([parameters[name].reshape(-1) for name in network.parameter_shapes()])
         task = _Task(
             network.way,
             network.channels,
@@ -179,13 +178,25 @@ class Kernels:
         library.workspace_size.restype = ctypes.c_size_t
         return theta, task, library, [values.contiguous() for values in episodes]
 
+    def _named(self, flat: Tensor) -> Parameters:
+        shapes = self.network.parameter_shapes()
+        pieces = torch.split(flat, [math.prod(shape) for shape in shapes.values()])
+        return {name: piece.view(shapes[name]) for name, piece in zip(shapes, pieces, strict=True)}
+
     @contextmanager
-    def _workspace(self, dtype: torch.dtype, size: int) -> Iterator[Tensor]:
-        """Memory for one call; the borders in it that must be zero are never written."""
-        free = self._free.setdefault((dtype, size), [])
+    def _workspace(
+        self, library: ctypes.CDLL, dtype: torch.dtype, task: _Task, *, training: bool
+    ) -> Iterator[Tensor]:
+        """Memory for one call, kept for tasks of the same shape.
+
+        The borders in it that must be zero lie elsewhere for others, and are never written.
+        """
+        shape = (dtype, training, task.support, task.query, task.steps)
+        free = self._free.setdefault(shape, [])
         try:
             workspace = free.pop()
         except IndexError:
+            size = library.workspace_size(ctypes.byref(task), training)
             workspace = torch.zeros(size, dtype=dtype)
         try:
             yield workspace
@@ -195,11 +206,6 @@ class Kernels:
 
 def _pointer(tensor: Tensor) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
-
-
-def _named(flat: Tensor, like: Parameters) -> Parameters:
-    pieces = torch.split(flat, [value.numel() for value in like.values()])
-    return {name: piece.view_as(like[name]) for name, piece in zip(like, pieces, strict=True)}
 
 
 def _on_threads(
