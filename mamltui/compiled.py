@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,8 +24,10 @@ from mamltui.caching import cache_folder
 OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
 SECONDS = 300
 """No compiler works longer on one of our sources."""
+POLL_SECONDS = 0.05
 
 _lock = threading.Lock()
+_loaded: dict[tuple[Path, str], ctypes.CDLL] = {}
 
 
 class NotCompiledError(Exception):
@@ -36,7 +40,13 @@ def find_compiler() -> str | None:
     return next((found for found in map(shutil.which, names) if found), None)
 
 
-def load_compiled(source: Path, scalar: str) -> ctypes.CDLL:
+class CompilingStoppedError(Exception):
+    """Compiling was asked to stop before its end, and did."""
+
+
+def load_compiled(
+    source: Path, scalar: str, should_stop: Callable[[], bool] | None = None
+) -> ctypes.CDLL:
     """The library of ``source`` with ``SCALAR`` defined as ``scalar``; compiled if need be.
 
     It is kept under a hash of the source, the compiler and the processor's abilities, so a cache
@@ -44,24 +54,27 @@ def load_compiled(source: Path, scalar: str) -> ctypes.CDLL:
 
     Raises:
         NotCompiledError: there is no compiler, it refuses, or the cache folder cannot be written.
+        CompilingStoppedError: ``should_stop``, asked again and again while compiling, said so.
     """
     with _lock:
-        return _load(source, scalar)
+        known = _loaded.get((source, scalar))
+        if known is None:
+            path = _place(source, scalar)
+            if not path.exists():
+                _compile(source, scalar, path, should_stop)
+            known = _loaded[source, scalar] = _load(path)
+        return known
 
 
-def is_compiled(source: Path, scalar: str) -> bool:
-    """Whether :func:`load_compiled` would be quick."""
+def must_compile(source: Path, scalar: str) -> bool:
+    """Whether :func:`load_compiled` would call the compiler, which takes some seconds."""
     try:
-        return _place(source, scalar).exists()
+        return not _place(source, scalar).exists()
     except NotCompiledError:
-        return False
+        return False  # there is none to call
 
 
-@lru_cache
-def _load(source: Path, scalar: str) -> ctypes.CDLL:
-    path = _place(source, scalar)
-    if not path.exists():
-        _compile(source, scalar, path)
+def _load(path: Path) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
@@ -75,7 +88,7 @@ def _place(source: Path, scalar: str) -> Path:
     return cache_folder() / "compiled" / f"{source.stem}-{scalar}-{digest}.so"
 
 
-def _compile(source: Path, scalar: str, path: Path) -> None:
+def _compile(source: Path, scalar: str, path: Path, should_stop: Callable[[], bool] | None) -> None:
     compiler = find_compiler()
     assert compiler is not None  # its identity is known already
     try:
@@ -83,15 +96,27 @@ def _compile(source: Path, scalar: str, path: Path) -> None:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             made = Path(folder) / path.name
             command = [compiler, *OPTIONS, f"-DSCALAR={scalar}", "-o", str(made), str(source)]
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=SECONDS, check=False
-            )
-            if done.returncode:
-                first = next(iter(done.stderr.strip().splitlines()), "no reason given")
-                raise NotCompiledError(f"{compiler} failed: {first}")
+            said = Path(folder) / "said"
+            with said.open("wb") as errors, subprocess.Popen(command, stderr=errors) as process:
+                _wait(process, should_stop)
+            if process.returncode:
+                lines = said.read_text(errors="replace").strip().splitlines()
+                raise NotCompiledError(f"{compiler} failed: {lines[0] if lines else 'no word'}")
             made.replace(path)
     except (OSError, subprocess.SubprocessError) as error:
         raise NotCompiledError(f"{source.name} could not be compiled: {error}") from error
+
+
+def _wait(process: subprocess.Popen[bytes], should_stop: Callable[[], bool] | None) -> None:
+    end = time.monotonic() + SECONDS
+    while process.poll() is None:
+        if should_stop is not None and should_stop():
+            process.kill()
+            raise CompilingStoppedError
+        if time.monotonic() > end:
+            process.kill()
+            raise NotCompiledError(f"the compiler was not done after {SECONDS} s")
+        time.sleep(POLL_SECONDS)
 
 
 @lru_cache

@@ -61,11 +61,17 @@ def random_episodes(network: NetworkSpec, shape: Shape, device: torch.device) ->
 
 
 def calibrate(
-    case: Case, shape: Shape, clock: Callable[[], float] = time.perf_counter
+    case: Case,
+    shape: Shape,
+    should_stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Trial]:
     """Try what covers ``case``, the fastest first; ``analytic`` with three sizes of its chunk.
 
     At most two tasks a thread are worked on, so the trial is short beside a training.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
     """
     threads = torch.get_num_threads() if case.device.type == "cpu" else shape.tasks
     tasks = min(shape.tasks, max(TASKS_A_THREAD * threads, TASKS_A_THREAD))
@@ -91,7 +97,9 @@ def calibrate(
                 task_chunk=chunk,
             )
             best = min((trial.seconds for trial in trials if trial.seconds), default=float("inf"))
-            seconds = _timed(engine, parameters, episodes, PATIENCE * best * tasks, clock)
+            seconds = _timed(
+                engine, parameters, episodes, PATIENCE * best * tasks, should_stop, clock
+            )
             trials.append(Trial(strategy, chunk, seconds and seconds / tasks))
     return sorted(trials, key=lambda trial: trial.seconds or float("inf"))
 
@@ -101,6 +109,7 @@ def _timed(
     parameters: Parameters,
     episodes: Episodes,
     limit: float,
+    should_stop: Callable[[], bool],
     clock: Callable[[], float],
 ) -> float | None:
     """Seconds of a meta-gradient, the best of ``REPEATS`` after one more; None: above ``limit``."""
@@ -109,11 +118,13 @@ def _timed(
         start = clock()
 
         def is_late(start: float = start) -> bool:
-            return clock() - start > limit
+            return clock() - start > limit or should_stop()
 
         try:
             engine.meta_gradient(parameters, episodes, should_stop=is_late)
         except Interrupted:
+            if should_stop():
+                raise
             break
         times.append(clock() - start)
     return min(times[1:], default=None)

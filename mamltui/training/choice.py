@@ -53,15 +53,19 @@ def choose_engine(
     inner: InnerLoop,
     device: torch.device,
     *,
-    before: str | None,
+    before: tuple[str, int] | None,
     say: Say,
+    should_stop: Callable[[], bool],
 ) -> Generator[str, None, Engine]:
     """The engine that ``profile`` asks for on ``device``; yields in words what will take time.
 
     Args:
-        before: the strategy that the run was trained with so far, which ``auto`` keeps if it can:
-            so a resumed training repeats an uninterrupted one bit for bit.
+        before: strategy and chunk that the run was trained with so far, which ``auto`` keeps if it
+            can: so a resumed training repeats an uninterrupted one bit for bit.
         say: of the engine, told when memory ran out.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
     """
     asked = profile.engine
     case = Case(network, inner, device, precision=asked.precision)
@@ -69,14 +73,15 @@ def choose_engine(
     chunk = asked.task_chunk
     if strategy in ("auto", "native") and _must_compile(case):
         yield "compiling the kernels for this processor, once"
+        native.prepare(case.dtype, should_stop)
     if strategy == "auto":
         covered = covering(case)
-        if before in covered:
-            strategy = before
+        if before is not None and before[0] in covered:
+            strategy, chunk = before[0], chunk or before[1]
         elif not {*CONTENDERS} <= {*covered}:
             strategy = covered[0]
         else:
-            best = yield from _calibrated(profile, case)
+            best = yield from _calibrated(profile, case, covered, should_stop)
             strategy, chunk = best.strategy, chunk or best.task_chunk
     return Engine(
         network,
@@ -94,7 +99,9 @@ def _must_compile(case: Case) -> bool:
     return able and case.precision == "fp32" and native.must_compile(case.dtype)
 
 
-def _calibrated(profile: Profile, case: Case) -> Generator[str, None, Trial]:
+def _calibrated(
+    profile: Profile, case: Case, covered: list[str], should_stop: Callable[[], bool]
+) -> Generator[str, None, Trial]:
     """The fastest trial, looked up where this machine has tried the same before."""
     task = profile.task
     shape = Shape(profile.meta.batch, task.way * task.shot, task.way * task.query)
@@ -108,13 +115,21 @@ def _calibrated(profile: Profile, case: Case) -> Generator[str, None, Trial]:
     ]
     key = hashlib.sha256("\0".join(map(str, known)).encode()).hexdigest()[:20]
     path = cache_folder() / "calibration" / f"{key}.json"
-    with suppress(OSError, ValueError, TypeError, IndexError):
-        return Trial(*json.loads(path.read_text())[0])
+    with suppress(OSError, ValueError, TypeError, KeyError, IndexError):
+        return _best_of(path.read_text(), covered)
     yield "timing the ways to compute the meta-gradient here, once"
-    trials = calibrate(case, shape)
+    trials = calibrate(case, shape, should_stop)
     with suppress(OSError):  # then the next training tries again
         _write(path, json.dumps([(t.strategy, t.task_chunk, t.seconds) for t in trials]))
     return trials[0]
+
+
+def _best_of(text: str, covered: list[str]) -> Trial:
+    """The first of the trials that were written; ValueError and others for anything else."""
+    strategy, chunk, seconds = json.loads(text)[0]
+    if strategy not in covered or type(chunk) is not int or chunk < 0:
+        raise ValueError("no trial of ours")
+    return Trial(strategy, chunk, seconds)
 
 
 def _write(path: Path, text: str) -> None:

@@ -98,6 +98,7 @@ class Trainer:
         }
         self._sampler = samplers["train"]
         self._validation_sampler = samplers["validation"]
+        self._has_engine = False
         self._said: list[str] = []
         """What the engine has to say, until the next event."""
 
@@ -173,9 +174,11 @@ class Trainer:
         )
         for notice in notices:
             yield self._tell(Notice(state.iteration, notice))
-        yield from self._choose_engine()
         while True:
-            if self._is_validation_due():
+            if not self._has_engine:
+                with suppress(Interrupted):
+                    yield from self._choose_engine()
+            elif self._is_validation_due():
                 yield from self._validate()
             if self._is_due(self.profile.run.checkpoint_interval) and not self._is_saved():
                 yield self._save("last")
@@ -186,7 +189,7 @@ class Trainer:
                 if not self._is_saved():
                     yield self._save("last")
                 return self._end("interrupted", Stopped(state.iteration, reason))
-            if self._is_validation_due():  # a pause came in between
+            if not self._has_engine or self._is_validation_due():  # a pause came in between
                 continue
             step: Step | None = None
             with suppress(Interrupted):
@@ -202,8 +205,9 @@ class Trainer:
             self.network,
             self._inner,
             self.device,
-            before=self.run.info().strategy if self._resumed else None,
+            before=self._engine_before(),
             say=self._said.append,
+            should_stop=self.control.is_halting,
         )
         with self._clock.aside():
             while True:
@@ -211,12 +215,20 @@ class Trainer:
                     words = next(choosing)
                 except StopIteration as chosen:
                     self._engine: Engine = chosen.value
+                    self._has_engine = True
                     break
                 yield self._tell(Notice(self._state.iteration, words))
         self._validator = Validator(
             self.profile, self._engine, self._validation_sampler, self.device
         )
-        self.run.update(strategy=self._engine.strategy)
+        self.run.update(strategy=self._engine.strategy, task_chunk=self._engine.task_chunk)
+
+    def _engine_before(self) -> tuple[str, int] | None:
+        """Strategy and chunk that the run was trained with so far."""
+        info = self.run.info()
+        if not self._resumed or info.strategy is None or info.task_chunk is None:
+            return None
+        return info.strategy, info.task_chunk
 
     def _is_validation_due(self) -> bool:
         due = self._is_due(self.profile.validation.interval)

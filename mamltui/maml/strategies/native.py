@@ -21,7 +21,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mamltui.compiled import NotCompiledError, is_compiled, load_compiled
+from mamltui import compiled
+from mamltui.compiled import (
+    CompilingStoppedError,
+    NotCompiledError,
+    load_compiled,
+)
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
@@ -59,7 +64,21 @@ def why_not(case: Case) -> str | None:
 
 def must_compile(dtype: torch.dtype = torch.float32) -> bool:
     """Whether the kernels are not there yet: making them takes some seconds."""
-    return not is_compiled(SOURCE, SCALARS[dtype])
+    return compiled.must_compile(SOURCE, SCALARS[dtype])
+
+
+def prepare(dtype: torch.dtype, should_stop: ShouldStop) -> None:
+    """Compile the kernels if they are not there; :func:`why_not` says what became of it.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
+    """
+    try:
+        load_compiled(SOURCE, SCALARS[dtype], should_stop)
+    except NotCompiledError:
+        pass
+    except CompilingStoppedError:
+        raise Interrupted from None
 
 
 class _Task(ctypes.Structure):
