@@ -80,7 +80,7 @@ class EpisodePlan(NamedTuple):
     """[tasks, way] int64 in 0 .. 3, counter-clockwise as ``torch.rot90``."""
 
 
-class _Tables(NamedTuple):
+class Tables(NamedTuple):
     """What the sampler looks up, on the device it last worked on."""
 
     drawings: Tensor
@@ -156,12 +156,19 @@ class EpisodeSampler:
         self.seed = seed
         split_number = torch.tensor(SPLIT_NUMBERS[split])
         self._split_key = int(random_bits(signed64(seed), split_number))
-        self._tables: _Tables | None = None
+        self._tables: Tables | None = None
 
-    def plan(self, first_task: int, tasks: int, device: torch.device | str = "cpu") -> EpisodePlan:
-        """Tasks ``first_task .. first_task + tasks - 1``, without their images."""
-        tables = self._on(device)
-        number = torch.arange(first_task, first_task + tasks, device=device)
+    def plan(
+        self, first_task: int | Tensor, tasks: int, device: torch.device | str = "cpu"
+    ) -> EpisodePlan:
+        """Tasks ``first_task .. first_task + tasks - 1``, without their images.
+
+        Args:
+            first_task: an int, or int64 [] on ``device``, which is not waited for: so it can change
+                from one replay of a captured graph to the next.
+        """
+        tables = self.tables(device)
+        number = torch.arange(tasks, device=device) + first_task
         task_key = random_bits(self._split_key, number)
         bits = random_bits(task_key[:, None], tables.counter)
         sizes = [len(self.classes), self.way * self.bank.drawings, self.way]
@@ -177,17 +184,17 @@ class EpisodeSampler:
 
     def batch(
         self,
-        first_task: int,
+        first_task: int | Tensor,
         tasks: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Episodes:
-        """Tasks ``first_task .. first_task + tasks - 1``, gathered on ``device``.
+        """Tasks ``first_task .. first_task + tasks - 1``, as of ``plan``, gathered on ``device``.
 
         The bank moves to ``device`` on the first call and stays there while the device is the same.
         """
         plan = self.plan(first_task, tasks, device)
-        tables = self._on(device)
+        tables = self.tables(device)
         row = plan.class_index[..., None] * self.bank.drawings + plan.drawing
         images = tables.drawings.index_select(0, row.flatten()).view(*row.shape, -1)
         if self.rotations:
@@ -196,15 +203,16 @@ class EpisodeSampler:
             images = images.gather(-1, source)
         images = images.view(*row.shape, *self.bank.images.shape[2:])
         support, query = torch.split(images, [self.shot, self.query], dim=2)
-        label = torch.arange(self.way, device=device)
+        label = torch.arange(self.way, device=device)[:, None]
         return Episodes(
             support_x=_intensity(support.flatten(1, 2), dtype),
-            support_y=label.repeat_interleave(self.shot).repeat(tasks, 1),
+            support_y=label.expand(-1, self.shot).flatten().repeat(tasks, 1),
             query_x=_intensity(query.flatten(1, 2), dtype),
-            query_y=label.repeat_interleave(self.query).repeat(tasks, 1),
+            query_y=label.expand(-1, self.query).flatten().repeat(tasks, 1),
         )
 
-    def _on(self, device: torch.device | str) -> _Tables:
+    def tables(self, device: torch.device | str) -> Tables:
+        """What episodes are made from on ``device``; a captured graph must keep hold of it."""
         # torch.device("cuda") names the current device without its index: ask a tensor instead.
         tables = self._tables
         wanted = torch.device(device)
@@ -214,7 +222,7 @@ class EpisodeSampler:
                 return tables
         pixel = torch.arange(self.bank.images[0, 0].numel()).view(self.bank.images.shape[2:])
         turns = [torch.rot90(pixel, turn, (-2, -1)).flatten() for turn in range(4)]
-        self._tables = _Tables(
+        self._tables = Tables(
             drawings=self.bank.images.flatten(2).flatten(0, 1).to(wanted),
             classes=torch.tensor(self.classes).to(wanted),
             counter=torch.arange(

@@ -156,7 +156,9 @@ class Engine:
                 if self.strategy == "autograd":
                     yield autograd.meta_gradient(self.network, self.inner, parameters, chunk)
                 else:
-                    yield analytic.meta_gradient(self.network, self.inner, parameters, chunk)
+                    yield analytic.meta_gradient(
+                        self.network, self.inner, parameters, chunk, precision=self.precision
+                    )
 
         return reduce(MetaGradient.plus, parts())
 

@@ -27,7 +27,7 @@ class TrainingState:
     exp_avg_sq: Parameters
     """Adam's second moments."""
     steps: list[Tensor]
-    """Adam's own count of its steps, one for each parameter as torch wants it."""
+    """Adam's own count of its steps, one for each parameter as torch wants it, on the device."""
     iteration: int = 0
     """Meta-iterations done."""
     validated: int = 0
@@ -73,18 +73,39 @@ class TrainingState:
             parameters=placed(checkpoint.parameters),
             exp_avg=placed(adam_state.exp_avg),
             exp_avg_sq=placed(adam_state.exp_avg_sq),
-            steps=[torch.tensor(float(adam_state.step)) for _ in checkpoint.parameters],
+            # Where torch's Adam wants them: on CUDA the whole update stays there.
+            steps=[
+                torch.tensor(float(adam_state.step), device=device) for _ in checkpoint.parameters
+            ],
             iteration=checkpoint.iteration,
             validated=checkpoint.validated,
             best=best,
         )
 
-    def apply(self, gradient: Mapping[str, Tensor]) -> None:
-        """One step of ``torch.optim.Adam`` with its default settings.
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that an update changes."""
+        groups = (self.parameters, self.exp_avg, self.exp_avg_sq)
+        return [value for group in groups for value in group.values()] + self.steps
+
+    def apply(self, gradient: Mapping[str, Tensor], *, unless: Tensor) -> None:
+        """One meta-iteration: ``update``, and count it."""
+        self.update(gradient, unless=unless)
+        self.iteration += 1
+
+    def update(self, gradient: Mapping[str, Tensor], *, unless: Tensor) -> None:
+        """One step of ``torch.optim.Adam`` with its default settings, in place.
 
         Through torch's function, for its class imports torch's compiler, which takes two seconds.
+        On CUDA it is torch's fused kernel, which nothing waits for: it can be captured.
+
+        Args:
+            unless: bool [] on the device; where it is true, nothing is changed.
         """
         names = list(self.parameters)
+        is_cuda = unless.is_cuda
+        if not is_cuda and bool(unless):
+            return
         adam(
             [self.parameters[name] for name in names],
             [gradient[name] for name in names],
@@ -92,6 +113,9 @@ class TrainingState:
             [self.exp_avg_sq[name] for name in names],
             [],
             self.steps,
+            fused=is_cuda,
+            # What mixed precision calls an infinite gradient is a gradient to be left out.
+            found_inf=unless.to(torch.float32) if is_cuda else None,
             amsgrad=False,
             beta1=BETA1,
             beta2=BETA2,
@@ -100,7 +124,6 @@ class TrainingState:
             eps=EPSILON,
             maximize=False,
         )
-        self.iteration += 1
 
     def checkpoint(self, elapsed: float) -> Checkpoint:
         """A view of the state, to be written before the next step changes it."""

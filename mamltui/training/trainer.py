@@ -30,11 +30,12 @@ from mamltui.events import (
 from mamltui.learner import inner_loop_of, network_of
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
+from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores
-from mamltui.maml.gradient import MetaGradient
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.folder import Kind
+from mamltui.training.captured import CapturedStep, Metrics
 from mamltui.training.choice import choose_engine
 from mamltui.training.clock import Clock
 from mamltui.training.control import Control
@@ -99,6 +100,7 @@ class Trainer:
         self._sampler = samplers["train"]
         self._validation_sampler = samplers["validation"]
         self._has_engine = False
+        self._captured: CapturedStep | None = None
         self._said: list[str] = []
         """What the engine has to say, until the next event."""
 
@@ -121,6 +123,8 @@ class Trainer:
             try:
                 end = yield from self._sitting(notices)
             except Divergence as divergence:
+                if divergence.good is not None:
+                    self._state.iteration = divergence.good
                 end = self._end("diverged", Diverged(self._state.iteration, str(divergence)))
             except GeneratorExit:
                 self._leave()
@@ -218,6 +222,9 @@ class Trainer:
                     self._has_engine = True
                     break
                 yield self._tell(Notice(self._state.iteration, words))
+            if self._captures():
+                self._captured = self._new_captured_step()
+                self._captured.prepare(say=self._said.append)
         self._validator = Validator(
             self.profile, self._engine, self._validation_sampler, self.device
         )
@@ -247,31 +254,67 @@ class Trainer:
         """
         state, batch = self._state, self.profile.meta.batch
         iteration = state.iteration + 1
+        logged = (
+            iteration % self.profile.run.log_interval == 0
+            or iteration == self.profile.meta.iterations
+        )
+        if self._captured is not None:
+            return self._replay(self._captured, logged)
         episodes = self._sampler.batch(state.iteration * batch, batch, self.device)
         is_halting = self.control.is_halting
         found = self._engine.meta_gradient(state.parameters, episodes, should_stop=is_halting)
         norm = global_norm(found.gradient)
         self._watch.note(iteration, found.query_loss, norm)
-        logged = (
-            iteration % self.profile.run.log_interval == 0
-            or iteration == self.profile.meta.iterations
-        )
         if logged or self.device.type == "cpu":  # a look at a GPU waits for it
             self._watch.check()
         if not logged:
-            state.apply(found.gradient)
+            state.apply(found.gradient, unless=self._watch.broken)
             return None
-        scores = self._engine.score(
-            state.parameters,
+        scores = self._scores(episodes)
+        state.apply(found.gradient, unless=self._watch.broken)
+        metrics = Metrics(float(found.query_loss), float(found.query_accuracy), float(norm))
+        return self._log(metrics, scores)
+
+    def _captures(self) -> bool:
+        """Whether meta-iterations are replayed from a captured graph."""
+        return self._engine.strategy == "graph"
+
+    def _new_captured_step(self) -> CapturedStep:
+        return CapturedStep(
+            self.network,
+            self._inner,
+            self._sampler,
+            self._state,
+            self._watch,
+            batch=self.profile.meta.batch,
+            device=self.device,
+            precision=self.profile.engine.precision,
+            task_chunk=self._engine.task_chunk,
+        )
+
+    def _replay(self, captured: CapturedStep, logged: bool) -> Step | None:
+        """``_meta_step`` without waiting for the device, but where it is logged."""
+        if not logged:
+            captured.run()
+            return None
+        batch = self.profile.meta.batch
+        episodes = self._sampler.batch(self._state.iteration * batch, batch, self.device)
+        scores = self._scores(episodes)
+        captured.run()
+        self._watch.check()
+        return self._log(captured.metrics(), scores)
+
+    def _scores(self, episodes: Episodes) -> Scores:
+        """After each inner step, at the parameters as they are."""
+        return self._engine.score(
+            self._state.parameters,
             episodes,
             steps=self._inner.steps,
             support_statistics=False,
-            should_stop=is_halting,
+            should_stop=self.control.is_halting,
         )
-        state.apply(found.gradient)
-        return self._log(found, float(norm), scores)
 
-    def _log(self, found: MetaGradient, norm: float, scores: Scores) -> Step:
+    def _log(self, metrics: Metrics, scores: Scores) -> Step:
         iteration = self._state.iteration
         support, query = scores.support, scores.transductive
         stepping = self._clock.stepping
@@ -279,13 +322,13 @@ class Trainer:
         self._logged = (iteration, stepping)
         step = Step(
             iteration,
-            query_loss=float(found.query_loss),
-            query_accuracy=float(found.query_accuracy),
+            query_loss=metrics.query_loss,
+            query_accuracy=metrics.query_accuracy,
             support_loss=float(support.loss[:, 0].mean()),
             support_accuracy=float(support.accuracy[:, 0].mean()),
             query_loss_per_step=tuple(query.loss.mean(dim=0).tolist()),
             query_accuracy_per_step=tuple(query.accuracy.mean(dim=0).tolist()),
-            gradient_norm=norm,
+            gradient_norm=metrics.gradient_norm,
             learning_rate=self.profile.meta.learning_rate,
             iterations_per_second=done / max(since, 1e-9),
             elapsed=self._clock.elapsed,

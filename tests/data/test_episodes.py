@@ -9,6 +9,7 @@ from torch import Tensor
 from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler, random_bits, random_order
 from mamltui.errors import UsageError
+from tests.fake_cuda import CUDA, Launches, fake_cuda
 
 CLASSES, DRAWINGS, SIZE = 30, 8, 6
 
@@ -76,6 +77,28 @@ def test_a_task_does_not_depend_on_the_batch_it_comes_in(split: str) -> None:
     late, early = in_parts.batch(107, 5), in_parts.batch(100, 7)
     for field in range(4):
         assert torch.equal(whole[field], torch.cat([early[field], late[field]]))
+
+
+@pytest.mark.parametrize("first", [0, 7, 2**40])
+def test_the_first_tasks_number_may_be_a_tensor(first: int) -> None:
+    sampler = make_sampler()
+    number = torch.tensor(first)
+    for tasks in (1, 6):
+        by_int, by_tensor = sampler.batch(first, tasks), sampler.batch(number, tasks)
+        assert all(torch.equal(a, b) for a, b in zip(by_int, by_tensor, strict=True))
+        assert by_int.support_y.stride() == by_tensor.support_y.stride()
+    assert number.item() == first
+
+
+def test_sampling_on_a_gpu_waits_for_nothing() -> None:
+    sampler = make_sampler()
+    with fake_cuda():
+        number = torch.tensor(3, device=CUDA)
+        sampler.tables(CUDA)
+        with Launches() as launches:
+            episodes = sampler.batch(number, 4, CUDA)
+    assert episodes.support_x.device == CUDA
+    assert 10 < len(launches.names) < 60
 
 
 def test_a_task_does_not_depend_on_torchs_generator_or_threads() -> None:

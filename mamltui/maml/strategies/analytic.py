@@ -33,17 +33,43 @@ from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import LAYERS, NORM_EPSILON, NetworkSpec, Parameters
-from mamltui.maml.patches import fold, new_padded, patches_of, windows
+from mamltui.maml.patches import fold, new_padded, pad, windows
+from mamltui.maml.precision import Products, exact_products
 
 
 def meta_gradient(
-    network: NetworkSpec, inner: InnerLoop, parameters: Parameters, episodes: Episodes
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    *,
+    precision: str = "fp32",
 ) -> MetaGradient:
-    """Sums over the tasks of the query loss's gradient, of the loss and of the accuracy."""
+    """Sums over the tasks of the query loss's gradient, of the loss and of the accuracy.
+
+    Args:
+        precision: of the convolutions' products, see :mod:`mamltui.maml.precision`.
+
+    Raises:
+        UsageError: the device or the tensors' type does not have that precision.
+    """
+    images = episodes.support_x
+    products = Products(precision, images.device, images.dtype)
+    with exact_products(images.device):
+        return _meta_gradient(network, inner, parameters, episodes, products)
+
+
+def _meta_gradient(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    products: Products,
+) -> MetaGradient:
     adapted = network.adapted()
     step = inner.step_size(network.way)
-    support = Conv4(network, episodes.support_x, episodes.support_y)
-    query = Conv4(network, episodes.query_x, episodes.query_y)
+    support = Conv4(network, episodes.support_x, episodes.support_y, products)
+    query = Conv4(network, episodes.query_x, episodes.query_y, products)
     values = {
         name: value.flatten(0, -2) if name.startswith("conv") else value
         for name, value in parameters.items()
@@ -75,7 +101,7 @@ class _Layer:
     """What one layer of one pass keeps; rows are a task's examples and positions."""
 
     patches: Tensor
-    """P, [tasks, rows, 9 * inputs]."""
+    """P, [tasks, rows, 9 * inputs]; a factor of products."""
     centred: Tensor
     """C, [tasks, rows, filters]."""
     scale: Tensor
@@ -88,6 +114,8 @@ class _Layer:
     """r mean(C g_Y), [tasks, 1, filters]."""
     g_product: Tensor = field(init=False)
     """Gradient of Z, [tasks, rows, filters]."""
+    g_factor: Tensor = field(init=False)
+    """The same as a factor of products."""
 
 
 @dataclass
@@ -104,14 +132,6 @@ class _Pass:
 
 def _mean(values: Tensor) -> Tensor:
     return values.mean(dim=1, keepdim=True)
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left @ right, in place; ``right`` shared by all tasks or one a task."""
-    if right.dim() == 2:
-        total.flatten(0, 1).addmm_(left.flatten(0, 1), right)
-    else:
-        total.baddbmm_(left, right)
 
 
 def _normalisation_jacobian(layer: _Layer, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,16 +155,24 @@ class Conv4:
     Kernels are matrices here, [9 * inputs, filters]: shared by all tasks, or with tasks in front.
     """
 
-    def __init__(self, network: NetworkSpec, images: Tensor, labels: Tensor) -> None:
+    def __init__(
+        self, network: NetworkSpec, images: Tensor, labels: Tensor, products: Products
+    ) -> None:
+        self.products = products
         self.sizes = network.sizes()
         self.tasks, self.examples = labels.shape
         self.filters = network.filters
-        self.patches = self._rows(patches_of(images.permute(0, 1, 3, 4, 2).flatten(0, 1)))
-        self.targets = torch.nn.functional.one_hot(labels, network.way).to(images.dtype)
+        self.patches = self._patches(pad(images.permute(0, 1, 3, 4, 2).flatten(0, 1)))
+        way = torch.arange(network.way, device=labels.device)
+        self.targets = (labels.unsqueeze(-1) == way).to(images.dtype)
 
     def _rows(self, images: Tensor) -> Tensor:
         """[images, size, size, ...] -> [tasks, rows, ...], the trailing dimensions as one."""
         return images.view(self.tasks, self.examples * images.shape[1] ** 2, -1)
+
+    def _patches(self, padded: Tensor) -> Tensor:
+        """Padded images as rows of windows, a factor of products."""
+        return self._rows(self.products.factor(windows(padded)))
 
     def _images(self, rows: Tensor, layer: int) -> Tensor:
         """Transpose of ``_rows`` for the output of ``layer``."""
@@ -175,10 +203,11 @@ class Conv4:
         return fold(patches.view(-1, size, size, 3, 3, self.filters), self.sizes[layer - 1])
 
     def forward(self, values: Mapping[str, Tensor]) -> _Pass:
+        multiply = self.products.product
         layers: list[_Layer] = []
         patches = self.patches
         for index in range(1, LAYERS + 1):
-            centred = patches @ values[f"conv{index}.weight"]
+            centred = multiply(patches, values[f"conv{index}.weight"])
             centred -= _mean(centred)
             scale = torch.rsqrt(_mean(centred.square()) + NORM_EPSILON)
             shift = values[f"norm{index}.shift"].expand_as(scale)
@@ -188,7 +217,7 @@ class Conv4:
             )
             layers.append(_Layer(patches, centred, scale, output))
             if index < LAYERS:
-                patches = self._rows(windows(padded).contiguous())
+                patches = self._patches(padded)
         features = self._features(output)
         logits = features @ values["head.weight"] + values["head.bias"].unsqueeze(-2)
         return _Pass(layers, features, logits)
@@ -205,6 +234,7 @@ class Conv4:
         self, done: _Pass, values: Mapping[str, Tensor], *, shifts: bool
     ) -> dict[str, Tensor]:
         """Gradient of each task's mean cross-entropy, [tasks, ...]; keeps what H v needs."""
+        multiply = self.products.product
         done.probabilities = done.logits.softmax(dim=-1)
         done.g_logits = (done.probabilities - self.targets) / self.examples
         gradient = {
@@ -220,28 +250,32 @@ class Conv4:
             layer.g_product, layer.g_correlation = _normalisation_jacobian(
                 layer, layer.g_normalised
             )
-            gradient[f"conv{index}.weight"] = layer.patches.transpose(1, 2) @ layer.g_product
+            layer.g_factor = self.products.factor(layer.g_product)
+            gradient[f"conv{index}.weight"] = multiply(
+                layer.patches.transpose(1, 2), layer.g_factor
+            )
             if index > 1:
                 weight = values[f"conv{index}.weight"].transpose(-1, -2)
-                g_output = self._fold(layer.g_product @ weight, index)
+                g_output = self._fold(multiply(layer.g_factor, weight), index)
         return gradient
 
     def hessian_product(
         self, done: _Pass, values: Mapping[str, Tensor], direction: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """Derivative of ``backward``'s gradient in a direction [tasks, ...] of adapted tensors."""
+        multiply, add_product = self.products.product, self.products.add_product
         d_layers: list[tuple[Tensor | None, Tensor, Tensor]] = []
         d_patches: Tensor | None = None
         for index, layer in enumerate(done.layers, 1):
-            d_product = layer.patches @ direction[f"conv{index}.weight"]
+            d_product = multiply(layer.patches, direction[f"conv{index}.weight"])
             if d_patches is not None:
-                _add_product(d_product, d_patches, values[f"conv{index}.weight"])
+                add_product(d_product, d_patches, values[f"conv{index}.weight"])
             d_normalised, d_correlation = _normalisation_jacobian(layer, d_product)
             d_layers.append((d_patches, d_normalised, d_correlation))
             d_output, padded = self._room(index, d_normalised)
             _through_relu(layer, self._images(d_normalised, index), into=d_output)
             if index < LAYERS:
-                d_patches = self._rows(windows(padded).contiguous())
+                d_patches = self._patches(padded)
         d_features = self._features(d_output)
         d_logits = (
             d_features @ values["head.weight"]
@@ -271,12 +305,16 @@ class Conv4:
             dg_product.addcmul_(d_normalised, layer.g_correlation * scale, value=-1)
             dg_product.addcmul_(layer.centred, cross * scale.square(), value=-1)
             dg_product.addcmul_(layer.g_product, d_correlation * scale, value=-1)
-            d_weight = layer.patches.transpose(1, 2) @ dg_product
+            dg_factor = self.products.factor(dg_product)
+            d_weight = multiply(layer.patches.transpose(1, 2), dg_factor)
             if d_patches is not None:
-                _add_product(d_weight, d_patches.transpose(1, 2), layer.g_product)
-                dg_patches = dg_product @ values[f"conv{index}.weight"].transpose(-1, -2)
-                d_kernel = direction[f"conv{index}.weight"]
-                _add_product(dg_patches, layer.g_product, d_kernel.transpose(-1, -2))
+                add_product(d_weight, d_patches.transpose(1, 2), layer.g_factor)
+                kernel, d_kernel = (
+                    tensors[f"conv{index}.weight"].transpose(-1, -2)
+                    for tensors in (values, direction)
+                )
+                dg_patches = multiply(dg_factor, kernel)
+                add_product(dg_patches, layer.g_factor, d_kernel)
                 dg_output = self._fold(dg_patches, index)
             result[f"conv{index}.weight"] = d_weight
         return result

@@ -1,0 +1,196 @@
+"""A whole meta-iteration as one function over tensors that stay where they are, and its CUDA graph.
+
+Episodes, inner steps, outer gradient, clipping, Adam and the watch over divergence are a few
+hundred small kernels: launched one by one, a GPU waits for the processor most of the time. They are
+captured once, and an iteration is one launch. For that no step may wait for the device, depend on
+its values in Python, or take memory that the next replay does not find again.
+https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+
+On the CPU the same function runs as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import reduce
+from typing import NamedTuple
+
+import torch
+
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.maml.chunks import choose_task_chunk
+from mamltui.maml.gradient import MetaGradient
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.strategies import analytic
+from mamltui.training.divergence import Watch, clipped, global_norm
+from mamltui.training.state import TrainingState
+
+WARM_UPS = 3
+"""Iterations before the capture: libraries set themselves up in their first calls."""
+
+
+class Metrics(NamedTuple):
+    """Of one meta-iteration."""
+
+    query_loss: float
+    """Mean cross-entropy in nats after adaptation."""
+    query_accuracy: float
+    gradient_norm: float
+    """Before it was clipped."""
+
+
+class CapturedStep:
+    """Meta-iterations of one training state on one device, from where the state is.
+
+    Gradients are those of the ``analytic`` strategy. ``prepare`` once, then ``run`` for each
+    iteration. The state's tensors are changed in place: they must not be replaced by others.
+
+    Args:
+        state: what is trained, on ``device``.
+        watch: looks at every gradient; after a bad one the state changes no more.
+        batch: tasks of a meta-iteration.
+        precision: of the products, see :mod:`mamltui.maml.precision`.
+        task_chunk: tasks worked on at once; 0: chosen.
+        max_norm: global norm that the gradient is clipped to; None: it is not.
+    """
+
+    def __init__(
+        self,
+        network: NetworkSpec,
+        inner: InnerLoop,
+        sampler: EpisodeSampler,
+        state: TrainingState,
+        watch: Watch,
+        *,
+        batch: int,
+        device: torch.device,
+        precision: str = "fp32",
+        task_chunk: int = 0,
+        max_norm: float | None = None,
+    ) -> None:
+        self.task_chunk = task_chunk
+        self._network = network
+        self._inner = inner
+        self._sampler = sampler
+        self._state = state
+        self._watch = watch
+        self._batch = batch
+        self._device = device
+        self._precision = precision
+        self._max_norm = max_norm
+        self._first_task = torch.tensor(state.iteration * batch, device=device)
+        self._metrics = torch.zeros(len(Metrics._fields), device=device)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        # A graph reads from addresses: the sampler's tables must not go when it works elsewhere.
+        self._tables = sampler.tables(device)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Choose the task chunk, warm up, and on CUDA capture; the state is as before.
+
+        Args:
+            say: told in words when memory was too small for a chunk and it was halved.
+
+        Raises:
+            torch.OutOfMemoryError: not even one task fits.
+        """
+        if not self.task_chunk:
+            episodes = self._sampler.batch(0, self._batch, self._device)
+            self.task_chunk = choose_task_chunk(self._network, self._inner.steps, episodes)
+        self.task_chunk = min(self.task_chunk, self._batch)
+        while not self._fits():
+            halved = self.task_chunk // 2
+            say(f"out of memory with {self.task_chunk} tasks at once: from here on {halved}")
+            self.task_chunk = halved
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def run(self) -> None:
+        """One meta-iteration; on CUDA it is launched and not waited for."""
+        if self._graph is None:
+            self._iteration()
+        else:
+            self._graph.replay()
+        self._state.iteration += 1
+        self._watch.iteration = self._state.iteration
+
+    def metrics(self) -> Metrics:
+        """Of the latest iteration; waits for the device."""
+        return Metrics(*self._metrics.tolist())
+
+    def _fits(self) -> bool:
+        """Warm up and capture; False when memory was too small for more than one task at once."""
+        try:
+            with self._leaving_all_as_it_was():
+                if self._device.type == "cuda":
+                    self._capture()
+                else:
+                    self._iteration()
+        except RuntimeError as error:
+            if self.task_chunk == 1 or not _ran_out_of_memory(error):
+                raise
+            return False
+        return True
+
+    def _capture(self) -> None:
+        """Warm up on the stream that is captured from: some libraries keep a workspace for each."""
+        current = torch.cuda.current_stream(self._device)
+        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        graph = torch.cuda.CUDAGraph()
+        aside.wait_stream(current)
+        try:
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UPS):
+                    self._iteration()
+            # thread_local: what other threads ask of the GPU meanwhile is no error of this one.
+            with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+                self._iteration()
+        finally:
+            torch.cuda.set_stream(current)  # a capture that fails leaves its own
+            current.wait_stream(aside)
+        self._graph = graph
+
+    @contextmanager
+    def _leaving_all_as_it_was(self) -> Iterator[None]:
+        tensors = [
+            *self._state.tensors,
+            *self._watch.tensors,
+            self._first_task,
+            self._metrics,
+        ]
+        before = [tensor.clone() for tensor in tensors]
+        try:
+            yield
+        finally:
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
+
+    def _iteration(self) -> None:
+        """Finn et al. 2017, Algorithm 2, lines 3-10; tensor work alone."""
+        state, watch = self._state, self._watch
+        episodes = self._sampler.batch(self._first_task, self._batch, self._device)
+        parts = (
+            analytic.meta_gradient(
+                self._network, self._inner, state.parameters, chunk, precision=self._precision
+            )
+            for chunk in episodes.chunks(self.task_chunk)
+        )
+        found = reduce(MetaGradient.plus, parts).times(1 / self._batch)
+        norm = global_norm(found.gradient)
+        watch.look(found.query_loss, norm)
+        gradient = found.gradient
+        if self._max_norm is not None:
+            gradient = clipped(gradient, norm, self._max_norm)
+        state.update(gradient, unless=watch.broken)
+        self._metrics.copy_(torch.stack([found.query_loss, found.query_accuracy, norm]))
+        self._first_task += self._batch
+
+
+def _ran_out_of_memory(error: BaseException | None) -> bool:
+    """Also where that broke a capture, which then ends with an error of its own."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        error = error.__context__
+    return False

@@ -1,0 +1,406 @@
+"""A whole meta-iteration over tensors that stay where they are, equal to the trainer's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.data.splits import split_classes
+from mamltui.errors import DeviceError
+from mamltui.events import Diverged, Finished, Notice, Stopped
+from mamltui.maml.gradient import MetaGradient
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.strategies import analytic
+from mamltui.runs import RunFolder
+from mamltui.training import Control, Trainer
+from mamltui.training.captured import CapturedStep
+from mamltui.training.divergence import Divergence, Watch, clipped, global_norm
+from mamltui.training.state import TrainingState
+from tests.fake_cuda import CUDA, Launches, fake_cuda
+from tests.training.small import (
+    CPU,
+    assert_same_training,
+    make_bank,
+    make_run,
+    make_trainer,
+    metrics,
+    train,
+)
+
+NETWORK = NetworkSpec(way=3, channels=1, image_size=8, filters=4)
+INNER = InnerLoop(steps=2, alpha=0.4)
+BATCH = 3
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def make_sampler() -> EpisodeSampler:
+    bank = make_bank()
+    classes = split_classes(bank, "proportional").train
+    return EpisodeSampler(
+        bank, classes, split="train", way=3, shot=2, query=2, rotations=True, seed=5
+    )
+
+
+def make_step(
+    device: torch.device = CPU, sampler: EpisodeSampler | None = None, **options: Any
+) -> tuple[CapturedStep, TrainingState, Watch]:
+    state = TrainingState.fresh(NETWORK, 5, 0.001, device)
+    watch, sampler = Watch(100.0, device), sampler or make_sampler()
+    step = CapturedStep(
+        NETWORK, INNER, sampler, state, watch, batch=BATCH, device=device, **options
+    )
+    return step, state, watch
+
+
+def copies(state: TrainingState) -> list[Tensor]:
+    return [tensor.clone() for tensor in state.tensors]
+
+
+def assert_equal(first: list[Tensor], second: list[Tensor]) -> None:
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.fixture
+def captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainers take the captured step, which on the CPU is run as it is."""
+    monkeypatch.setattr(Trainer, "_captures", lambda _: True)
+
+
+def test_preparing_changes_nothing() -> None:
+    step, state, watch = make_step()
+    before = copies(state)
+    step.prepare(pytest.fail)
+    assert_equal(copies(state), before)
+    assert (state.iteration, watch.iteration) == (0, 0)
+    assert not any(tensor.any() for tensor in watch.tensors)
+
+
+def test_a_state_is_changed_where_it_is() -> None:
+    step, state, _ = make_step()
+    before, addresses = copies(state), [tensor.data_ptr() for tensor in state.tensors]
+    step.prepare(pytest.fail)
+    step.run()
+    assert [tensor.data_ptr() for tensor in state.tensors] == addresses
+    assert not any(torch.equal(a, b) for a, b in zip(copies(state), before, strict=True))
+
+
+@pytest.mark.usefixtures("captured")
+def test_a_training_of_captured_steps_is_that_of_ordinary_ones_to_the_bit(
+    run: RunFolder, unbroken: RunFolder
+) -> None:
+    assert isinstance(train(run)[-1], Finished)
+    assert_same_training(run, unbroken)
+
+
+@pytest.mark.usefixtures("captured")
+@pytest.mark.parametrize("iteration", [3, 4, 7])
+def test_a_stopped_training_of_captured_steps_goes_on_to_the_same_end(
+    run: RunFolder, unbroken: RunFolder, iteration: int
+) -> None:
+    control = Control()
+    trainer = make_trainer(run, control=control)
+    assert trainer._captures()
+    steps = CapturedStep.run
+
+    def run_and_stop(step: CapturedStep) -> None:
+        steps(step)
+        if trainer._state.iteration == iteration:
+            control.stop("now")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CapturedStep, "run", run_and_stop)
+        *_, end = trainer.train()
+    assert end == Stopped(iteration, "now")
+    assert run.load_checkpoint("last").iteration == iteration
+    train(run)
+    assert_same_training(run, unbroken)
+
+
+def test_an_ordinary_training_goes_on_with_captured_steps(
+    run: RunFolder, unbroken: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = Control()
+    for event in make_trainer(run, control=control).train():
+        if event.iteration == 6:
+            control.stop("now")
+    monkeypatch.setattr(Trainer, "_captures", lambda _: True)
+    train(run)
+    assert_same_training(run, unbroken)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 8])
+def test_task_chunks_change_only_rounding(chunk: int) -> None:
+    (whole, expected, _), (cut, found, _) = make_step(), make_step(task_chunk=chunk)
+    for step in (whole, cut):
+        step.prepare(pytest.fail)
+        for _ in range(4):
+            step.run()
+    for a, b in zip(copies(found), copies(expected), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert cut.metrics() == pytest.approx(whole.metrics(), rel=1e-4)
+
+
+def test_metrics_are_those_of_the_latest_iteration() -> None:
+    step, state, _ = make_step()
+    step.prepare(pytest.fail)
+    for iteration in range(3):
+        episodes = make_sampler().batch(iteration * BATCH, BATCH)
+        found = analytic.meta_gradient(NETWORK, INNER, state.parameters, episodes).times(1 / BATCH)
+        step.run()
+        expected = (found.query_loss, found.query_accuracy, global_norm(found.gradient))
+        assert step.metrics() == pytest.approx([float(value) for value in expected], rel=1e-6)
+
+
+def test_a_gradient_is_clipped_to_the_maximum_and_its_own_norm_is_told() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gradient = {name: torch.randn(7, generator=generator) for name in "ab"}
+    norm = global_norm(gradient)
+    expected = [value.clone().requires_grad_() for value in gradient.values()]
+    for tensor in expected:
+        tensor.grad = tensor.detach().clone()
+    torch.nn.utils.clip_grad_norm_(expected, 0.5)
+    for name, tensor in zip("ab", expected, strict=True):
+        torch.testing.assert_close(
+            clipped(gradient, norm, 0.5)[name], tensor.grad, rtol=1e-5, atol=0
+        )
+    assert_equal(list(clipped(gradient, norm, 99.0).values()), list(gradient.values()))
+    (free, plain, _), (short, state, _) = make_step(), make_step(max_norm=1e-3)
+    for step in (free, short):
+        step.prepare(pytest.fail)
+        step.run()
+    assert short.metrics() == free.metrics()
+    assert short.metrics().gradient_norm > 1e-2
+    assert global_norm(state.exp_avg).item() == pytest.approx(0.1 * 1e-3, rel=1e-4)
+    assert global_norm(plain.exp_avg).item() > 1e-3
+
+
+def spoil(watch: Watch, iteration: int) -> None:
+    """Let the gradient of ``iteration`` be seen as one that is not finite."""
+    look, looks = watch.look, 0
+
+    def look_badly(query_loss: Tensor, gradient_norm: Tensor) -> None:
+        nonlocal looks
+        looks += 1
+        look(query_loss, gradient_norm * (torch.nan if looks == iteration else 1.0))
+
+    watch.look = look_badly  # type: ignore[method-assign]
+
+
+def test_after_a_bad_gradient_nothing_changes_and_the_first_is_named() -> None:
+    (step, state, watch), (good, expected, _) = make_step(), make_step()
+    for each in (step, good):
+        each.prepare(pytest.fail)
+    spoil(watch, 4)
+    for _ in range(9):
+        step.run()
+    for _ in range(3):
+        good.run()
+    assert_equal(copies(state), copies(expected))
+    with pytest.raises(
+        Divergence, match="the gradient's norm is nan in meta-iteration 4"
+    ) as caught:
+        watch.check()
+    assert caught.value.good == 3
+
+
+@pytest.mark.usefixtures("captured")
+def test_a_diverged_training_of_captured_steps_ends_where_it_was_good(
+    run: RunFolder, unbroken: RunFolder
+) -> None:
+    trainer = make_trainer(run)
+    begin = trainer._begin
+
+    def begin_and_spoil() -> list[str]:
+        notices = begin()
+        spoil(trainer._watch, 1 + 7)  # the first look is that of warming up
+        return notices
+
+    trainer._begin = begin_and_spoil  # type: ignore[method-assign]
+    *_, end = trainer.train()
+    assert end == Diverged(6, "the gradient's norm is nan in meta-iteration 7")
+    assert run.info().iteration == 6
+    assert run.load_checkpoint("last").iteration == 5
+    assert metrics(run) == metrics(unbroken)[:3]
+
+
+def short_of_memory(limit: int, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:
+    """The strategy runs out of memory with more than ``limit`` tasks; the chunks it was given."""
+    true, chunks = analytic.meta_gradient, []
+
+    def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
+        chunks.append(arguments[3].tasks)
+        if arguments[3].tasks > limit:
+            raise error
+        return true(*arguments, **options)
+
+    monkeypatch.setattr(analytic, "meta_gradient", meta_gradient)
+    return chunks
+
+
+def broken_capture() -> RuntimeError:
+    """What is left to see when memory ran out while a graph was captured."""
+    error = RuntimeError("operation failed due to a previous error during capture")
+    error.__context__ = torch.OutOfMemoryError("CUDA out of memory.")
+    return error
+
+
+@pytest.mark.parametrize("make_error", [lambda: torch.OutOfMemoryError("CUDA"), broken_capture])
+def test_too_little_memory_halves_the_chunk_and_says_so(
+    make_error: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks = short_of_memory(1, monkeypatch, make_error())
+    step, state, _ = make_step(task_chunk=100)
+    before, said = copies(state), list[str]()
+    step.prepare(said.append)
+    assert said == ["out of memory with 3 tasks at once: from here on 1"]
+    assert step.task_chunk == 1
+    assert chunks == [3, 1, 1, 1]
+    assert_equal(copies(state), before)
+    step.run()
+    assert chunks[4:] == [1, 1, 1]
+
+
+def test_when_not_one_task_fits_that_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    short_of_memory(0, monkeypatch, torch.OutOfMemoryError("CUDA"))
+    step, _, _ = make_step()
+    with pytest.raises(torch.OutOfMemoryError):
+        step.prepare([].append)
+
+
+def test_other_errors_halve_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    short_of_memory(1, monkeypatch, RuntimeError("an illegal instruction"))
+    step, _, _ = make_step()
+    with pytest.raises(RuntimeError, match="illegal"):
+        step.prepare(pytest.fail)
+
+
+@pytest.mark.usefixtures("captured")
+def test_a_halved_chunk_is_told_in_the_run_and_too_small_a_memory_explained(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_of_memory(1, monkeypatch, torch.OutOfMemoryError("CUDA"))
+    events = train(make_run(root))
+    said = [event.message for event in events if isinstance(event, Notice)]
+    assert said == ["out of memory with 3 tasks at once: from here on 1"]
+    assert isinstance(events[-1], Finished)
+    monkeypatch.undo()
+    monkeypatch.setattr(Trainer, "_captures", lambda _: True)
+    short_of_memory(0, monkeypatch, torch.OutOfMemoryError("CUDA"))
+    run = make_run(root)
+    with pytest.raises(DeviceError, match="out of memory"):
+        list(make_trainer(run).train())
+    assert run.info().state == "failed"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("max_norm", [None, 10.0])
+def test_an_iteration_on_a_gpu_can_be_captured(precision: str, max_norm: float | None) -> None:
+    """It waits for nothing, stays on the device, and leaves every shape and place as it was."""
+    sampler = make_sampler()
+    with fake_cuda():
+        step, state, _ = make_step(
+            CUDA, sampler, precision=precision, max_norm=max_norm, task_chunk=2
+        )
+        tensors = state.tensors
+        layouts = [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
+        with Launches() as launches:
+            step._iteration()
+    assert {tensor.device for tensor in state.tensors} == {CUDA}
+    assert all(a is b for a, b in zip(state.tensors, tensors, strict=True))
+    assert [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors] == layouts
+    assert sum(name.startswith("aten._fused_adam_") for name in launches.names) == 1
+
+
+def test_the_fused_update_leaves_all_as_it_is_after_a_bad_gradient() -> None:
+    """CUDA's update, by the same function of torch on the CPU."""
+    (_, state, _), (_, skipped, _), (_, plain, _) = make_step(), make_step(), make_step()
+    gradient = {name: torch.ones_like(value) for name, value in state.parameters.items()}
+    before = copies(skipped)
+    fused_update(state, gradient, torch.tensor(0.0))
+    fused_update(skipped, gradient, torch.tensor(1.0))
+    plain.update(gradient, unless=torch.tensor(False))
+    assert_equal(copies(skipped), before)
+    for a, b in zip(copies(state), copies(plain), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+def fused_update(state: TrainingState, gradient: dict[str, Tensor], found_inf: Tensor) -> None:
+    from mamltui.training import state as module
+
+    true = module.adam
+
+    def fused(*arguments: Any, **options: Any) -> None:
+        true(*arguments, **(options | {"fused": True, "found_inf": found_inf}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "adam", fused)
+        state.update(gradient, unless=torch.tensor(False))
+
+
+@pytest.mark.parametrize("device", [CPU, pytest.param("cuda", marks=[pytest.mark.gpu, needs_cuda])])
+def test_a_checkpoint_brings_the_state_back_to_its_device(device: torch.device | str) -> None:
+    device = torch.device(device)
+    step, state, _ = make_step(device)
+    step.prepare(pytest.fail)
+    step.run()
+    checkpoint = state.checkpoint(0.0)
+    assert checkpoint.adam.step == checkpoint.iteration == 1
+    again = TrainingState.restored(checkpoint, 0.001, device)
+    assert_equal(copies(again), copies(state))
+    assert {tensor.device.type for tensor in again.tensors} == {device.type}
+
+
+@pytest.mark.gpu
+@needs_cuda
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_captured_iteration_is_the_uncaptured_one(precision: str) -> None:
+    device = torch.device("cuda")
+    (graph, found, _), (eager, expected, _) = (
+        make_step(device, precision=precision) for _ in range(2)
+    )
+    graph.prepare(pytest.fail)
+    eager.task_chunk = graph.task_chunk
+    for _ in range(20):
+        graph.run()
+        eager.run()
+        assert graph.metrics() == pytest.approx(eager.metrics(), rel=1e-5)
+    for a, b in zip(copies(found), copies(expected), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_replays_take_no_memory() -> None:
+    step, _, _ = make_step(torch.device("cuda"))
+    step.prepare(pytest.fail)
+    step.run()
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+    for _ in range(2000):
+        step.run()
+    torch.cuda.synchronize()
+    assert (torch.cuda.memory_allocated(), torch.cuda.memory_reserved()) == before
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_an_iteration_is_one_launch() -> None:
+    step, _, _ = make_step(torch.device("cuda"))
+    step.prepare(pytest.fail)
+    step.run()
+    torch.cuda.synchronize()
+    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(10):
+            step.run()
+        torch.cuda.synchronize()
+    calls = {event.key: event.count for event in profile.key_averages()}
+    assert calls.get("cudaGraphLaunch") == 10
+    assert sum(count for key, count in calls.items() if key.startswith("cudaLaunchKernel")) == 0
