@@ -14,6 +14,7 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
 from mamltui.learner import inner_loop_of, network_of
+from mamltui.maml.chunks import is_out_of_memory
 from mamltui.maml.engine import Engine
 from mamltui.maml.evaluate import StepScores, mean_and_ci95
 from mamltui.maml.network import NetworkSpec, Parameters
@@ -222,7 +223,9 @@ def _score_chunks(
         for chunk in batch.chunks(engine.tasks_at_once(batch)):
             try:
                 scores = engine.score(parameters, chunk, steps=steps, should_stop=should_stop)
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 raise DeviceError(
                     "the device is out of memory", hint="Evaluate on the processor: --device cpu"
                 ) from error

@@ -127,4 +127,6 @@ def _timed(
                 raise
             break
         times.append(clock() - start)
+        if times[-1] > limit:
+            break
     return min(times[1:], default=None)

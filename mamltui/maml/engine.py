@@ -59,7 +59,7 @@ class Engine:
     ) -> None:
         case = Case(network, inner, device, dtype, precision)
         if strategy == "auto":
-            strategy = covering(case)[0]
+            strategy = next(iter(covering(case)), "analytic")
         reason = why_not(strategy, case)
         if reason is not None:
             raise UncoveredError(f"strategy {strategy} does not apply here: {reason}")
