@@ -24,7 +24,7 @@ from pathlib import Path
 from mamltui import compiled
 source, scalar = Path(sys.argv[1]), sys.argv[2]
 {before}
-print("known" if compiled.is_compiled(source, scalar) else "new")
+print("compiling" if compiled.must_compile(source, scalar) else "at once")
 try:
     print(compiled.load_compiled(source, scalar).size())
 except compiled.NotCompiledError as error:
@@ -56,7 +56,7 @@ def use_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -
 
 
 def start(source: Path, scalar: str = "double", before: str = "") -> subprocess.Popen[str]:
-    """A process that loads the library; says whether it was known, and its size or why not."""
+    """A process that loads the library; says if that takes a compiler, and its size or why not."""
     return subprocess.Popen(
         [sys.executable, "-c", LOAD.format(before=before), str(source), scalar],
         cwd=REPOSITORY,
@@ -73,8 +73,9 @@ def said(process: subprocess.Popen[str]) -> tuple[str, ...]:
 
 
 def refused(source: Path) -> str:
-    known, reason = said(start(source))
-    assert known == "new"
+    """Why there is no library, although a compiler was to be had."""
+    begun, reason = said(start(source))
+    assert begun == "compiling"
     return reason
 
 
@@ -87,41 +88,42 @@ def test_a_source_is_compiled_once_for_each_scalar_and_found_again(
 ) -> None:
     log = tmp_path / "log"
     use_compiler(monkeypatch, tmp_path, f'echo compiling >> "{log}"\nexec "{COMPILER}" "$@"')
-    assert said(start(source)) == ("new", "8")
-    assert said(start(source)) == ("known", "8")
+    assert said(start(source)) == ("compiling", "8")
+    assert said(start(source)) == ("at once", "8")
     assert log.read_text() == "compiling\n"
-    assert said(start(source, "float")) == ("new", "4")
-    assert said(start(source, "float")) == ("known", "4")
+    assert said(start(source, "float")) == ("compiling", "4")
+    assert said(start(source, "float")) == ("at once", "4")
     assert log.read_text() == 2 * "compiling\n"
     assert [path.suffix for path in libraries(cache_dir)] == [".so", ".so"]
 
 
 def test_a_source_that_changed_is_compiled_anew(source: Path) -> None:
-    assert said(start(source)) == ("new", "8")
+    assert said(start(source)) == ("compiling", "8")
     source.write_text('extern "C" int size() { return 100 + sizeof(SCALAR); }\n')
-    assert said(start(source)) == ("new", "108")
+    assert said(start(source)) == ("compiling", "108")
 
 
 def test_another_processor_has_a_library_of_its_own(source: Path) -> None:
-    assert said(start(source)) == ("new", "8")
+    assert said(start(source)) == ("compiling", "8")
     another = "compiled.processor = lambda: 'another'"
-    assert said(start(source, before=another)) == ("new", "8")
-    assert said(start(source, before=another)) == said(start(source)) == ("known", "8")
+    assert said(start(source, before=another)) == ("compiling", "8")
+    assert said(start(source, before=another)) == said(start(source)) == ("at once", "8")
 
 
 def test_another_compiler_makes_a_library_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path
 ) -> None:
-    assert said(start(source)) == ("new", "8")
+    assert said(start(source)) == ("compiling", "8")
     use_compiler(monkeypatch, tmp_path, f'exec "{COMPILER}" "$@"')
-    assert said(start(source)) == ("new", "8")
+    assert said(start(source)) == ("compiling", "8")
 
 
 def test_no_compiler_is_said_in_words(monkeypatch: pytest.MonkeyPatch, source: Path) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     assert find_compiler() is None
-    assert refused(source) == "there is no C++ compiler (c++, g++ or clang++) on the path"
+    reason = "there is no C++ compiler (c++, g++ or clang++) on the path"
+    assert said(start(source)) == ("at once", reason)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +158,9 @@ def test_a_compiler_that_cannot_be_run_is_said_in_words(
     path.write_bytes(b"\x7fELF")
     path.chmod(0o755)
     monkeypatch.setenv("CXX", str(path))
-    assert refused(source).startswith(f"{path} cannot be run: ")
+    begun, reason = said(start(source))
+    assert begun == "at once"
+    assert reason.startswith(f"{path} cannot be run: ")
 
 
 def test_nothing_is_left_of_a_compilation_that_failed(
@@ -169,7 +173,7 @@ def test_nothing_is_left_of_a_compilation_that_failed(
     refused(source)
     assert libraries(cache_dir) == []
     way.touch()
-    assert said(start(source)) == ("new", "8")
+    assert said(start(source)) == ("compiling", "8")
 
 
 def test_a_stop_ends_the_compiler_and_leaves_nothing(
@@ -214,7 +218,7 @@ def test_a_cache_folder_of_somebody_else_is_said_in_words(
 def test_a_torn_library_is_noticed_and_made_anew_at_the_next_start(
     source: Path, cache_dir: Path, kept: str
 ) -> None:
-    assert said(start(source)) == ("new", "8")
+    assert said(start(source)) == ("compiling", "8")
     (path,) = libraries(cache_dir)
     whole = path.read_bytes()
     torn = {"nothing": b"", "half": whole[: len(whole) // 2], "other bytes": b"x" * len(whole)}
@@ -243,6 +247,6 @@ exec "{COMPILER}" "$@"
 """,
     )
     processes = [start(source) for _ in range(2)]
-    assert [said(process) for process in processes] == [("new", "8"), ("new", "8")]
+    assert [said(process) for process in processes] == [("compiling", "8"), ("compiling", "8")]
     assert len(list(place.iterdir())) == 2
     assert [path.suffix for path in libraries(cache_dir)] == [".so"]

@@ -27,20 +27,16 @@ from mamltui.events import (
     Stopped,
     Validated,
 )
-from mamltui.learner import inner_loop_of, network_of
+from mamltui.learner import network_of
 from mamltui.maml.chunks import Interrupted
-from mamltui.maml.engine import Engine
-from mamltui.maml.episode import Episodes
-from mamltui.maml.evaluate import Scores
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.folder import Kind
-from mamltui.training.captured import CapturedStep, Metrics
-from mamltui.training.choice import choose_engine
 from mamltui.training.clock import Clock
 from mamltui.training.control import Control
 from mamltui.training.device import describe_device, out_of_memory
-from mamltui.training.divergence import Divergence, Watch, global_norm
+from mamltui.training.divergence import Divergence, Watch
+from mamltui.training.meta_step import Logged, MetaStep
 from mamltui.training.resume import find_start
 from mamltui.training.validation import Validator
 
@@ -83,7 +79,6 @@ class Trainer:
         )
         task = profile.task
         self.network = network_of(profile, bank)
-        self._inner = inner_loop_of(profile)
         samplers = {
             name: EpisodeSampler(
                 bank,
@@ -97,12 +92,10 @@ class Trainer:
             )
             for name, found in classes.items()
         }
-        self._sampler = samplers["train"]
+        self._meta_step = MetaStep(
+            profile, self.network, samplers["train"], device, lambda: self.control.is_halting()
+        )
         self._validation_sampler = samplers["validation"]
-        self._has_engine = False
-        self._captured: CapturedStep | None = None
-        self._said: list[str] = []
-        """What the engine has to say, until the next event."""
 
     def train(self) -> Iterator[Event]:
         """Train, and yield each event after it is in the run folder.
@@ -179,7 +172,7 @@ class Trainer:
         for notice in notices:
             yield self._tell(Notice(state.iteration, notice))
         while True:
-            if not self._has_engine:
+            if not self._meta_step.is_chosen:
                 with suppress(Interrupted):
                     yield from self._choose_engine()
             elif self._is_validation_due():
@@ -193,42 +186,33 @@ class Trainer:
                 if not self._is_saved():
                     yield self._save("last")
                 return self._end("interrupted", Stopped(state.iteration, reason))
-            if not self._has_engine or self._is_validation_due():  # a pause came in between
+            if (
+                not self._meta_step.is_chosen or self._is_validation_due()
+            ):  # a pause came in between
                 continue
-            step: Step | None = None
+            following = state.iteration + 1
+            logged: Logged | None = None
             with suppress(Interrupted):
-                step = self._meta_step()
-            while self._said:
-                yield self._tell(Notice(state.iteration, self._said.pop(0)))
-            if step is not None:
-                yield step
+                logged = self._meta_step.take(
+                    following % self.profile.run.log_interval == 0 or following == meta.iterations
+                )
+            yield from self._say()
+            if logged is not None:
+                yield self._log(logged)
 
     def _choose_engine(self) -> Iterator[Event]:
-        choosing = choose_engine(
-            self.profile,
-            self.network,
-            self._inner,
-            self.device,
-            before=self._engine_before(),
-            say=self._said.append,
-            should_stop=self.control.is_halting,
-        )
+        """May be interrupted, and tried again."""
         with self._clock.aside():
-            while True:
-                try:
-                    words = next(choosing)
-                except StopIteration as chosen:
-                    self._engine: Engine = chosen.value
-                    self._has_engine = True
-                    break
+            for words in self._meta_step.choose(self._state, self._watch, self._engine_before()):
                 yield self._tell(Notice(self._state.iteration, words))
-            if self._captures():
-                self._captured = self._new_captured_step()
-                self._captured.prepare(say=self._said.append)
-        self._validator = Validator(
-            self.profile, self._engine, self._validation_sampler, self.device
-        )
-        self.run.update(strategy=self._engine.strategy, task_chunk=self._engine.task_chunk)
+        engine = self._meta_step.engine
+        self._validator = Validator(self.profile, engine, self._validation_sampler, self.device)
+        self.run.update(strategy=engine.strategy, task_chunk=self._meta_step.task_chunk)
+        yield from self._say()
+
+    def _say(self) -> Iterator[Event]:
+        while self._meta_step.said:
+            yield self._tell(Notice(self._state.iteration, self._meta_step.said.pop(0)))
 
     def _engine_before(self) -> tuple[str, int] | None:
         """Strategy and chunk that the run was trained with so far."""
@@ -246,77 +230,9 @@ class Trainer:
         at_end = iteration == self.profile.meta.iterations
         return iteration > 0 and (iteration % interval == 0 or at_end)
 
-    def _meta_step(self) -> Step | None:
-        """One meta-iteration; its metrics if they are to be logged.
-
-        Raises:
-            Interrupted: the training is to stop or to pause; the state is as it was before.
-        """
-        state, batch = self._state, self.profile.meta.batch
-        iteration = state.iteration + 1
-        logged = (
-            iteration % self.profile.run.log_interval == 0
-            or iteration == self.profile.meta.iterations
-        )
-        if self._captured is not None:
-            return self._replay(self._captured, logged)
-        episodes = self._sampler.batch(state.iteration * batch, batch, self.device)
-        is_halting = self.control.is_halting
-        found = self._engine.meta_gradient(state.parameters, episodes, should_stop=is_halting)
-        norm = global_norm(found.gradient)
-        self._watch.note(iteration, found.query_loss, norm)
-        if logged or self.device.type == "cpu":  # a look at a GPU waits for it
-            self._watch.check()
-        if not logged:
-            state.apply(found.gradient, unless=self._watch.broken)
-            return None
-        scores = self._scores(episodes)
-        state.apply(found.gradient, unless=self._watch.broken)
-        metrics = Metrics(float(found.query_loss), float(found.query_accuracy), float(norm))
-        return self._log(metrics, scores)
-
-    def _captures(self) -> bool:
-        """Whether meta-iterations are replayed from a captured graph."""
-        return self._engine.strategy == "graph"
-
-    def _new_captured_step(self) -> CapturedStep:
-        return CapturedStep(
-            self.network,
-            self._inner,
-            self._sampler,
-            self._state,
-            self._watch,
-            batch=self.profile.meta.batch,
-            device=self.device,
-            precision=self.profile.engine.precision,
-            task_chunk=self._engine.task_chunk,
-        )
-
-    def _replay(self, captured: CapturedStep, logged: bool) -> Step | None:
-        """``_meta_step`` without waiting for the device, but where it is logged."""
-        if not logged:
-            captured.run()
-            return None
-        batch = self.profile.meta.batch
-        episodes = self._sampler.batch(self._state.iteration * batch, batch, self.device)
-        scores = self._scores(episodes)
-        captured.run()
-        self._watch.check()
-        return self._log(captured.metrics(), scores)
-
-    def _scores(self, episodes: Episodes) -> Scores:
-        """After each inner step, at the parameters as they are."""
-        return self._engine.score(
-            self._state.parameters,
-            episodes,
-            steps=self._inner.steps,
-            support_statistics=False,
-            should_stop=self.control.is_halting,
-        )
-
-    def _log(self, metrics: Metrics, scores: Scores) -> Step:
-        iteration = self._state.iteration
-        support, query = scores.support, scores.transductive
+    def _log(self, logged: Logged) -> Step:
+        iteration, metrics = self._state.iteration, logged.metrics
+        support, query = logged.scores.support, logged.scores.transductive
         stepping = self._clock.stepping
         done, since = iteration - self._logged[0], stepping - self._logged[1]
         self._logged = (iteration, stepping)

@@ -19,9 +19,10 @@ from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.strategies import analytic
 from mamltui.runs import RunFolder
-from mamltui.training import Control, Trainer
+from mamltui.training import Control
 from mamltui.training.captured import CapturedStep
 from mamltui.training.divergence import Divergence, Watch, clipped, global_norm
+from mamltui.training.meta_step import MetaStep
 from mamltui.training.state import TrainingState
 from tests.fake_cuda import CUDA, Launches, fake_cuda
 from tests.training.small import (
@@ -70,7 +71,7 @@ def assert_equal(first: list[Tensor], second: list[Tensor]) -> None:
 @pytest.fixture
 def captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trainers take the captured step, which on the CPU is run as it is."""
-    monkeypatch.setattr(Trainer, "_captures", lambda _: True)
+    monkeypatch.setattr(MetaStep, "_captures", lambda _: True)
 
 
 def test_preparing_changes_nothing() -> None:
@@ -106,7 +107,7 @@ def test_a_stopped_training_of_captured_steps_goes_on_to_the_same_end(
 ) -> None:
     control = Control()
     trainer = make_trainer(run, control=control)
-    assert trainer._captures()
+    assert trainer._meta_step._captures()
     steps = CapturedStep.run
 
     def run_and_stop(step: CapturedStep) -> None:
@@ -130,7 +131,7 @@ def test_an_ordinary_training_goes_on_with_captured_steps(
     for event in make_trainer(run, control=control).train():
         if event.iteration == 6:
             control.stop("now")
-    monkeypatch.setattr(Trainer, "_captures", lambda _: True)
+    monkeypatch.setattr(MetaStep, "_captures", lambda _: True)
     train(run)
     assert_same_training(run, unbroken)
 
@@ -291,7 +292,7 @@ def test_a_halved_chunk_is_told_in_the_run_and_too_small_a_memory_explained(
     assert said == ["out of memory with 3 tasks at once: from here on 1"]
     assert isinstance(events[-1], Finished)
     monkeypatch.undo()
-    monkeypatch.setattr(Trainer, "_captures", lambda _: True)
+    monkeypatch.setattr(MetaStep, "_captures", lambda _: True)
     short_of_memory(0, monkeypatch, torch.OutOfMemoryError("CUDA"))
     run = make_run(root)
     with pytest.raises(DeviceError, match="out of memory"):

@@ -1,0 +1,153 @@
+"""One meta-iteration after another: the engine chosen for them, ordinary or captured steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.learner import inner_loop_of
+from mamltui.maml.engine import Engine
+from mamltui.maml.episode import Episodes
+from mamltui.maml.evaluate import Scores
+from mamltui.maml.network import NetworkSpec
+from mamltui.profiles import Profile
+from mamltui.training.captured import CapturedStep, Metrics
+from mamltui.training.choice import choose_engine
+from mamltui.training.divergence import Watch, global_norm
+from mamltui.training.state import TrainingState
+
+
+class Logged(NamedTuple):
+    """What is told of a meta-iteration."""
+
+    metrics: Metrics
+    scores: Scores
+    """After each inner step of training, before the parameters were updated."""
+
+
+class MetaStep:
+    """Takes a training state from one meta-iteration to the next.
+
+    ``choose`` comes first, then ``take`` for each iteration.
+
+    Args:
+        sampler: of the training tasks.
+        should_stop: asked before each chunk of tasks, and while the engine is chosen.
+    """
+
+    engine: Engine
+
+    def __init__(
+        self,
+        profile: Profile,
+        network: NetworkSpec,
+        sampler: EpisodeSampler,
+        device: torch.device,
+        should_stop: Callable[[], bool],
+    ) -> None:
+        self.is_chosen = False
+        self.task_chunk = 0
+        """Tasks at once, as far as it is settled; 0: chosen at each step."""
+        self.said: list[str] = []
+        """What there is to say, in words; whoever says it takes it out."""
+        self._profile = profile
+        self._network = network
+        self._inner = inner_loop_of(profile)
+        self._sampler = sampler
+        self._device = device
+        self._should_stop = should_stop
+        self._captured: CapturedStep | None = None
+
+    def choose(
+        self, state: TrainingState, watch: Watch, before: tuple[str, int] | None
+    ) -> Iterator[str]:
+        """Choose the engine, yielding in words what will take time, and make all ready.
+
+        Args:
+            before: strategy and chunk that ``state`` was trained with so far, if it was.
+
+        Raises:
+            Interrupted: ``should_stop`` said so; it may be tried again.
+            torch.OutOfMemoryError: not even one task fits.
+        """
+        self._state, self._watch = state, watch
+        self.engine = yield from choose_engine(
+            self._profile,
+            self._network,
+            self._inner,
+            self._device,
+            before=before,
+            say=self.said.append,
+            should_stop=self._should_stop,
+        )
+        self.task_chunk = self.engine.task_chunk
+        if self._captures():
+            self._captured = CapturedStep(
+                self._network,
+                self._inner,
+                self._sampler,
+                state,
+                watch,
+                batch=self._profile.meta.batch,
+                device=self._device,
+                precision=self._profile.engine.precision,
+                task_chunk=self.task_chunk,
+            )
+            self._captured.prepare(say=self.said.append)
+            self.task_chunk = self._captured.task_chunk
+        self.is_chosen = True
+
+    def take(self, logged: bool) -> Logged | None:
+        """One meta-iteration (paper, Algorithm 2, lines 3-10); what it gave if it is ``logged``.
+
+        Raises:
+            Interrupted: ``should_stop`` said so; the state is as it was before.
+            Divergence: a gradient, perhaps an earlier one, cannot be applied.
+        """
+        if self._captured is not None:
+            return self._replay(self._captured, logged)
+        state, watch = self._state, self._watch
+        episodes = self._episodes()
+        found = self.engine.meta_gradient(state.parameters, episodes, should_stop=self._should_stop)
+        norm = global_norm(found.gradient)
+        watch.note(state.iteration + 1, found.query_loss, norm)
+        if logged or self._device.type == "cpu":  # a look at a GPU waits for it
+            watch.check()
+        if not logged:
+            state.apply(found.gradient, unless=watch.broken)
+            return None
+        scores = self._scores(episodes)
+        state.apply(found.gradient, unless=watch.broken)
+        metrics = Metrics(float(found.query_loss), float(found.query_accuracy), float(norm))
+        return Logged(metrics, scores)
+
+    def _captures(self) -> bool:
+        """Whether meta-iterations are replayed from a captured graph."""
+        return self.engine.strategy == "graph"
+
+    def _replay(self, captured: CapturedStep, logged: bool) -> Logged | None:
+        """``take`` without waiting for the device, but where it is logged."""
+        if not logged:
+            captured.run()
+            return None
+        scores = self._scores(self._episodes())
+        captured.run()
+        self._watch.check()
+        return Logged(captured.metrics(), scores)
+
+    def _episodes(self) -> Episodes:
+        batch = self._profile.meta.batch
+        return self._sampler.batch(self._state.iteration * batch, batch, self._device)
+
+    def _scores(self, episodes: Episodes) -> Scores:
+        """At the parameters as they are."""
+        return self.engine.score(
+            self._state.parameters,
+            episodes,
+            steps=self._inner.steps,
+            support_statistics=False,
+            should_stop=self._should_stop,
+        )
