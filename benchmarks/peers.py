@@ -18,6 +18,7 @@ from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import LAYERS, NORM_EPSILON, NetworkSpec, Parameters
+from mamltui.maml.strategies import Case, why_not
 
 Gradient = dict[str, Tensor]
 Contender = Callable[[], Gradient]
@@ -52,11 +53,13 @@ def contenders(
 ) -> dict[str, Contender]:
     """Every contender that is installed, mamltui first; each call is one meta-gradient."""
     made: dict[str, Contender] = {}
-    for strategy in ("analytic", "autograd"):
-        engine = Engine(network, inner, device=episodes.support_x.device, strategy=strategy)
-        made[f"mamltui {strategy}"] = lambda engine=engine: (
-            engine.meta_gradient(parameters, episodes).gradient
-        )
+    device = episodes.support_x.device
+    for strategy in ("native", "analytic"):
+        if why_not(strategy, Case(network, device)) is None:
+            engine = Engine(network, inner, device=device, strategy=strategy)
+            made[f"mamltui {strategy}"] = lambda engine=engine: (
+                engine.meta_gradient(parameters, episodes).gradient
+            )
     module = Conv4(parameters).to(episodes.support_x.device)
     made["plain loop"] = lambda: _loop(module, inner, episodes)
     made["torch.func.vmap"] = lambda: _vmap(module, inner, episodes)

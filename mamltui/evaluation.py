@@ -13,10 +13,12 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
-from mamltui.maml.chunks import choose_task_chunk
-from mamltui.maml.evaluate import StepScores, mean_and_ci95, score
-from mamltui.maml.inner import InnerLoop
+from mamltui.learner import inner_loop_of, network_of
+from mamltui.maml.chunks import is_out_of_memory
+from mamltui.maml.engine import Engine
+from mamltui.maml.evaluate import StepScores, mean_and_ci95
 from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.strategies import Case, why_not
 from mamltui.profiles import Profile
 from mamltui.results import STATISTICS, Evaluation, StepResult, write_results
 from mamltui.runs import RunFolder
@@ -75,12 +77,7 @@ def evaluate_run(
     profile = run.profile
     classes = split_classes(bank, profile.data.split)
     _check_data(run, bank, classes)
-    network = NetworkSpec(
-        way=profile.task.way,
-        channels=bank.channels,
-        image_size=bank.image_size,
-        filters=profile.network.filters,
-    )
+    network = network_of(profile, bank)
     loaded = _load_checkpoint(run, checkpoint, network)
     sampler = EpisodeSampler(
         bank,
@@ -214,22 +211,21 @@ def _score_chunks(
     should_stop: ShouldStop | None,
 ) -> Iterator[dict[str, StepScores]]:
     """The scores of the episodes in order, a chunk at a time, for each of ``STATISTICS``."""
-    inner = InnerLoop(steps, profile.inner.alpha, profile.inner.loss_scale)
+    inner = inner_loop_of(profile)
+    asked = profile.engine.strategy
+    strategy = "auto" if why_not(asked, Case(network, inner, device)) else asked
+    engine = Engine(
+        network, inner, device=device, strategy=strategy, task_chunk=profile.engine.task_chunk
+    )
     block = block_size(profile, network, device)
     for first in range(0, episodes, block):
         batch = sampler.batch(first, min(block, episodes - first), device=device)
-        for chunk in batch.chunks(choose_task_chunk(network, 0, batch)):
+        for chunk in batch.chunks(engine.tasks_at_once(batch)):
             try:
-                scores = score(
-                    network,
-                    inner,
-                    parameters,
-                    chunk,
-                    steps=steps,
-                    task_chunk=chunk.tasks,
-                    should_stop=should_stop,
-                )
-            except torch.OutOfMemoryError as error:
+                scores = engine.score(parameters, chunk, steps=steps, should_stop=should_stop)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 raise DeviceError(
                     "the device is out of memory", hint="Evaluate on the processor: --device cpu"
                 ) from error

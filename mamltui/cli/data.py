@@ -21,8 +21,8 @@ DataDir = Annotated[
 @app.command()
 def status(data_dir: DataDir = None) -> None:
     """Show where each data set comes from."""
+    from mamltui.caching import cache_folder
     from mamltui.data.archive import printable
-    from mamltui.data.cache import cache_folder
     from mamltui.data.omniglot import packed_variants
     from mamltui.data.omniglot_find import search
 

@@ -1,4 +1,4 @@
-"""The user's cache folder, and image banks packed in it for a quick second start."""
+"""Image banks packed in the user's cache folder, for a quick second start."""
 
 from __future__ import annotations
 
@@ -10,29 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import platformdirs
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from mamltui.caching import cache_folder
 from mamltui.data.bank import ImageBank
 
-CACHE_DIR_VARIABLE = "MAMLTUI_CACHE_DIR"
 _FORMAT = "1"
 _HEADER = "mamltui"
 
 
 class StaleCacheError(ValueError):
     """A packed bank is torn, of another format or made from another source; the text says which."""
-
-
-def cache_folder() -> Path:
-    """``MAMLTUI_CACHE_DIR``, or the system's place for a user's caches; it need not exist."""
-    chosen = os.environ.get(CACHE_DIR_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_cache_path("mamltui", appauthor=False)
 
 
 def packed_folder() -> Path:

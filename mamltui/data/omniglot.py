@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mamltui.caching import cache_folder
 from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import (
     StaleCacheError,
-    cache_folder,
     is_packed,
     load_packed,
     packed_folder,

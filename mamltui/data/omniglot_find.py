@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mamltui.caching import cache_folder
 from mamltui.data.archive import printable
-from mamltui.data.cache import cache_folder
 from mamltui.data.omniglot_content import OMNIGLOT, Expected
 from mamltui.errors import DataError
 

@@ -87,10 +87,9 @@ def _adapt(
         collected[kind][1].append(task_losses(logits, labels).double().cpu())
         collected[kind][2].append(task_accuracies(logits, labels).double().cpu())
 
-    for fast, support in adapted_step_by_step(
-        network, inner, parameters, episodes, steps, should_stop
-    ):
+    passes = adapted_step_by_step(network, inner, parameters, episodes, steps, should_stop)
+    for step, (fast, support) in enumerate(passes):
         with torch.no_grad():
             collect(0, support.logits, episodes.support_y)
-            collect(1, forward(fast, episodes.query_x)[0], episodes.query_y)
+            collect(1, forward(network, fast, episodes.query_x, step=step)[0], episodes.query_y)
     return [[torch.stack(values, dim=1) for values in kind] for kind in collected]

@@ -7,7 +7,7 @@ import math
 import torch
 
 from mamltui.maml.episode import Episodes
-from mamltui.maml.network import LAYERS, NetworkSpec
+from mamltui.maml.network import NetworkSpec
 
 CPU_CHUNK_BYTES = 12 * 2**20
 """Patches of one layer that stay in a CPU's last-level cache between the passes over them."""
@@ -19,11 +19,17 @@ class Interrupted(Exception):  # noqa: N818 - asked for, so no error
     """Work was asked to stop before its end, and did: there is no result."""
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device, or the machine, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "DefaultCPUAllocator" in str(error)
+    )
+
+
 def patch_bytes(network: NetworkSpec, examples: int, element: int = 4) -> int:
     """Bytes of the largest layer's patches for one task of ``examples`` images."""
-    sizes = network.sizes()
-    inputs = [network.channels] + [network.filters] * (LAYERS - 1)
-    largest = max(9 * count * size**2 for count, size in zip(inputs, sizes[1:], strict=True))
+    layers = zip(network.inputs(), network.convolved_sizes(), strict=True)
+    largest = max(9 * count * size**2 for count, size in layers)
     return largest * examples * element
 
 
@@ -33,12 +39,8 @@ def task_bytes(network: NetworkSpec, steps: int, examples: int, element: int = 4
     A layer keeps its patches and four arrays of its output's size a step; the pass at hand needs
     about as much again.
     """
-    sizes = network.sizes()
-    inputs = [network.channels] + [network.filters] * (LAYERS - 1)
-    kept = sum(
-        size**2 * (9 * count + 4 * network.filters)
-        for count, size in zip(inputs, sizes[1:], strict=True)
-    )
+    layers = zip(network.inputs(), network.convolved_sizes(), strict=True)
+    kept = sum(size**2 * (9 * count + 4 * network.filters) for count, size in layers)
     weights = 3 * network.parameter_count()
     return element * ((steps + 2) * (examples * kept + weights))
 

@@ -8,28 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import reduce
+from typing import TypeVar
 
 import torch
 
 from mamltui.maml.allocator import keep_freed_memory
-from mamltui.maml.chunks import Interrupted, choose_task_chunk
+from mamltui.maml.chunks import Interrupted, choose_task_chunk, is_out_of_memory
 from mamltui.maml.episode import Episodes
+from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
-from mamltui.maml.strategies import analytic, autograd
+from mamltui.maml.strategies import Case, analytic, autograd, covering, why_not
+from mamltui.maml.strategies.native import Kernels
 
-STRATEGIES = {
-    "analytic": analytic.meta_gradient,
-    "autograd": autograd.meta_gradient,
-}
+Result = TypeVar("Result")
+
+
+class UncoveredError(ValueError):
+    """A strategy was asked for what it does not cover; the text says why."""
 
 
 class Engine:
-    """Computes meta-gradients of one network and inner loop on one device.
+    """Computes meta-gradients and scores of one network and inner loop on one device.
 
-    ``task_chunk`` tasks are worked on at once; 0 chooses by
-    :func:`~mamltui.maml.chunks.choose_task_chunk`.
+    Args:
+        strategy: one of :data:`~mamltui.maml.strategies.STRATEGIES`; ``auto``: the first that
+            covers the case, which is the fastest but on unusual machines.
+        precision: of the products: ``fp32``, ``tf32`` or ``bf16``.
+        task_chunk: tasks worked on at once; 0 chooses by
+            :func:`~mamltui.maml.chunks.choose_task_chunk`. ``native`` takes one a thread.
+        dtype: of the parameters and images; fp32 and float64 are what strategies cover.
+        say: told in words when the chunk had to be halved.
+
+    Raises:
+        UncoveredError: the strategy does not cover the case.
     """
 
     def __init__(
@@ -38,14 +51,25 @@ class Engine:
         inner: InnerLoop,
         *,
         device: torch.device,
+        strategy: str = "auto",
+        precision: str = "fp32",
         task_chunk: int = 0,
-        strategy: str = "analytic",
+        dtype: torch.dtype = torch.float32,
+        say: Callable[[str], None] | None = None,
     ) -> None:
+        case = Case(network, inner, device, dtype, precision)
+        if strategy == "auto":
+            strategy = next(iter(covering(case)), "analytic")
+        reason = why_not(strategy, case)
+        if reason is not None:
+            raise UncoveredError(f"strategy {strategy} does not apply here: {reason}")
         self.network = network
         self.inner = inner
-        self.device = device
+        self.strategy = strategy
+        self.precision = precision
         self.task_chunk = task_chunk
-        self._strategy = STRATEGIES[strategy]
+        self._kernels = Kernels(network, inner) if strategy == "native" else None
+        self._say = say or (lambda _: None)
         if device.type == "cpu":
             keep_freed_memory()
 
@@ -63,13 +87,94 @@ class Engine:
 
         Raises:
             Interrupted: ``should_stop`` said so.
+            torch.OutOfMemoryError: not even one task fits.
         """
-        size = self.task_chunk or choose_task_chunk(self.network, self.inner.steps, episodes)
+        if self._kernels is not None:
+            total = self._kernels.meta_gradient(parameters, episodes, should_stop)
+        else:
+            total = self._halving(
+                episodes,
+                self.inner.steps,
+                lambda size: self._sum(parameters, episodes, size, should_stop),
+            )
+        return total.times(1 / episodes.tasks)
+
+    def score(
+        self,
+        parameters: Parameters,
+        episodes: Episodes,
+        *,
+        steps: int,
+        support_statistics: bool = True,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Scores:
+        """Adapt ``steps`` inner steps to each episode and score the query set after every one.
+
+        Raises:
+            Interrupted: ``should_stop`` said so.
+            torch.OutOfMemoryError: not even one task fits.
+        """
+        if self._kernels is not None:
+            found = self._kernels.score(
+                parameters, episodes, steps, support_statistics, should_stop
+            )
+            return Scores.of(found, support_statistics)
+        return self._halving(
+            episodes,
+            0,
+            lambda size: score(
+                self.network,
+                self.inner,
+                parameters,
+                episodes,
+                steps=steps,
+                support_statistics=support_statistics,
+                task_chunk=size,
+                should_stop=should_stop,
+            ),
+        )
+
+    def tasks_at_once(self, episodes: Episodes) -> int:
+        """As many of the episodes as are scored well in one call."""
+        if self._kernels is not None:
+            return 4 * torch.get_num_threads()
+        return self.task_chunk or choose_task_chunk(self.network, 0, episodes)
+
+    def _sum(
+        self,
+        parameters: Parameters,
+        episodes: Episodes,
+        size: int,
+        should_stop: Callable[[], bool] | None,
+    ) -> MetaGradient:
+        """The sum of the tasks' gradients and metrics, ``size`` tasks at once."""
 
         def parts() -> Iterator[MetaGradient]:
             for chunk in episodes.chunks(size):
                 if should_stop is not None and should_stop():
                     raise Interrupted
-                yield self._strategy(self.network, self.inner, parameters, chunk)
+                if self.strategy == "autograd":
+                    yield autograd.meta_gradient(self.network, self.inner, parameters, chunk)
+                else:
+                    yield analytic.meta_gradient(
+                        self.network, self.inner, parameters, chunk, precision=self.precision
+                    )
 
-        return reduce(MetaGradient.plus, parts()).times(1 / episodes.tasks)
+        return reduce(MetaGradient.plus, parts())
+
+    def _halving(
+        self, episodes: Episodes, kept_steps: int, work: Callable[[int], Result]
+    ) -> Result:
+        """``work`` with as many tasks at once as memory allows, found out the hard way."""
+        while True:
+            size = self.task_chunk or choose_task_chunk(self.network, kept_steps, episodes)
+            try:
+                return work(size)
+            except (RuntimeError, MemoryError) as error:
+                size = min(size, episodes.tasks)
+                if not is_out_of_memory(error) or size == 1:
+                    raise
+            self.task_chunk = size // 2
+            self._say(f"out of memory with {size} tasks at once: from here on {self.task_chunk}")
+            if episodes.support_x.is_cuda:
+                torch.cuda.empty_cache()

@@ -38,6 +38,14 @@ class Scores(NamedTuple):
     support: StepScores
     """The support set itself."""
 
+    @classmethod
+    def of(cls, scores: Tensor, support_statistics: bool) -> Scores:
+        """From [tasks, 3, 2, steps + 1] in this order, each loss and accuracy."""
+        query, query_again, support = (
+            StepScores(*each.unbind(dim=1)) for each in scores.unbind(dim=1)
+        )
+        return cls(query, query_again if support_statistics else None, support)
+
 
 def score(
     network: NetworkSpec,
@@ -89,14 +97,16 @@ def _score(
         collected[kind][0].append(task_losses(logits, labels))
         collected[kind][1].append(task_accuracies(logits, labels))
 
-    for fast, support in adapted_step_by_step(
-        network, inner, parameters, episodes, steps, should_stop
-    ):
+    passes = adapted_step_by_step(network, inner, parameters, episodes, steps, should_stop)
+    for step, (fast, support) in enumerate(passes):
         with torch.no_grad():
             collect(2, support.logits, episodes.support_y)
-            collect(0, forward(fast, episodes.query_x)[0], episodes.query_y)
+            logits, _ = forward(network, fast, episodes.query_x, step=step)
+            collect(0, logits, episodes.query_y)
             if support_statistics:
-                logits, _ = forward(fast, episodes.query_x, statistics=support.statistics)
+                logits, _ = forward(
+                    network, fast, episodes.query_x, step=step, statistics=support.statistics
+                )
                 collect(1, logits, episodes.query_y)
     return [
         [torch.stack(values, dim=1).detach() if values else torch.empty(0) for values in kind]

@@ -26,6 +26,10 @@ from torch.nn import functional
 from mamltui.maml.patches import extract_patches
 
 LAYERS = 4
+MOST_LAYERS = 16
+POOLINGS = ("stride", "max")
+NORMALISATIONS = ("batch", "layer", "none")
+HEADS = ("mean", "flatten")
 NORM_EPSILON = 1e-3
 
 Parameters = dict[str, Tensor]
@@ -34,35 +38,84 @@ Activation = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """The shape of a Conv-4: what a checkpoint must agree with to be loaded."""
+    """The shape of a network: what a checkpoint must agree with to be loaded.
+
+    The defaults are the paper's Conv-4. The fast strategies are made for it and leave other
+    poolings, normalisations, heads and depths to the general one.
+    """
 
     way: int
     channels: int = 1
     image_size: int = 28
     filters: int = 64
+    layers: int = LAYERS
+    pooling: str = "stride"
+    """``stride``: convolutions of stride 2; ``max``: of stride 1, then 2x2 max-pooling."""
+    normalisation: str = "batch"
+    """``batch``, ``layer`` (each example by itself) or ``none``; then shifts are adapted biases."""
+    head: str = "mean"
+    """What the linear head sees of the last module: its spatial ``mean``, or all (``flatten``)."""
+    norm_steps: int = 0
+    """Shifts for each of so many inner steps, the last one for all further steps; 0: one for all
+    (MAML++, Antoniou, Edwards and Storkey 2019, section 4)."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a network that cannot be."""
+        counts = (self.way, self.channels, self.image_size, self.filters, self.layers)
+        words = (
+            (self.pooling, POOLINGS),
+            (self.normalisation, NORMALISATIONS),
+            (self.head, HEADS),
+        )
+        if (
+            not all(type(count) is int and count > 0 for count in counts)
+            or type(self.norm_steps) is not int
+            or self.norm_steps < 0
+            or self.layers > MOST_LAYERS
+            or not all(word in allowed for word, allowed in words)
+            or self.sizes()[-1] < 1
+        ):
+            raise ValueError(f"there is no network {self}")
+
+    def is_conv4(self) -> bool:
+        """Whether it is the paper's network, but for way, images and filters."""
+        return self == NetworkSpec(self.way, self.channels, self.image_size, self.filters)
 
     def sizes(self) -> tuple[int, ...]:
         """Height (= width) of the input and of each module's output: (28, 14, 7, 4, 2)."""
         sizes = [self.image_size]
-        for _ in range(LAYERS):
-            sizes.append(math.ceil(sizes[-1] / 2))
+        for _ in range(self.layers):
+            sizes.append(sizes[-1] // 2 if self.pooling == "max" else math.ceil(sizes[-1] / 2))
         return tuple(sizes)
+
+    def convolved_sizes(self) -> tuple[int, ...]:
+        """Height (= width) of each convolution's output, before pooling."""
+        sizes = self.sizes()
+        return sizes[:-1] if self.pooling == "max" else sizes[1:]
+
+    def inputs(self) -> tuple[int, ...]:
+        """Channels that each convolution sees."""
+        return (self.channels, *[self.filters] * (self.layers - 1))
+
+    def features(self) -> int:
+        """What the head sees of an image."""
+        return self.filters * (self.sizes()[-1] ** 2 if self.head == "flatten" else 1)
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter tensor, in the order of the forward pass."""
         shapes: dict[str, tuple[int, ...]] = {}
-        inputs = self.channels
-        for layer in range(1, LAYERS + 1):
+        shift = (self.norm_steps, self.filters) if self.norm_steps else (self.filters,)
+        for layer, inputs in enumerate(self.inputs(), 1):
             shapes[f"conv{layer}.weight"] = (3, 3, inputs, self.filters)
-            shapes[f"norm{layer}.shift"] = (self.filters,)
-            inputs = self.filters
-        shapes["head.weight"] = (self.filters, self.way)
+            shapes[f"norm{layer}.shift"] = shift
+        shapes["head.weight"] = (self.features(), self.way)
         shapes["head.bias"] = (self.way,)
         return shapes
 
     def adapted(self) -> tuple[str, ...]:
         """The parameters that the inner loop changes; the outer loop learns the others too."""
-        return tuple(name for name in self.parameter_shapes() if not name.startswith("norm"))
+        outer_only = "norm" if self.normalisation != "none" else "-"
+        return tuple(name for name in self.parameter_shapes() if not name.startswith(outer_only))
 
     def parameter_count(self) -> int:
         return sum(math.prod(shape) for shape in self.parameter_shapes().values())
@@ -97,39 +150,81 @@ def relu(values: Tensor) -> Tensor:
 
 
 def forward(
+    network: NetworkSpec,
     parameters: Mapping[str, Tensor],
     images: Tensor,
     *,
+    step: int = 0,
     statistics: list[NormStatistics] | None = None,
     activation: Activation = relu,
 ) -> tuple[Tensor, list[NormStatistics]]:
-    """Logits of a batch of tasks, and the statistics that the normalisations used.
+    """Logits of a batch of tasks, and the statistics that the batch normalisations used.
 
     Args:
         parameters: each either shared by all tasks (its own shape) or with a leading tasks
-        dimension. images: [tasks, examples, channels, size, size]. statistics: normalise with
-        these instead of the images' own (transductive) statistics;
+            dimension.
+        images: [tasks, examples, channels, size, size].
+        step: inner steps taken before: which shifts are meant, where each step has its own.
+        statistics: normalise with these instead of the images' own (transductive) statistics;
             one entry a layer, as returned by an earlier call.
 
     Returns:
-        Logits [tasks, examples, way]; one ``NormStatistics`` a layer.
+        Logits [tasks, examples, way]; one ``NormStatistics`` a layer, none without batch
+        normalisation.
     """
     tasks, examples = images.shape[:2]
     hidden = images.permute(0, 1, 3, 4, 2)
     used: list[NormStatistics] = []
-    for layer in range(1, LAYERS + 1):
-        patches, size = extract_patches(hidden)
-        hidden = patches @ parameters[f"conv{layer}.weight"].flatten(-4, -2)
-        if statistics is None:
-            # Not var_mean: over a middle dimension it is some thirty times slower on a CPU.
-            mean = hidden.mean(dim=1, keepdim=True)
-            variance = (hidden - mean).square().mean(dim=1, keepdim=True)
-            used.append(NormStatistics(mean, variance))
-        else:
-            used.append(statistics[layer - 1])
-        mean, variance = used[-1]
-        hidden = (hidden - mean) * torch.rsqrt(variance + NORM_EPSILON)
-        hidden = activation(hidden + parameters[f"norm{layer}.shift"].unsqueeze(-2))
+    for layer, size in enumerate(network.convolved_sizes(), 1):
+        hidden = _convolve(network, hidden, parameters[f"conv{layer}.weight"])
+        if network.normalisation == "batch":
+            given = None if statistics is None else statistics[layer - 1]
+            hidden, applied = _batch_norm(hidden, given)
+            used.append(applied)
+        elif network.normalisation == "layer":
+            hidden = _layer_norm(hidden, examples)
+        shift = parameters[f"norm{layer}.shift"]
+        if network.norm_steps:
+            shift = shift.select(-2, min(step, network.norm_steps - 1))
+        hidden = activation(hidden + shift.unsqueeze(-2))
         hidden = hidden.view(tasks, examples, size, size, -1)
-    features = hidden.mean(dim=(2, 3))
+        if network.pooling == "max":
+            hidden = _max_pool(hidden)
+    features = hidden.flatten(2) if network.head == "flatten" else hidden.mean(dim=(2, 3))
     return features @ parameters["head.weight"] + parameters["head.bias"].unsqueeze(-2), used
+
+
+def _convolve(network: NetworkSpec, hidden: Tensor, weight: Tensor) -> Tensor:
+    """[tasks, examples, size, size, in] -> [tasks, examples * positions, out]."""
+    if network.pooling == "stride":
+        patches, _ = extract_patches(hidden)
+        return patches @ weight.flatten(-4, -2)
+    tasks, examples = hidden.shape[:2]
+    images = hidden.flatten(0, 1).permute(0, 3, 1, 2)
+    columns = functional.unfold(images, 3, padding=1)  # [images, in * 9, positions]
+    rows = columns.transpose(1, 2).reshape(tasks, examples * columns.shape[2], -1)
+    return rows @ weight.movedim(-2, -4).flatten(-4, -2)
+
+
+def _batch_norm(rows: Tensor, given: NormStatistics | None) -> tuple[Tensor, NormStatistics]:
+    if given is None:
+        # Not var_mean: over a middle dimension it is some thirty times slower on a CPU.
+        mean = rows.mean(dim=1, keepdim=True)
+        given = NormStatistics(mean, (rows - mean).square().mean(dim=1, keepdim=True))
+    return (rows - given.mean) * torch.rsqrt(given.variance + NORM_EPSILON), given
+
+
+def _layer_norm(rows: Tensor, examples: int) -> Tensor:
+    """Each example by its own mean and variance over positions and channels."""
+    values = rows.view(rows.shape[0], examples, -1, rows.shape[2])
+    centred = values - values.mean(dim=(2, 3), keepdim=True)
+    variance = centred.square().mean(dim=(2, 3), keepdim=True)
+    normalised: Tensor = centred * torch.rsqrt(variance + NORM_EPSILON)
+    return normalised.flatten(1, 2)
+
+
+def _max_pool(hidden: Tensor) -> Tensor:
+    """2x2 windows without overlap; an odd last row or column is left out."""
+    images = hidden.flatten(0, 1).permute(0, 3, 1, 2)
+    pooled: Tensor = functional.max_pool2d(images, 2).permute(0, 2, 3, 1)
+    return pooled.reshape(*hidden.shape[:2], *pooled.shape[1:])

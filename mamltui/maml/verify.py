@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mamltui.maml.engine import STRATEGIES, Engine
+from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import LAYERS, NORM_EPSILON, Activation, NetworkSpec, Parameters, relu
+from mamltui.maml.strategies import Case, covering
 
 ALPHA = 0.4
 FLOAT64_TOLERANCE = 1e-10
@@ -80,15 +81,16 @@ class VerifyReport:
 
 def run_verification(device: torch.device) -> VerifyReport:
     """Compare on ``device``; takes a few seconds."""
-    network = NetworkSpec(way=5, filters=8)
+    network = NetworkSpec(way=5, filters=16)
     parameters, episodes = _problem(network, tasks=3, shot=1, query=2)
     parameters = {name: value.to(device) for name, value in parameters.items()}
     episodes = episodes.to(device)
     checks = []
     for steps in (1, 3):
         expected = plain_loop(parameters, episodes, steps)
-        for strategy in STRATEGIES:
-            engine = Engine(network, InnerLoop(steps, ALPHA), device=device, strategy=strategy)
+        inner = InnerLoop(steps, ALPHA)
+        for strategy in covering(Case(network, inner, device)):
+            engine = Engine(network, inner, device=device, strategy=strategy)
             exact = engine.meta_gradient(parameters, episodes).gradient
             plural = "s" if steps > 1 else ""
             name = f"{strategy}, {steps} inner step{plural}"

@@ -258,7 +258,18 @@ class RunSection(_Model):
 
 
 class EngineSection(_Model):
-    """How the work is cut; no result depends on it."""
+    """How the work is done; but for the last digits no result depends on it, save ``precision``."""
+
+    strategy: Literal["auto", "native", "graph", "analytic", "autograd"] = Field(
+        "auto",
+        description="Way to compute the meta-gradient; auto times those that apply here, once.",
+        json_schema_extra=_unit("-"),
+    )
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        "fp32",
+        description="Of the products in training: exact fp32, or TF32 or bfloat16, which are not.",
+        json_schema_extra=_unit("-"),
+    )
 
     task_chunk: int = Field(
         0,

@@ -134,8 +134,6 @@ def _read(content: bytes) -> Checkpoint:
     if metadata["format"] != FORMAT:
         raise ValueError(f"format {metadata['format']} of another version, not {FORMAT}")
     network = NetworkSpec(**metadata["network"])
-    if not all(_is_count(value) and value > 0 for value in asdict(network).values()):
-        raise ValueError(f"there is no network {network}")
     for key in ("iteration", "adam_step", "validated"):
         if not _is_count(metadata[key]):
             raise ValueError(f"{key} is {metadata[key]!r}")

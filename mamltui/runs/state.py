@@ -53,6 +53,10 @@ class RunInfo(_Model):
     """None until the training starts, as all that it alone knows."""
     threads: int | None = None
     """torch's on the CPU: another number adds in another order, so the last digits differ."""
+    strategy: str | None = None
+    """Of the engine; another one adds in another order, so the last digits differ."""
+    task_chunk: int | None = None
+    """Of the engine, likewise; 0: chosen anew each time."""
     seed: int
     data: TrainedOn | None = None
     iteration: int = 0

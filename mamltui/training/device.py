@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from mamltui.errors import DeviceError, UsageError
+from mamltui.maml.chunks import is_out_of_memory
 
 
 def resolve_device(name: str) -> torch.device:
@@ -38,12 +39,9 @@ def describe_device(device: torch.device) -> str:
 
 def out_of_memory(error: Exception) -> DeviceError | None:
     """The error for people, if it is the device that ran out of memory."""
-    text = str(error)
-    if not isinstance(error, torch.OutOfMemoryError | MemoryError) and (
-        "DefaultCPUAllocator" not in text
-    ):
+    if not is_out_of_memory(error):
         return None
     return DeviceError(
         "the device is out of memory",
-        hint="Work on fewer tasks at once, for instance with --set engine.task_chunk=4.",
+        hint="One task alone does not fit: train with fewer ways, shots or inner steps.",
     )

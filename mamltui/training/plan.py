@@ -12,9 +12,11 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.banks import Banks
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import RunError, UsageError
+from mamltui.learner import inner_loop_of, network_of
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder, find_latest_resumable, runs_root
+from mamltui.training.choice import check_engine
 from mamltui.training.device import resolve_device
 
 
@@ -71,7 +73,8 @@ def make_plan(
         "test": len(split.test),
     }
     profile.check_against(classes, bank.drawings)
-    network = NetworkSpec(profile.task.way, bank.channels, bank.image_size, profile.network.filters)
+    network = network_of(profile, bank)
+    check_engine(profile, network, inner_loop_of(profile), where)
     return Plan(profile, where, bank, split, network, run)
 
 

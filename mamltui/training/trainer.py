@@ -27,16 +27,16 @@ from mamltui.events import (
     Stopped,
     Validated,
 )
+from mamltui.learner import inner_loop_of, network_of
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
-from mamltui.maml.evaluate import Scores, score
-from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.evaluate import Scores
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.folder import Kind
 from mamltui.training.captured import CapturedStep, Metrics
+from mamltui.training.choice import choose_engine
 from mamltui.training.clock import Clock
 from mamltui.training.control import Control
 from mamltui.training.device import describe_device, out_of_memory
@@ -82,13 +82,8 @@ class Trainer:
             name=bank.name, content_hash=bank.content_hash, split=split.name, split_hash=split.hash
         )
         task = profile.task
-        self.network = NetworkSpec(
-            task.way, bank.channels, bank.image_size, profile.network.filters
-        )
-        self._inner = InnerLoop(profile.inner.steps, profile.inner.alpha, profile.inner.loss_scale)
-        self._engine = Engine(
-            self.network, self._inner, device=device, task_chunk=profile.engine.task_chunk
-        )
+        self.network = network_of(profile, bank)
+        self._inner = inner_loop_of(profile)
         samplers = {
             name: EpisodeSampler(
                 bank,
@@ -103,9 +98,11 @@ class Trainer:
             for name, found in classes.items()
         }
         self._sampler = samplers["train"]
-        self._validator = Validator(
-            profile, self.network, self._inner, samplers["validation"], device
-        )
+        self._validation_sampler = samplers["validation"]
+        self._has_engine = False
+        self._captured: CapturedStep | None = None
+        self._said: list[str] = []
+        """What the engine has to say, until the next event."""
 
     def train(self) -> Iterator[Event]:
         """Train, and yield each event after it is in the run folder.
@@ -161,7 +158,6 @@ class Trainer:
             iterations=self.profile.meta.iterations,
             **self._progress(start.elapsed),
         )
-        self._captured = self._new_captured_step() if self._captures() else None
         self._told = time.monotonic()
         self._clock = Clock(start.elapsed)
         self._logged = (start.state.iteration, self._clock.stepping)
@@ -180,13 +176,13 @@ class Trainer:
                 resumed=self._resumed,
             )
         )
-        if self._captured is not None:
-            with self._clock.aside():
-                self._captured.prepare(say=notices.append)
         for notice in notices:
             yield self._tell(Notice(state.iteration, notice))
         while True:
-            if self._is_validation_due():
+            if not self._has_engine:
+                with suppress(Interrupted):
+                    yield from self._choose_engine()
+            elif self._is_validation_due():
                 yield from self._validate()
             if self._is_due(self.profile.run.checkpoint_interval) and not self._is_saved():
                 yield self._save("last")
@@ -197,13 +193,49 @@ class Trainer:
                 if not self._is_saved():
                     yield self._save("last")
                 return self._end("interrupted", Stopped(state.iteration, reason))
-            if self._is_validation_due():  # a pause came in between
+            if not self._has_engine or self._is_validation_due():  # a pause came in between
                 continue
             step: Step | None = None
             with suppress(Interrupted):
                 step = self._meta_step()
+            while self._said:
+                yield self._tell(Notice(state.iteration, self._said.pop(0)))
             if step is not None:
                 yield step
+
+    def _choose_engine(self) -> Iterator[Event]:
+        choosing = choose_engine(
+            self.profile,
+            self.network,
+            self._inner,
+            self.device,
+            before=self._engine_before(),
+            say=self._said.append,
+            should_stop=self.control.is_halting,
+        )
+        with self._clock.aside():
+            while True:
+                try:
+                    words = next(choosing)
+                except StopIteration as chosen:
+                    self._engine: Engine = chosen.value
+                    self._has_engine = True
+                    break
+                yield self._tell(Notice(self._state.iteration, words))
+            if self._captures():
+                self._captured = self._new_captured_step()
+                self._captured.prepare(say=self._said.append)
+        self._validator = Validator(
+            self.profile, self._engine, self._validation_sampler, self.device
+        )
+        self.run.update(strategy=self._engine.strategy, task_chunk=self._engine.task_chunk)
+
+    def _engine_before(self) -> tuple[str, int] | None:
+        """Strategy and chunk that the run was trained with so far."""
+        info = self.run.info()
+        if not self._resumed or info.strategy is None or info.task_chunk is None:
+            return None
+        return info.strategy, info.task_chunk
 
     def _is_validation_due(self) -> bool:
         due = self._is_due(self.profile.validation.interval)
@@ -245,7 +277,7 @@ class Trainer:
 
     def _captures(self) -> bool:
         """Whether meta-iterations are replayed from a captured graph."""
-        return self.device.type == "cuda"
+        return self._engine.strategy == "graph"
 
     def _new_captured_step(self) -> CapturedStep:
         return CapturedStep(
@@ -256,7 +288,8 @@ class Trainer:
             self._watch,
             batch=self.profile.meta.batch,
             device=self.device,
-            task_chunk=self.profile.engine.task_chunk,
+            precision=self.profile.engine.precision,
+            task_chunk=self._engine.task_chunk,
         )
 
     def _replay(self, captured: CapturedStep, logged: bool) -> Step | None:
@@ -273,14 +306,11 @@ class Trainer:
 
     def _scores(self, episodes: Episodes) -> Scores:
         """After each inner step, at the parameters as they are."""
-        return score(
-            self.network,
-            self._inner,
+        return self._engine.score(
             self._state.parameters,
             episodes,
             steps=self._inner.steps,
             support_statistics=False,
-            task_chunk=self.profile.engine.task_chunk,
             should_stop=self.control.is_halting,
         )
 

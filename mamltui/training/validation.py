@@ -9,9 +9,9 @@ import torch
 
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.maml.chunks import Interrupted
-from mamltui.maml.evaluate import StepScores, mean_and_ci95, score
-from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.engine import Engine
+from mamltui.maml.evaluate import StepScores, mean_and_ci95
+from mamltui.maml.network import Parameters
 from mamltui.profiles import Profile
 from mamltui.runs import Best
 
@@ -30,14 +30,12 @@ class Validator:
     def __init__(
         self,
         profile: Profile,
-        network: NetworkSpec,
-        inner: InnerLoop,
+        engine: Engine,
         sampler: EpisodeSampler,
         device: torch.device,
     ) -> None:
         self._profile = profile
-        self._network = network
-        self._inner = inner
+        self._engine = engine
         self._sampler = sampler
         self._device = device
 
@@ -46,20 +44,16 @@ class Validator:
     ) -> ValidationScores | None:
         """None when a stop was asked for before the last episode."""
         episodes = self._profile.validation.episodes
-        task_chunk = self._profile.engine.task_chunk
-        at_once = task_chunk or self._profile.meta.batch
+        at_once = self._profile.engine.task_chunk or self._profile.meta.batch
         parts: list[StepScores] = []
         for first in range(0, episodes, at_once):
             tasks = min(at_once, episodes - first)
             try:
-                scores = score(
-                    self._network,
-                    self._inner,
+                scores = self._engine.score(
                     parameters,
                     self._sampler.batch(first, tasks, self._device),
                     steps=self._profile.inner.test_steps,
                     support_statistics=False,
-                    task_chunk=task_chunk,
                     should_stop=is_stopping,
                 )
             except Interrupted:

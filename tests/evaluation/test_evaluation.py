@@ -17,7 +17,7 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
 from mamltui.evaluation import block_size, evaluate_and_write, evaluate_run
-from mamltui.maml import chunks
+from mamltui.maml import chunks, engine
 from mamltui.maml import inner as inner_loop
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.inner import inner_step
@@ -326,15 +326,28 @@ def test_an_evaluation_without_interval_or_steps_is_refused(
         evaluated(make_run(), bank, **settings)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 80 bytes."),
+        MemoryError(),
+    ],
+    ids=["gpu", "processor", "python"],
+)
 def test_a_device_without_memory_left_is_said_in_words(
-    make_run: MakeRun, bank: ImageBank, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, bank: ImageBank, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
+    tried: list[int] = []
 
-    monkeypatch.setattr(subject, "score", full)
+    def full(*_: Any, task_chunk: int, **__: Any) -> None:
+        tried.append(task_chunk)
+        raise error
+
+    monkeypatch.setattr(engine, "score", full)
     with pytest.raises(DeviceError, match="out of memory"):
         evaluated(make_run(), bank)
+    assert tried[-1] == 1  # not even one episode
 
 
 def test_the_result_after_a_training_is_kept_in_its_run(make_run: MakeRun, bank: ImageBank) -> None:

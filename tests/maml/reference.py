@@ -70,7 +70,7 @@ def random_problem(
     way: int = 5,
     shot: int = 1,
     query: int = 2,
-    filters: int = 8,
+    filters: int = 16,
     channels: int = 1,
     size: int = 28,
     seed: int = 0,

@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 import torch
 
+from mamltui.maml import engine as engine_module
+from mamltui.maml import evaluate
 from mamltui.maml.chunks import CPU_CHUNK_BYTES, Interrupted, choose_task_chunk, patch_bytes
-from mamltui.maml.engine import STRATEGIES, Engine
+from mamltui.maml.engine import Engine
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
+from mamltui.maml.strategies import analytic
 
-from .reference import random_problem
+from .reference import random_problem, relative_difference
 
 CPU = torch.device("cpu")
+STRATEGIES = ("native", "analytic", "autograd")
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 16, 31])
@@ -67,17 +71,17 @@ def test_repeats_itself_bit_for_bit(strategy: str) -> None:
     assert torch.equal(first.query_loss, second.query_loss)
 
 
-def test_stops_between_two_chunks_when_told_to() -> None:
+def test_stops_between_two_chunks_when_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     network, weights, episodes = random_problem(tasks=6)
-    engine = Engine(network, InnerLoop(2, 0.1), device=CPU, task_chunk=2)
+    engine = Engine(network, InnerLoop(2, 0.1), device=CPU, task_chunk=2, strategy="analytic")
     worked_on: list[int] = []
-    strategy = engine._strategy
+    meta_gradient = analytic.meta_gradient
 
-    def counted(*arguments: Any) -> MetaGradient:
+    def counted(*arguments: Any, **options: Any) -> MetaGradient:
         worked_on.append(arguments[3].tasks)
-        return strategy(*arguments)
+        return meta_gradient(*arguments, **options)
 
-    engine._strategy = counted
+    monkeypatch.setattr(analytic, "meta_gradient", counted)
     with pytest.raises(Interrupted):
         engine.meta_gradient(weights, episodes, should_stop=lambda: len(worked_on) == 2)
     assert worked_on == [2, 2]
@@ -91,9 +95,122 @@ def test_being_asked_whether_to_stop_changes_no_bit() -> None:
     assert all(torch.equal(asked.gradient[name], plain.gradient[name]) for name in weights)
 
 
+OUT_OF_MEMORY = pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 80 bytes."),
+    ],
+    ids=["gpu", "processor"],
+)
+
+
+def fit(monkeypatch: pytest.MonkeyPatch, tasks: int, error: Exception) -> list[int]:
+    """Let so many tasks at once fit into memory; how many the strategy was asked for."""
+    true, asked = analytic.meta_gradient, []
+
+    def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
+        asked.append(arguments[3].tasks)
+        if asked[-1] > tasks:
+            raise error
+        return true(*arguments, **options)
+
+    monkeypatch.setattr(analytic, "meta_gradient", meta_gradient)
+    return asked
+
+
+@OUT_OF_MEMORY
+@pytest.mark.parametrize("task_chunk", [0, 12, 100])
+def test_running_out_of_memory_halves_the_chunk_until_it_fits(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, task_chunk: int
+) -> None:
+    network, weights, episodes = random_problem(tasks=12, way=3, size=12, filters=4)
+    inner, said = InnerLoop(1, 0.4), []
+    engine = Engine(network, inner, device=CPU, task_chunk=task_chunk, say=said.append)
+    expected = engine.meta_gradient(weights, episodes)
+    asked = fit(monkeypatch, 3, error)
+    found = engine.meta_gradient(weights, episodes)
+    assert asked == [12, 6, 3, 3, 3, 3]
+    assert said == [
+        "out of memory with 12 tasks at once: from here on 6",
+        "out of memory with 6 tasks at once: from here on 3",
+    ]
+    assert relative_difference(found.gradient, expected.gradient) <= 1e-12
+    assert found.query_loss.item() == pytest.approx(expected.query_loss.item(), rel=1e-12)
+    asked.clear()
+    again = engine.meta_gradient(weights, episodes)
+    assert asked == [3, 3, 3, 3]
+    assert len(said) == 2
+    assert all(torch.equal(again.gradient[name], found.gradient[name]) for name in weights)
+
+
+@OUT_OF_MEMORY
+def test_tasks_done_before_memory_ran_out_count_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    network, weights, episodes = random_problem(tasks=8, way=3, size=12, filters=4)
+    engine = Engine(network, InnerLoop(1, 0.4), device=CPU, task_chunk=4)
+    expected = engine.meta_gradient(weights, episodes)
+    true, asked = analytic.meta_gradient, []
+
+    def second_time(*arguments: Any, **options: Any) -> MetaGradient:
+        asked.append(arguments[3].tasks)
+        if len(asked) == 2:
+            raise error
+        return true(*arguments, **options)
+
+    monkeypatch.setattr(analytic, "meta_gradient", second_time)
+    found = engine.meta_gradient(weights, episodes)
+    assert asked == [4, 4, 2, 2, 2, 2]
+    assert relative_difference(found.gradient, expected.gradient) <= 1e-12
+
+
+@OUT_OF_MEMORY
+def test_gives_up_where_not_even_one_task_fits(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    network, weights, episodes = random_problem(tasks=7, way=3, size=12, filters=4)
+    engine = Engine(network, InnerLoop(1, 0.4), device=CPU, task_chunk=7)
+    asked = fit(monkeypatch, 0, error)
+    with pytest.raises(type(error)) as caught:
+        engine.meta_gradient(weights, episodes)
+    assert caught.value is error
+    assert asked == [7, 3, 1]
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, weights, episodes = random_problem(tasks=4, way=3, size=12, filters=4)
+    engine = Engine(network, InnerLoop(1, 0.4), device=CPU, task_chunk=4)
+    asked = fit(monkeypatch, 2, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        engine.meta_gradient(weights, episodes)
+    assert asked == [4]
+    assert engine.task_chunk == 4
+
+
+@OUT_OF_MEMORY
+def test_scoring_halves_the_chunk_too(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    network, weights, episodes = random_problem(tasks=8, way=3, size=12, filters=4)
+    engine = Engine(network, InnerLoop(1, 0.4), device=CPU, task_chunk=8)
+    expected = engine.score(weights, episodes, steps=1)
+    true, asked = evaluate.score, []
+
+    def score(*arguments: Any, task_chunk: int, **options: Any) -> evaluate.Scores:
+        asked.append(task_chunk)
+        if task_chunk > 3:
+            raise error
+        return true(*arguments, task_chunk=task_chunk, **options)
+
+    monkeypatch.setattr(engine_module, "score", score)
+    found = engine.score(weights, episodes, steps=1)
+    assert asked == [8, 4, 2]
+    torch.testing.assert_close(found.transductive.loss, expected.transductive.loss)
+    assert found.transductive.loss.shape == (8, 2)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", ["analytic", "autograd"])
 def test_gives_the_same_gradient_on_a_gpu(strategy: str) -> None:
     network, weights, episodes = random_problem(tasks=4, filters=16)
     device = torch.device("cuda")

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from mamltui.maml.engine import STRATEGIES, Engine, MetaGradient
+from mamltui.maml.engine import Engine, MetaGradient
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.strategies import autograd
 
 from .reference import conv4, meta_gradient, random_problem, relative_difference
 
+STRATEGIES = ("native", "analytic", "autograd")
 FLOAT64_TOLERANCE = 1e-10
 FLOAT32_TOLERANCE = 1e-4
 

@@ -15,16 +15,16 @@ from .reference import conv4, random_problem
 @pytest.mark.parametrize("size", [28, 33, 12, 84])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_equals_torchs_convolution_and_batch_norm(size: int, channels: int) -> None:
-    _, weights, episodes = random_problem(tasks=2, size=size, channels=channels, filters=4)
-    logits, _ = forward(weights, episodes.query_x)
+    network, weights, episodes = random_problem(tasks=2, size=size, channels=channels, filters=4)
+    logits, _ = forward(network, weights, episodes.query_x)
     expected = torch.stack([conv4(weights, images) for images in episodes.query_x])
     torch.testing.assert_close(logits, expected)
 
 
 def test_tasks_do_not_see_each_other() -> None:
-    _, weights, episodes = random_problem(tasks=3)
-    together, _ = forward(weights, episodes.query_x)
-    alone, _ = forward(weights, episodes.query_x[1:2])
+    network, weights, episodes = random_problem(tasks=3)
+    together, _ = forward(network, weights, episodes.query_x)
+    alone, _ = forward(network, weights, episodes.query_x[1:2])
     torch.testing.assert_close(together[1:2], alone)
 
 

@@ -97,11 +97,11 @@ def test_support_statistics_keep_queries_from_seeing_each_other() -> None:
     alone = episodes._replace(query_x=episodes.query_x[:, :1], query_y=episodes.query_y[:, :1])
     inner = InnerLoop(1, 0.4)
     together_scores = score(network, inner, weights, episodes, steps=1)
-    _, statistics = forward(weights, episodes.support_x)
-    together, _ = forward(weights, episodes.query_x, statistics=statistics)
-    single, _ = forward(weights, alone.query_x, statistics=statistics)
+    _, statistics = forward(network, weights, episodes.support_x)
+    together, _ = forward(network, weights, episodes.query_x, statistics=statistics)
+    single, _ = forward(network, weights, alone.query_x, statistics=statistics)
     torch.testing.assert_close(together[:, :1], single)
-    transductive, _ = forward(weights, episodes.query_x)
+    transductive, _ = forward(network, weights, episodes.query_x)
     assert not torch.allclose(transductive, together)
     assert together_scores.support_statistics is not None
     expected = F.cross_entropy(together.flatten(0, 1), episodes.query_y.flatten()).double()
@@ -109,9 +109,9 @@ def test_support_statistics_keep_queries_from_seeing_each_other() -> None:
 
 
 def test_statistics_of_the_same_images_change_nothing() -> None:
-    _, weights, episodes = random_problem()
-    own, statistics = forward(weights, episodes.query_x)
-    given, _ = forward(weights, episodes.query_x, statistics=statistics)
+    network, weights, episodes = random_problem()
+    own, statistics = forward(network, weights, episodes.query_x)
+    given, _ = forward(network, weights, episodes.query_x, statistics=statistics)
     assert torch.equal(own, given)
 
 

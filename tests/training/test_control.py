@@ -26,7 +26,7 @@ from mamltui.events import (
 from mamltui.runs import RunFolder
 from mamltui.training import Control, clock
 from mamltui.training.control import Request
-from mamltui.training.validation import ValidationScores
+from mamltui.training.validation import ValidationScores, Validator
 from tests.training.small import (
     assert_same_training,
     make_profile,
@@ -126,16 +126,15 @@ def test_validation_counts_as_elapsed_but_not_against_the_pace(
 ) -> None:
     later = 0.0
     monkeypatch.setattr(clock, "perf_counter", lambda: time.perf_counter() + later)
-    trainer = make_trainer(run)
-    scores = trainer._validator.scores
+    scores = Validator.scores
 
     def long_scores(*arguments: Any) -> ValidationScores | None:
         nonlocal later
         later += 10_000.0
         return scores(*arguments)
 
-    monkeypatch.setattr(trainer._validator, "scores", long_scores)
-    *_, end = trainer.train()
+    monkeypatch.setattr(Validator, "scores", long_scores)
+    *_, end = make_trainer(run).train()
     assert isinstance(end, Finished)
     assert 30_000.0 < end.elapsed < 40_000.0
     assert all(step.iterations_per_second > 1e-3 for step in run.read_metrics().records)
@@ -218,14 +217,14 @@ def test_a_stop_during_validation_leaves_it_for_the_resume(
 ) -> None:
     run, control = make_run(root), Control()
     trainer = make_trainer(run, control=control)
-    batch = trainer._validator._sampler.batch
+    batch = trainer._validation_sampler.batch
 
     def batch_and_stop(first: int, *arguments: object) -> object:
         if trainer._state.iteration == iteration and first > 0:
             control.stop("now")
         return batch(first, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trainer._validator._sampler, "batch", batch_and_stop)
+    monkeypatch.setattr(trainer._validation_sampler, "batch", batch_and_stop)
     *_, end = trainer.train()
     assert end == Stopped(iteration, "now")
     assert run.load_checkpoint("last").iteration == iteration

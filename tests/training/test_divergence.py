@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from mamltui.events import Diverged, Event, Step
+from mamltui.maml.engine import Engine
 from mamltui.maml.gradient import MetaGradient
 from mamltui.runs import RunFolder
-from mamltui.training import Control, Trainer
+from mamltui.training import Control
 from mamltui.training.divergence import Divergence, Watch
 from tests.training.small import (
     CPU,
@@ -27,10 +28,9 @@ from tests.training.small import (
 Spoil = Callable[[MetaGradient], MetaGradient]
 
 
-def spoil_from(trainer: Trainer, iteration: int, spoil: Spoil) -> None:
-    """Change what the engine finds in every meta-iteration from ``iteration`` on."""
-    engine = trainer._engine
-    true, calls = engine.meta_gradient, 0
+def spoil_from(monkeypatch: pytest.MonkeyPatch, iteration: int, spoil: Spoil) -> None:
+    """Change what engines find in every meta-iteration from ``iteration`` on."""
+    true, calls = Engine.meta_gradient, 0
 
     def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
         nonlocal calls
@@ -38,7 +38,7 @@ def spoil_from(trainer: Trainer, iteration: int, spoil: Spoil) -> None:
         found = true(*arguments, **options)
         return spoil(found) if calls >= iteration else found
 
-    engine.meta_gradient = meta_gradient  # type: ignore[method-assign]
+    monkeypatch.setattr(Engine, "meta_gradient", meta_gradient)
 
 
 def nan_loss(found: MetaGradient) -> MetaGradient:
@@ -70,11 +70,14 @@ def diverged(events: list[Event]) -> Diverged:
     ],
 )
 def test_a_bad_meta_gradient_ends_the_training_before_it_is_applied(
-    run: RunFolder, unbroken: RunFolder, spoil: Spoil, reason: str
+    run: RunFolder,
+    unbroken: RunFolder,
+    spoil: Spoil,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trainer = make_trainer(run)
-    spoil_from(trainer, 7, spoil)
-    end = diverged(list(trainer.train()))
+    spoil_from(monkeypatch, 7, spoil)
+    end = diverged(train(run))
     assert end.iteration == 6
     assert end.reason.startswith(reason)
     info = run.info()
@@ -84,12 +87,13 @@ def test_a_bad_meta_gradient_ends_the_training_before_it_is_applied(
     assert metrics(run) == metrics(unbroken)[:3]
 
 
-def test_the_last_good_checkpoint_is_kept(run: RunFolder, root: Path) -> None:
+def test_the_last_good_checkpoint_is_kept(
+    run: RunFolder, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = make_run(root, make_profile("meta.iterations=5"))
     train(good)
-    trainer = make_trainer(run)
-    spoil_from(trainer, 7, nan_loss)
-    diverged(list(trainer.train()))
+    spoil_from(monkeypatch, 7, nan_loss)
+    diverged(train(run))
     for kind in ("last", "best"):
         assert run.load_checkpoint(kind).iteration == 5
         assert_same_tensors(run.load_checkpoint(kind), good.load_checkpoint(kind))
@@ -126,10 +130,12 @@ def test_a_validation_that_is_not_finite_ends_the_training(root: Path) -> None:
     assert not run.checkpoint_path("best").exists()
 
 
-def test_a_diverged_run_that_is_resumed_says_so(run: RunFolder, unbroken: RunFolder) -> None:
-    trainer = make_trainer(run)
-    spoil_from(trainer, 7, nan_loss)
-    end = diverged(list(trainer.train()))
+def test_a_diverged_run_that_is_resumed_says_so(
+    run: RunFolder, unbroken: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_from(monkeypatch, 7, nan_loss)
+    end = diverged(train(run))
+    monkeypatch.undo()
     events = train(run)
     assert [event.to_dict()["message"] for event in events if event.name == "notice"] == [
         f"the run had diverged ({end.reason}) and may diverge again"

@@ -10,6 +10,8 @@ import torch
 
 from mamltui.errors import DeviceError, RunError
 from mamltui.events import Failed, Finished, Step
+from mamltui.maml.gradient import MetaGradient
+from mamltui.maml.strategies import analytic
 from mamltui.runs import RunFolder
 from mamltui.training import Trainer
 from tests.training.small import assert_same_training, make_profile, make_run, make_trainer, train
@@ -19,22 +21,27 @@ needs_full_disk = pytest.mark.skipif(
 )
 
 
-def fail_at(trainer: Trainer, iteration: int, error: BaseException) -> None:
-    """Raise in the engine, in meta-iteration ``iteration``."""
-    engine = trainer._engine
-    true = engine.meta_gradient
+def fail_at(
+    monkeypatch: pytest.MonkeyPatch, trainer: Trainer, iteration: int, error: BaseException
+) -> list[int]:
+    """Raise in the strategy, in meta-iteration ``iteration``; how many tasks it was asked for."""
+    true, asked = analytic.meta_gradient, []
 
-    def meta_gradient(*arguments: Any, **options: Any) -> object:
+    def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
         if trainer._state.iteration + 1 == iteration:
+            asked.append(arguments[3].tasks)
             raise error
         return true(*arguments, **options)
 
-    engine.meta_gradient = meta_gradient  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(analytic, "meta_gradient", meta_gradient)
+    return asked
 
 
-def test_an_unexpected_error_is_noted_and_raised(run: RunFolder, unbroken: RunFolder) -> None:
+def test_an_unexpected_error_is_noted_and_raised(
+    run: RunFolder, unbroken: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = make_trainer(run)
-    fail_at(trainer, 7, ZeroDivisionError("by zero"))
+    asked = fail_at(monkeypatch, trainer, 7, ZeroDivisionError("by zero"))
     with pytest.raises(ZeroDivisionError, match="by zero"):
         list(trainer.train())
     info = run.info()
@@ -42,6 +49,8 @@ def test_an_unexpected_error_is_noted_and_raised(run: RunFolder, unbroken: RunFo
     assert info.error == "ZeroDivisionError: by zero"
     assert run.read_events().records[-1].event == Failed(6, "ZeroDivisionError: by zero")
     assert not run.held
+    assert asked == [3]
+    monkeypatch.undo()
     assert isinstance(train(run)[-1], Finished)
     assert run.info().error is None
     assert_same_training(run, unbroken)
@@ -55,25 +64,29 @@ def test_an_unexpected_error_is_noted_and_raised(run: RunFolder, unbroken: RunFo
         MemoryError(),
     ],
 )
-def test_too_little_memory_is_explained(run: RunFolder, error: Exception) -> None:
+def test_too_little_memory_for_a_single_task_is_explained(
+    run: RunFolder, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = make_trainer(run)
-    fail_at(trainer, 3, error)
+    asked = fail_at(monkeypatch, trainer, 3, error)
     with pytest.raises(DeviceError, match="out of memory") as caught:
         list(trainer.train())
-    assert "engine.task_chunk" in str(caught.value.hint)
+    assert asked == [3, 1]
+    assert "fewer ways, shots or inner steps" in str(caught.value.hint)
     assert run.info().state == "failed"
     assert "out of memory" in str(run.info().error)
 
 
 def test_a_keyboard_interrupt_in_a_step_leaves_the_last_checkpoint(
-    run: RunFolder, unbroken: RunFolder
+    run: RunFolder, unbroken: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer(run)
-    fail_at(trainer, 7, KeyboardInterrupt())
+    fail_at(monkeypatch, trainer, 7, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         list(trainer.train())
     assert run.info().state == "interrupted"
     assert run.load_checkpoint("last").iteration == 5
+    monkeypatch.undo()
     train(run)
     assert_same_training(run, unbroken)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mamltui.events import Checkpointed, Finished, Paused, Resumed, Step, Stopped
 from mamltui.maml.gradient import MetaGradient
+from mamltui.maml.strategies import analytic
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 from mamltui.training import Control, Trainer
@@ -36,30 +38,35 @@ def unbroken_one_by_one(tmp_path_factory: pytest.TempPathFactory, one_by_one: Pr
     return run
 
 
-def in_the_middle(trainer: Trainer, iteration: int, ask: Callable[[], None]) -> list[int]:
+def in_the_middle(
+    monkeypatch: pytest.MonkeyPatch, trainer: Trainer, iteration: int, ask: Callable[[], None]
+) -> list[int]:
     """Ask during the second task of a meta-step, once; the iterations of the tasks worked on."""
-    engine, worked_on, asked = trainer._engine, [], False
-    true = engine._strategy
+    true, worked_on, asked = analytic.meta_gradient, [], False
 
-    def strategy(*arguments: object) -> MetaGradient:
+    def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
         nonlocal asked
         worked_on.append(trainer._state.iteration + 1)
         if worked_on.count(iteration) == 2 and not asked:
             asked = True
             ask()
-        return true(*arguments)  # type: ignore[arg-type]
+        return true(*arguments, **options)
 
-    engine._strategy = strategy
+    monkeypatch.setattr(analytic, "meta_gradient", meta_gradient)
     return worked_on
 
 
 @pytest.mark.parametrize("iteration", [1, 7, 8, 12])
 def test_a_stop_leaves_the_meta_step_that_is_under_way(
-    root: Path, one_by_one: Profile, unbroken_one_by_one: RunFolder, iteration: int
+    root: Path,
+    one_by_one: Profile,
+    unbroken_one_by_one: RunFolder,
+    iteration: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, control = make_run(root, one_by_one), Control()
     trainer = make_trainer(run, control=control)
-    worked_on = in_the_middle(trainer, iteration, lambda: control.stop("now"))
+    worked_on = in_the_middle(monkeypatch, trainer, iteration, lambda: control.stop("now"))
     *_, end = trainer.train()
     assert worked_on.count(iteration) == 2
     done = iteration - 1
@@ -72,11 +79,15 @@ def test_a_stop_leaves_the_meta_step_that_is_under_way(
 
 @pytest.mark.parametrize("iteration", [1, 8, 12])
 def test_a_pause_leaves_the_meta_step_that_is_under_way(
-    root: Path, one_by_one: Profile, unbroken_one_by_one: RunFolder, iteration: int
+    root: Path,
+    one_by_one: Profile,
+    unbroken_one_by_one: RunFolder,
+    iteration: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, control = make_run(root, one_by_one), Control()
     trainer = make_trainer(run, control=control)
-    worked_on = in_the_middle(trainer, iteration, control.pause)
+    worked_on = in_the_middle(monkeypatch, trainer, iteration, control.pause)
     seen = []
     for event in trainer.train():
         seen.append(event)
@@ -117,7 +128,7 @@ def test_a_pause_during_validation_leaves_it_until_the_resume(
 ) -> None:
     run, control = make_run(root), Control()
     trainer = make_trainer(run, control=control)
-    batch, looks = trainer._validator._sampler.batch, 0
+    batch, looks = trainer._validation_sampler.batch, 0
 
     def batch_and_pause(first: int, *arguments: object) -> object:
         nonlocal looks
@@ -127,7 +138,7 @@ def test_a_pause_during_validation_leaves_it_until_the_resume(
                 control.pause()
         return batch(first, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(trainer._validator._sampler, "batch", batch_and_pause)
+    monkeypatch.setattr(trainer._validation_sampler, "batch", batch_and_pause)
     names = []
     for event in trainer.train():
         if event.iteration == iteration and not isinstance(event, Step | Checkpointed):

@@ -11,6 +11,7 @@ import torch
 
 from mamltui.errors import RunError
 from mamltui.events import Finished, Paused, Step
+from mamltui.maml.engine import Engine
 from mamltui.runs import RunFolder
 from mamltui.training import Control, Snapshot
 from tests.training.small import assert_same_training, make_run, make_trainer
@@ -90,7 +91,9 @@ def test_a_snapshot_of_a_training_that_cannot_start_is_refused(run: RunFolder) -
     assert_refused(answer)
 
 
-def test_a_snapshot_of_a_training_that_fails_is_refused(run: RunFolder) -> None:
+def test_a_snapshot_of_a_training_that_fails_is_refused(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     control = Control()
     trainer = make_trainer(run, control=control)
 
@@ -100,7 +103,7 @@ def test_a_snapshot_of_a_training_that_fails_is_refused(run: RunFolder) -> None:
         raise ZeroDivisionError
 
     answers: list[Future[Snapshot]] = []
-    trainer._engine.meta_gradient = fail  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(Engine, "meta_gradient", fail)
     with pytest.raises(ZeroDivisionError):
         list(trainer.train())
     assert_refused(answers[0])

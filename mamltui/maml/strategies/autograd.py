@@ -27,13 +27,20 @@ def meta_gradient(
 ) -> MetaGradient:
     """Sums over the tasks of the query loss's gradient, of the loss and of the accuracy."""
     theta = {name: value.detach().requires_grad_() for name, value in parameters.items()}
-    fast = per_task(network, theta, episodes.tasks)
-    for _ in range(inner.steps):
-        support = support_pass(fast, episodes.support_x, episodes.support_y, activation)
-        fast = inner_step(network, inner, fast, support.losses, create_graph=not inner.first_order)
-    logits, _ = forward(fast, episodes.query_x, activation=activation)
-    loss = task_losses(logits, episodes.query_y).sum()
-    gradients = torch.autograd.grad(loss, list(theta.values()))
+    fast = per_task(network, inner, theta, episodes.tasks)
+    weights = inner.query_weights or (0.0,) * (inner.steps - 1) + (1.0,)
+    total = logits = torch.zeros(())
+    for step in range(inner.steps + 1):
+        if step == inner.steps or (step > 0 and weights[step - 1]):
+            logits, _ = forward(network, fast, episodes.query_x, step=step, activation=activation)
+            loss = task_losses(logits, episodes.query_y).sum()
+            total = total + (weights[step - 1] if step else 1.0) * loss
+        if step < inner.steps:
+            support = support_pass(network, fast, episodes, step, activation)
+            fast = inner_step(
+                network, inner, fast, support.losses, step, create_graph=not inner.first_order
+            )
+    gradients = torch.autograd.grad(total, list(theta.values()), materialize_grads=True)
     return MetaGradient(
         dict(zip(theta, gradients, strict=True)),
         loss.detach(),

@@ -1,0 +1,140 @@
+"""The engine of a training: as the profile says, or what a short trial found fastest here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from mamltui import __version__
+from mamltui.caching import cache_folder
+from mamltui.compiled import processor
+from mamltui.errors import UsageError
+from mamltui.maml.calibration import CONTENDERS, Shape, Trial, calibrate
+from mamltui.maml.engine import Engine
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.strategies import Case, covering, native, why_not
+from mamltui.profiles import Profile
+
+Say = Callable[[str], None]
+
+
+def check_engine(
+    profile: Profile, network: NetworkSpec, inner: InnerLoop, device: torch.device
+) -> None:
+    """Whether the strategy and the precision that ``profile`` names apply on ``device``.
+
+    Raises:
+        UsageError: they do not.
+    """
+    asked = profile.engine
+    case = Case(network, inner, device, precision=asked.precision)
+    strategy = "analytic" if asked.strategy == "auto" else asked.strategy
+    reason = why_not(strategy, case)
+    if reason is not None:
+        raise UsageError(
+            f"engine.strategy {asked.strategy} with precision {asked.precision} does not apply "
+            f"on {device.type}: {reason}",
+            where=f"profile {profile.name}",
+            hint="--set engine.strategy=auto --set engine.precision=fp32 applies everywhere.",
+        )
+
+
+def choose_engine(
+    profile: Profile,
+    network: NetworkSpec,
+    inner: InnerLoop,
+    device: torch.device,
+    *,
+    before: tuple[str, int] | None,
+    say: Say,
+    should_stop: Callable[[], bool],
+) -> Generator[str, None, Engine]:
+    """The engine that ``profile`` asks for on ``device``; yields in words what will take time.
+
+    Args:
+        before: strategy and chunk that the run was trained with so far, which ``auto`` keeps if it
+            can: so a resumed training repeats an uninterrupted one bit for bit.
+        say: of the engine, told when memory ran out.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
+    """
+    asked = profile.engine
+    case = Case(network, inner, device, precision=asked.precision)
+    strategy: str = asked.strategy
+    chunk = asked.task_chunk
+    if strategy in ("auto", "native") and _must_compile(case):
+        yield "compiling the kernels for this processor, once"
+        native.prepare(case.dtype, should_stop)
+    if strategy == "auto":
+        covered = covering(case)
+        if before is not None and before[0] in covered:
+            strategy, chunk = before[0], chunk or before[1]
+        elif not {*CONTENDERS} <= {*covered}:
+            strategy = covered[0]
+        else:
+            best = yield from _calibrated(profile, case, covered, should_stop)
+            strategy, chunk = best.strategy, chunk or best.task_chunk
+    return Engine(
+        network,
+        inner,
+        device=device,
+        strategy=strategy,
+        precision=asked.precision,
+        task_chunk=chunk,
+        say=say,
+    )
+
+
+def _must_compile(case: Case) -> bool:
+    able = case.device.type == "cpu" and case.network.filters % native.WIDTH == 0
+    return able and case.precision == "fp32" and native.must_compile(case.dtype)
+
+
+def _calibrated(
+    profile: Profile, case: Case, covered: list[str], should_stop: Callable[[], bool]
+) -> Generator[str, None, Trial]:
+    """The fastest trial, looked up where this machine has tried the same before."""
+    task = profile.task
+    shape = Shape(profile.meta.batch, task.way * task.shot, task.way * task.query)
+    known = [
+        processor(),
+        torch.get_num_threads(),
+        torch.__version__,
+        __version__,
+        case,
+        shape,
+    ]
+    key = hashlib.sha256("\0".join(map(str, known)).encode()).hexdigest()[:20]
+    path = cache_folder() / "calibration" / f"{key}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError, IndexError):
+        return _best_of(path.read_text(), covered)
+    yield "timing the ways to compute the meta-gradient here, once"
+    trials = calibrate(case, shape, should_stop)
+    with suppress(OSError):  # then the next training tries again
+        _write(path, json.dumps([(t.strategy, t.task_chunk, t.seconds) for t in trials]))
+    return trials[0]
+
+
+def _best_of(text: str, covered: list[str]) -> Trial:
+    """The first of the trials that were written; ValueError and others for anything else."""
+    strategy, chunk, seconds = json.loads(text)[0]
+    if strategy not in covered or type(chunk) is not int or chunk < 0:
+        raise ValueError("no trial of ours")
+    return Trial(strategy, chunk, seconds)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    Path(name).replace(path)

@@ -1,0 +1,303 @@
+"""The compiled kernels: gradients, scores, threads and memory."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mamltui.maml.chunks import Interrupted
+from mamltui.maml.engine import Engine
+from mamltui.maml.episode import Episodes
+from mamltui.maml.evaluate import Scores, score
+from mamltui.maml.gradient import MetaGradient
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.strategies.native import PARTS, Kernels
+
+from .reference import Weights, meta_gradient, random_problem, relative_difference
+
+CPU = torch.device("cpu")
+SECONDS = 60
+"""Far beyond what any of these waits takes."""
+FLOAT64_TOLERANCE = 1e-10
+FLOAT32_TOLERANCE = 1e-4
+SHAPES = {
+    "20x20": {"way": 3, "shot": 2, "query": 1, "size": 20},
+    "colour 21x21": {"way": 2, "shot": 1, "query": 4, "channels": 3, "size": 21},
+    "48 filters": {"way": 4, "shot": 1, "query": 2, "filters": 48, "size": 20, "tasks": 2},
+    "7-way 5x5": {"way": 7, "shot": 3, "query": 2, "size": 5},
+}
+shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+
+
+def engine(network: NetworkSpec, inner: InnerLoop, dtype: torch.dtype = torch.float64) -> Engine:
+    return Engine(network, inner, device=CPU, strategy="native", dtype=dtype)
+
+
+def single(weights: Weights) -> Weights:
+    return {name: value.float() for name, value in weights.items()}
+
+
+def same_gradient(first: MetaGradient, second: MetaGradient) -> bool:
+    """To the last bit."""
+    return (
+        all(torch.equal(value, second.gradient[name]) for name, value in first.gradient.items())
+        and torch.equal(first.query_loss, second.query_loss)
+        and torch.equal(first.query_accuracy, second.query_accuracy)
+    )
+
+
+def assert_same_scores(actual: Scores, expected: Scores, tolerance: float) -> None:
+    for ours, theirs in zip(actual, expected, strict=True):
+        assert ours is not None and theirs is not None
+        assert ours.loss.dtype == ours.accuracy.dtype == torch.float64
+        torch.testing.assert_close(ours.loss, theirs.loss, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(ours.accuracy, theirs.accuracy, rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads until the end of the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@shapes
+@pytest.mark.parametrize(
+    ("steps", "first_order"), [(0, False), (1, False), (3, False), (0, True), (2, True)]
+)
+def test_gradient_equals_the_plain_loop(
+    shape: dict[str, int], steps: int, first_order: bool
+) -> None:
+    network, weights, episodes = random_problem(**shape)
+    inner = InnerLoop(steps, 0.4, first_order=first_order)
+    actual = engine(network, inner).meta_gradient(weights, episodes)
+    expected, loss = meta_gradient(
+        weights, episodes, steps=steps, alpha=0.4, first_order=first_order
+    )
+    assert relative_difference(actual.gradient, expected) <= FLOAT64_TOLERANCE
+    assert actual.query_loss.item() == pytest.approx(loss, rel=1e-12)
+
+
+@shapes
+def test_single_precision_stays_close_to_the_plain_loop(shape: dict[str, int]) -> None:
+    network, weights, episodes = random_problem(**shape)
+    inner = InnerLoop(2, 0.1)
+    actual = engine(network, inner, torch.float32).meta_gradient(
+        single(weights), episodes.to(CPU, torch.float32)
+    )
+    expected, loss = meta_gradient(weights, episodes, steps=2, alpha=0.1)
+    assert all(value.dtype == torch.float32 for value in actual.gradient.values())
+    assert relative_difference(actual.gradient, expected) <= FLOAT32_TOLERANCE
+    assert actual.query_loss.item() == pytest.approx(loss, rel=FLOAT32_TOLERANCE)
+
+
+@shapes
+@pytest.mark.parametrize("steps", range(5))
+def test_scores_equal_those_of_evaluate(shape: dict[str, int], steps: int) -> None:
+    network, weights, episodes = random_problem(**shape)
+    inner = InnerLoop(1, 0.4)
+    actual = engine(network, inner).score(weights, episodes, steps=steps)
+    assert actual.transductive.loss.shape == (episodes.tasks, steps + 1)
+    expected = score(network, inner, weights, episodes, steps=steps)
+    assert_same_scores(actual, expected, FLOAT64_TOLERANCE)
+
+
+@shapes
+def test_scores_in_single_precision_stay_close(shape: dict[str, int]) -> None:
+    network, weights, episodes = random_problem(**shape)
+    inner = InnerLoop(1, 0.1)
+    actual = engine(network, inner, torch.float32).score(
+        single(weights), episodes.to(CPU, torch.float32), steps=4
+    )
+    expected = score(network, inner, weights, episodes, steps=4)
+    for ours, theirs in zip(actual, expected, strict=True):
+        assert ours is not None and theirs is not None
+        torch.testing.assert_close(ours.loss, theirs.loss, rtol=1e-4, atol=1e-4)
+
+
+def test_scores_without_support_statistics_leave_them_out_and_nothing_else() -> None:
+    network, weights, episodes = random_problem(way=3, size=20)
+    kernels = engine(network, InnerLoop(1, 0.4))
+    full = kernels.score(weights, episodes, steps=2)
+    short = kernels.score(weights, episodes, steps=2, support_statistics=False)
+    assert short.support_statistics is None
+    assert torch.equal(short.transductive.loss, full.transductive.loss)
+    assert torch.equal(short.support.loss, full.support.loss)
+
+
+def test_the_order_of_the_parameters_does_not_matter() -> None:
+    network, weights, episodes = random_problem(way=3, size=20)
+    kernels = engine(network, InnerLoop(1, 0.4))
+    expected = kernels.meta_gradient(weights, episodes)
+    turned = dict(reversed(weights.items()))
+    assert same_gradient(kernels.meta_gradient(turned, episodes), expected)
+
+
+def test_how_the_images_lie_in_memory_does_not_matter() -> None:
+    network, weights, episodes = random_problem(way=3, channels=3, size=20)
+    kernels = engine(network, InnerLoop(1, 0.4))
+    expected = kernels.meta_gradient(weights, episodes)
+    last = [images.movedim(2, -1).contiguous() for images in (episodes[0], episodes[2])]
+    strided = episodes._replace(support_x=last[0].movedim(-1, 2), query_x=last[1].movedim(-1, 2))
+    assert not strided.support_x.is_contiguous()
+    assert same_gradient(kernels.meta_gradient(weights, strided), expected)
+
+
+def test_episodes_of_other_sizes_do_not_disturb_each_other() -> None:
+    """The two need the same amount of memory, but lay it out in another way."""
+    network, weights, one = random_problem(way=3, shot=1, query=3, size=20)
+    _, _, other = random_problem(way=3, shot=3, query=1, size=20)
+    inner = InnerLoop(1, 0.4, first_order=True)
+    kernels = engine(network, inner)
+    for episodes in (one, other, one):
+        scores = kernels.score(weights, episodes, steps=2)
+        expected_scores = score(network, inner, weights, episodes, steps=2)
+        assert_same_scores(scores, expected_scores, FLOAT64_TOLERANCE)
+        actual = kernels.meta_gradient(weights, episodes)
+        expected, _ = meta_gradient(weights, episodes, steps=1, alpha=0.4, first_order=True)
+        assert relative_difference(actual.gradient, expected) <= FLOAT64_TOLERANCE
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["conv2.weight", "norm3.shift", "head.weight"])
+def test_what_is_not_finite_is_not_hidden(name: str, value: float) -> None:
+    """Else a training that diverged would go on."""
+    network, weights, episodes = random_problem(way=3, size=20)
+    weights[name].view(-1)[0] = value
+    kernels = engine(network, InnerLoop(1, 0.4))
+    scores = kernels.score(weights, episodes, steps=1)
+    for found in (scores.transductive, scores.support):
+        assert not bool(found.loss.isfinite().any())
+    found = kernels.meta_gradient(weights, episodes)
+    assert not bool(found.query_loss.isfinite())
+    assert not all(bool(gradient.isfinite().all()) for gradient in found.gradient.values())
+
+
+@pytest.mark.parametrize("tasks", [7, PARTS + 9])
+def test_the_number_of_threads_changes_no_bit(threads: Callable[[int], None], tasks: int) -> None:
+    network, weights, episodes = random_problem(tasks=tasks, way=3, size=20, dtype=torch.float32)
+    kernels = engine(network, InnerLoop(2, 0.4), torch.float32)
+    gradients, losses = [], []
+    for number in (1, 2, 3):
+        threads(number)
+        gradients.append(kernels.meta_gradient(weights, episodes))
+        losses.append(kernels.score(weights, episodes, steps=2).transductive.loss)
+    assert same_gradient(gradients[0], gradients[1])
+    assert same_gradient(gradients[0], gradients[2])
+    assert torch.equal(losses[0], losses[1])
+    assert torch.equal(losses[0], losses[2])
+
+
+def test_tasks_are_worked_on_side_by_side(
+    threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, weights, episodes = random_problem(way=3, size=20)
+    barrier, true, met = threading.Barrier(2), Kernels._workspace, threading.Event()
+
+    @contextmanager
+    def together(*arguments: Any, **options: Any) -> Iterator[Tensor]:
+        with true(*arguments, **options) as workspace:
+            if not met.is_set():
+                barrier.wait(SECONDS)
+                met.set()
+            yield workspace
+
+    monkeypatch.setattr(Kernels, "_workspace", together)
+    threads(2)
+    engine(network, InnerLoop(1, 0.4)).meta_gradient(weights, episodes)
+    assert met.is_set()
+
+
+class Stop:
+    """Says so once it has been asked ``allowed`` times."""
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed = allowed
+        self.asked = 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return self.asked > self.allowed
+
+
+@pytest.mark.parametrize("allowed", [0, 3])
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_stop_between_two_parts_is_obeyed_and_leaves_the_kernels_usable(
+    threads: Callable[[int], None], number: int, allowed: int
+) -> None:
+    network, weights, episodes = random_problem(tasks=8, way=3, size=20)
+    kernels, fresh = (engine(network, InnerLoop(2, 0.4)) for _ in range(2))
+    threads(number)
+    stop, stop_scoring = Stop(allowed), Stop(allowed)
+    with pytest.raises(Interrupted):
+        kernels.meta_gradient(weights, episodes, should_stop=stop)
+    with pytest.raises(Interrupted):
+        kernels.score(weights, episodes, steps=2, should_stop=stop_scoring)
+    assert stop.asked == stop_scoring.asked == allowed + 1
+    actual, expected = (each.meta_gradient(weights, episodes) for each in (kernels, fresh))
+    assert same_gradient(actual, expected)
+    scores, expected_scores = (each.score(weights, episodes, steps=2) for each in (kernels, fresh))
+    assert_same_scores(scores, expected_scores, tolerance=0)
+
+
+def test_two_threads_may_use_the_same_kernels_at_once(threads: Callable[[int], None]) -> None:
+    network, weights, _ = random_problem(way=3, size=20)
+    batches = [random_problem(tasks=6, way=3, size=20, seed=seed)[2] for seed in (1, 2)]
+    kernels = Kernels(network, InnerLoop(2, 0.4))
+    threads(2)
+    expected = [
+        (kernels.meta_gradient(weights, episodes), kernels.score(weights, episodes, 2, True))
+        for episodes in batches
+    ]
+    barrier = threading.Barrier(2)
+
+    def work(episodes: Episodes) -> list[tuple[MetaGradient, Tensor]]:
+        barrier.wait(SECONDS)
+        return [
+            (kernels.meta_gradient(weights, episodes), kernels.score(weights, episodes, 2, True))
+            for _ in range(10)
+        ]
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(work, batches, timeout=SECONDS))
+    for results, (gradient, scores) in zip(found, expected, strict=True):
+        for again, scores_again in results:
+            assert same_gradient(again, gradient)
+            assert torch.equal(scores_again, scores)
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_memory_is_used_again(threads: Callable[[int], None]) -> None:
+    network, weights, episodes = random_problem(tasks=2, way=3, dtype=torch.float32)
+    kernels = engine(network, InnerLoop(1, 0.4), torch.float32)
+    threads(1)
+
+    def work(times: int) -> tuple[int, int]:
+        for _ in range(times):
+            kernels.meta_gradient(weights, episodes)
+            kernels.score(weights, episodes, steps=1)
+        gc.collect()
+        tensors = sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
+        return tensors, resident_bytes()
+
+    tensors, resident = work(5)
+    tensors_later, resident_later = work(50)
+    assert tensors_later == tensors
+    assert resident_later - resident < 4 * 2**20  # what four calls work in

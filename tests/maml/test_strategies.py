@@ -1,0 +1,118 @@
+"""Which strategy covers what, why the others do not, and whom ``auto`` takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from mamltui.compiled import NotCompiledError
+from mamltui.maml.engine import Engine, UncoveredError
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.strategies import STRATEGIES, Case, covering, native, why_not
+
+from .reference import meta_gradient, random_problem, relative_difference
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+INNER = InnerLoop(1, 0.4)
+NETWORK = NetworkSpec(way=5, filters=16)
+
+
+def case(
+    network: NetworkSpec = NETWORK,
+    inner: InnerLoop = INNER,
+    device: torch.device = CPU,
+    **others: Any,
+) -> Case:
+    return Case(network=network, inner=inner, device=device, **others)
+
+
+def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise NotCompiledError("there is no C++ compiler")
+
+    monkeypatch.setattr(native, "load_compiled", refuse)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "asked", "words"),
+    [
+        ("native", case(device=CUDA), "it runs on processors only"),
+        ("native", case(precision="bf16"), "no other precision than fp32"),
+        ("native", case(NetworkSpec(5, filters=6)), "the filters are no multiple of 16"),
+        ("native", case(NetworkSpec(5, layers=3)), "the paper's Conv-4 only"),
+        ("native", case(inner=InnerLoop(1, 0.4, adapts="head")), "MAML and FOMAML only"),
+        ("graph", case(), "it runs on CUDA devices only"),
+        ("graph", case(NetworkSpec(5, layers=3), device=CUDA), "the paper's Conv-4 only"),
+        ("analytic", case(precision="tf32"), "only CUDA devices have TF32"),
+        ("analytic", case(NetworkSpec(5, layers=3)), "the paper's Conv-4 only"),
+        ("analytic", case(inner=InnerLoop(1, 0.4, adapts="head")), "MAML and FOMAML only"),
+        ("autograd", case(precision="tf32"), "no other precision than fp32"),
+        ("autograd", case(precision="bf16", device=CUDA), "no other precision than fp32"),
+    ],
+)
+def test_what_is_not_covered_has_a_reason_in_words(strategy: str, asked: Case, words: str) -> None:
+    reason = why_not(strategy, asked)
+    assert reason is not None
+    assert words in reason
+    assert strategy not in covering(asked)
+
+
+def test_native_says_why_it_could_not_be_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_compiler(monkeypatch)
+    assert why_not("native", case()) == "there is no C++ compiler"
+
+
+@pytest.mark.parametrize("filters", [16, 48, 64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_processor_has_all_strategies_but_graph(filters: int, dtype: torch.dtype) -> None:
+    asked = case(NetworkSpec(5, filters=filters), dtype=dtype)
+    assert covering(asked) == ["native", "analytic", "autograd"]
+
+
+def test_graph_is_for_cuda_alone() -> None:
+    assert "graph" in covering(case(device=CUDA))
+    assert "native" not in covering(case(device=CUDA))
+    assert "graph" not in covering(case())
+
+
+def test_autograd_covers_every_network_and_inner_loop() -> None:
+    asked = case(
+        NetworkSpec(5, filters=6, layers=3, head="flatten"), InnerLoop(1, 0.4, adapts="head")
+    )
+    assert covering(asked) == ["autograd"]
+
+
+def test_auto_takes_the_first_that_covers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert STRATEGIES[0] == "native"
+    assert Engine(NETWORK, INNER, device=CPU).strategy == "native"
+    without_compiler(monkeypatch)
+    assert Engine(NETWORK, INNER, device=CPU).strategy == "analytic"
+
+
+def test_analytic_takes_over_for_filters_that_native_does_not_cover() -> None:
+    network, weights, episodes = random_problem(filters=6)
+    engine = Engine(network, INNER, device=CPU, dtype=torch.float64)
+    assert engine.strategy == "analytic"
+    expected, _ = meta_gradient(weights, episodes, steps=1, alpha=0.4)
+    actual = engine.meta_gradient(weights, episodes).gradient
+    assert relative_difference(actual, expected) <= 1e-10
+
+
+@pytest.mark.parametrize(
+    ("strategy", "filters", "options", "words"),
+    [
+        ("native", 6, {}, "strategy native does not apply here: the filters"),
+        ("graph", 16, {}, "strategy graph does not apply here: it runs on CUDA"),
+        ("analytic", 16, {"precision": "tf32"}, "strategy analytic does not apply here: only CUDA"),
+        ("autograd", 16, {"precision": "bf16"}, "strategy autograd does not apply here"),
+        ("auto", 16, {"precision": "tf32"}, "TF32"),
+    ],
+)
+def test_an_engine_refuses_what_its_strategy_does_not_cover(
+    strategy: str, filters: int, options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UncoveredError, match=words):
+        Engine(NetworkSpec(5, filters=filters), INNER, device=CPU, strategy=strategy, **options)

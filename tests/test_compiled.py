@@ -1,0 +1,248 @@
+"""Sources are compiled once, kept, and never trusted blindly; what fails is said in words.
+
+Each library is loaded by a process of its own, as one remembers what it has loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mamltui.compiled import CompilingStoppedError, find_compiler, load_compiled
+
+REPOSITORY = Path(__file__).parents[1]
+COMPILER = find_compiler()
+SECONDS = 60
+"""Far beyond what any of these waits takes."""
+LOAD = """
+import sys
+from pathlib import Path
+from mamltui import compiled
+source, scalar = Path(sys.argv[1]), sys.argv[2]
+{before}
+print("known" if compiled.is_compiled(source, scalar) else "new")
+try:
+    print(compiled.load_compiled(source, scalar).size())
+except compiled.NotCompiledError as error:
+    print(error)
+"""
+
+pytestmark = [
+    pytest.mark.skipif(
+        os.name != "posix" or COMPILER is None, reason="needs a C++ compiler on a POSIX system"
+    ),
+    pytest.mark.usefixtures("cache_dir"),
+]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "small.cpp"
+    path.write_text('extern "C" int size() { return sizeof(SCALAR); }\n')
+    return path
+
+
+def use_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str) -> Path:
+    """A compiler that tells its version and then does what ``script``, for sh, says."""
+    path = tmp_path / "compiler"
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec "{COMPILER}" "$@"\n{script}\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("CXX", str(path))
+    return path
+
+
+def start(source: Path, scalar: str = "double", before: str = "") -> subprocess.Popen[str]:
+    """A process that loads the library; says whether it was known, and its size or why not."""
+    return subprocess.Popen(
+        [sys.executable, "-c", LOAD.format(before=before), str(source), scalar],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> tuple[str, ...]:
+    with process:
+        out, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0
+    return tuple(out.splitlines())
+
+
+def refused(source: Path) -> str:
+    known, reason = said(start(source))
+    assert known == "new"
+    return reason
+
+
+def libraries(cache_dir: Path) -> list[Path]:
+    return sorted((cache_dir / "compiled").iterdir())
+
+
+def test_a_source_is_compiled_once_for_each_scalar_and_found_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, cache_dir: Path
+) -> None:
+    log = tmp_path / "log"
+    use_compiler(monkeypatch, tmp_path, f'echo compiling >> "{log}"\nexec "{COMPILER}" "$@"')
+    assert said(start(source)) == ("new", "8")
+    assert said(start(source)) == ("known", "8")
+    assert log.read_text() == "compiling\n"
+    assert said(start(source, "float")) == ("new", "4")
+    assert said(start(source, "float")) == ("known", "4")
+    assert log.read_text() == 2 * "compiling\n"
+    assert [path.suffix for path in libraries(cache_dir)] == [".so", ".so"]
+
+
+def test_a_source_that_changed_is_compiled_anew(source: Path) -> None:
+    assert said(start(source)) == ("new", "8")
+    source.write_text('extern "C" int size() { return 100 + sizeof(SCALAR); }\n')
+    assert said(start(source)) == ("new", "108")
+
+
+def test_another_processor_has_a_library_of_its_own(source: Path) -> None:
+    assert said(start(source)) == ("new", "8")
+    another = "compiled.processor = lambda: 'another'"
+    assert said(start(source, before=another)) == ("new", "8")
+    assert said(start(source, before=another)) == said(start(source)) == ("known", "8")
+
+
+def test_another_compiler_makes_a_library_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path
+) -> None:
+    assert said(start(source)) == ("new", "8")
+    use_compiler(monkeypatch, tmp_path, f'exec "{COMPILER}" "$@"')
+    assert said(start(source)) == ("new", "8")
+
+
+def test_no_compiler_is_said_in_words(monkeypatch: pytest.MonkeyPatch, source: Path) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    assert find_compiler() is None
+    assert refused(source) == "there is no C++ compiler (c++, g++ or clang++) on the path"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'small.cpp:1: no such thing' >&2; echo more >&2; exit 1", "small.cpp:1: no such"),
+        ("exit 1", "no "),
+        ("kill -9 $$", "no "),
+        ("printf 'caf\\351: not found\\n' >&2; exit 1", "not found"),
+    ],
+    ids=["two lines", "silent", "killed", "latin-1"],
+)
+def test_of_a_compiler_that_fails_the_first_line_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, script: str, words: str
+) -> None:
+    path = use_compiler(monkeypatch, tmp_path, script)
+    told = refused(source)
+    assert told.startswith(f"{path} failed: ")
+    assert words in told
+    assert "more" not in told
+
+
+def test_what_a_real_compiler_says_of_a_wrong_source_is_told(source: Path) -> None:
+    source.write_text("this is no C++\n")
+    assert "error" in refused(source)
+
+
+def test_a_compiler_that_cannot_be_run_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path
+) -> None:
+    path = tmp_path / "broken"
+    path.write_bytes(b"\x7fELF")
+    path.chmod(0o755)
+    monkeypatch.setenv("CXX", str(path))
+    assert refused(source).startswith(f"{path} cannot be run: ")
+
+
+def test_nothing_is_left_of_a_compilation_that_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, cache_dir: Path
+) -> None:
+    way = tmp_path / "way"
+    use_compiler(
+        monkeypatch, tmp_path, f'"{COMPILER}" "$@"\n[ -e "{way}" ] || exit 1  # the disk is full'
+    )
+    refused(source)
+    assert libraries(cache_dir) == []
+    way.touch()
+    assert said(start(source)) == ("new", "8")
+
+
+def test_a_stop_ends_the_compiler_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, cache_dir: Path
+) -> None:
+    begun = tmp_path / "begun"
+    use_compiler(
+        monkeypatch,
+        tmp_path,
+        f'echo $$ > "{begun}.new"; mv "{begun}.new" "{begun}"; exec sleep {SECONDS}',
+    )
+    with pytest.raises(CompilingStoppedError):
+        load_compiled(source, "double", should_stop=begun.exists)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(begun.read_text()), 0)
+    assert libraries(cache_dir) == []
+
+
+@pytest.mark.parametrize("name", ["file", "x" * 300], ids=["a file", "a name too long"])
+def test_a_cache_folder_that_cannot_be_written_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MAMLTUI_CACHE_DIR", str(tmp_path / name))
+    assert refused(source).startswith("small.cpp could not be compiled: ")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("mode", [0o500, 0o000])
+def test_a_cache_folder_of_somebody_else_is_said_in_words(
+    source: Path, cache_dir: Path, mode: int
+) -> None:
+    cache_dir.mkdir()
+    cache_dir.chmod(mode)
+    try:
+        assert refused(source).startswith("small.cpp could not be compiled: ")
+    finally:
+        cache_dir.chmod(0o700)
+
+
+@pytest.mark.parametrize("kept", ["nothing", "half", "other bytes"])
+def test_a_torn_library_is_noticed_and_made_anew_at_the_next_start(
+    source: Path, cache_dir: Path, kept: str
+) -> None:
+    assert said(start(source)) == ("new", "8")
+    (path,) = libraries(cache_dir)
+    whole = path.read_bytes()
+    torn = {"nothing": b"", "half": whole[: len(whole) // 2], "other bytes": b"x" * len(whole)}
+    path.write_bytes(torn[kept])
+    _, found = said(start(source))  # a process that trusted it might die of it
+    assert found == "8" or found.startswith("the compiled library cannot be loaded: ")
+    assert said(start(source))[-1] == "8"
+
+
+def test_two_processes_may_compile_the_same_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, cache_dir: Path
+) -> None:
+    place = tmp_path / "compiling"
+    place.mkdir()
+    use_compiler(
+        monkeypatch,
+        tmp_path,
+        f"""touch "{place}/$$"
+tries=0
+while [ "$(ls "{place}" | wc -l)" -lt 2 ]; do
+    tries=$((tries + 1))
+    [ $tries -gt 2000 ] && exit 1
+    sleep 0.01
+done
+exec "{COMPILER}" "$@"
+""",
+    )
+    processes = [start(source) for _ in range(2)]
+    assert [said(process) for process in processes] == [("new", "8"), ("new", "8")]
+    assert len(list(place.iterdir())) == 2
+    assert [path.suffix for path in libraries(cache_dir)] == [".so"]
