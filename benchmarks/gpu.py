@@ -41,9 +41,10 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import MamltuiError
 from mamltui.evaluation import evaluate_run
+from mamltui.learner import inner_loop_of, network_of
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.network import Parameters
 from mamltui.maml.precision import PRECISIONS
 from mamltui.maml.strategies import analytic, autograd
 from mamltui.maml.verify import ALPHA, plain_loop, relative_difference
@@ -223,16 +224,6 @@ def available_precisions(device: torch.device) -> list[str]:
 # What a profile asks for, as the learning code takes it.
 
 
-def network_of(profile: Profile, bank: ImageBank) -> NetworkSpec:
-    return NetworkSpec(
-        profile.task.way, bank.channels, bank.image_size, filters=profile.network.filters
-    )
-
-
-def inner_of(profile: Profile) -> InnerLoop:
-    return InnerLoop(profile.inner.steps, profile.inner.alpha, profile.inner.loss_scale)
-
-
 def sampler_of(profile: Profile, bank: ImageBank) -> EpisodeSampler:
     task = profile.task
     return EpisodeSampler(
@@ -255,7 +246,7 @@ def new_step(bench: Bench, profile: Profile, precision: str) -> tuple[CapturedSt
     )
     step = CapturedStep(
         network,
-        inner_of(profile),
+        inner_loop_of(profile),
         sampler_of(profile, bench.bank),
         state,
         Watch(1e6, bench.device),
@@ -375,7 +366,7 @@ def speed(bench: Bench, found: dict[str, Any], attempt: Attempt) -> None:
 
 def speed_of(bench: Bench, profile: Profile, deadline: float) -> dict[str, Any]:
     """Milliseconds of each contender and round; whole rounds until the deadline, at least two."""
-    network, inner = network_of(profile, bench.bank), inner_of(profile)
+    network, inner = network_of(profile, bench.bank), inner_loop_of(profile)
     batch, device = profile.meta.batch, bench.device
     parameters = {name: value.to(device) for name, value in network.initial_parameters(0).items()}
     # On the mean of the loss, whose step the others take.
