@@ -55,7 +55,7 @@ def contenders(
     made: dict[str, Contender] = {}
     device = episodes.support_x.device
     for strategy in ("native", "analytic"):
-        if why_not(strategy, Case(network, device)) is None:
+        if why_not(strategy, Case(network, inner, device)) is None:
             engine = Engine(network, inner, device=device, strategy=strategy)
             made[f"mamltui {strategy}"] = lambda engine=engine: (
                 engine.meta_gradient(parameters, episodes).gradient
