@@ -44,7 +44,7 @@ def point(tasks: int, shot: int, steps: int, image_size: int, strategy: str) -> 
     shape, device = Shape(tasks, 5 * shot, 5 * shot), torch.device("cpu")
     chosen, chunk = strategy, 0
     if strategy == "auto":
-        best = calibrate(Case(network, device), inner, shape)[0]
+        best = calibrate(Case(network, inner, device), shape)[0]
         chosen, chunk = best.strategy, best.task_chunk
         return {"strategy": chosen, "task_chunk": chunk}
     engine = Engine(network, inner, device=device, strategy=chosen)
