@@ -59,9 +59,7 @@ def load_compiled(
     with _lock:
         known = _loaded.get((source, scalar))
         if known is None:
-            path = _place(source, scalar)
-            if not path.exists():
-                _compile(source, scalar, path, should_stop)
+            path = _kept(source, scalar) or _compile(source, scalar, should_stop)
             known = _loaded[source, scalar] = _load(path)
         return known
 
@@ -69,32 +67,48 @@ def load_compiled(
 def must_compile(source: Path, scalar: str) -> bool:
     """Whether :func:`load_compiled` would call the compiler, which takes some seconds."""
     try:
-        return not _place(source, scalar).exists()
+        return _kept(source, scalar) is None
     except NotCompiledError:
         return False  # there is none to call
+
+
+def _kept(source: Path, scalar: str) -> Path | None:
+    """The library, if it is there and whole: loading half of one kills the process."""
+    folder, stem = cache_folder() / "compiled", _stem(source, scalar)
+    try:
+        found = [path for path in folder.iterdir() if path.name.startswith(f"{stem}.")]
+        return next((path for path in found if path.name == _name(stem, path.read_bytes())), None)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise NotCompiledError(f"the cache folder cannot be read: {error}") from error
 
 
 def _load(path: Path) -> ctypes.CDLL:
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
-        path.unlink(missing_ok=True)  # perhaps torn; the next start makes it anew
         raise NotCompiledError(f"the compiled library cannot be loaded: {error}") from error
 
 
-def _place(source: Path, scalar: str) -> Path:
+def _stem(source: Path, scalar: str) -> str:
     identity = [source.read_text(), scalar, *OPTIONS, _compiler_identity(), processor()]
     digest = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:20]
-    return cache_folder() / "compiled" / f"{source.stem}-{scalar}-{digest}.so"
+    return f"{source.stem}-{scalar}-{digest}"
 
 
-def _compile(source: Path, scalar: str, path: Path, should_stop: Callable[[], bool] | None) -> None:
+def _name(stem: str, content: bytes) -> str:
+    return f"{stem}.{hashlib.sha256(content).hexdigest()[:20]}.so"
+
+
+def _compile(source: Path, scalar: str, should_stop: Callable[[], bool] | None) -> Path:
     compiler = find_compiler()
     assert compiler is not None  # its identity is known already
+    kept, stem = cache_folder() / "compiled", _stem(source, scalar)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            made = Path(folder) / path.name
+        kept.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept) as folder:
+            made = Path(folder) / "made.so"
             command = [compiler, *OPTIONS, f"-DSCALAR={scalar}", "-o", str(made), str(source)]
             said = Path(folder) / "said"
             with said.open("wb") as errors, subprocess.Popen(command, stderr=errors) as process:
@@ -102,7 +116,7 @@ def _compile(source: Path, scalar: str, path: Path, should_stop: Callable[[], bo
             if process.returncode:
                 lines = said.read_text(errors="replace").strip().splitlines()
                 raise NotCompiledError(f"{compiler} failed: {lines[0] if lines else 'no word'}")
-            made.replace(path)
+            return made.replace(kept / _name(stem, made.read_bytes()))
     except (OSError, subprocess.SubprocessError) as error:
         raise NotCompiledError(f"{source.name} could not be compiled: {error}") from error
 

@@ -48,6 +48,7 @@ for _ in trainer.train():
 """A training that is killed between two tasks of meta-iteration 7."""
 COVERED = "network.filters=16"
 """By native as well as by analytic: ``auto`` has to choose."""
+ONE = "meta.iterations=1"
 NATIVE = make_profile(COVERED, "engine.strategy=native")
 
 
@@ -61,7 +62,7 @@ class Trials:
 
     def __call__(self, case: Case, shape: Shape, should_stop: Callable[[], bool]) -> list[Trial]:
         assert case.network.filters == 16
-        assert shape.tasks <= 7  # those of the meta-batch
+        assert shape.tasks <= 7
         self.asked += 1
         self.meanwhile()
         if should_stop():
@@ -122,7 +123,7 @@ def test_strategies_are_timed_once_for_all_trainings_of_a_kind(
 def test_the_fastest_is_taken_whichever_it_is(root: Path, trials: Trials) -> None:
     for strategy, batch in (("native", 2), ("analytic", 3)):
         trials.best = Trial(strategy, 0, 0.25)
-        run = make_run(root, make_profile(COVERED, f"meta.batch={batch}"))
+        run = make_run(root, make_profile(COVERED, f"meta.batch={batch}", ONE))
         train(run)
         assert run.info().strategy == strategy
     assert trials.asked == 2  # another shape, another trial
@@ -177,7 +178,7 @@ def test_nothing_is_timed_where_the_profile_names_the_strategy(root: Path, trial
 def test_a_damaged_file_of_trials_is_made_anew(
     root: Path, trials: Trials, cache_dir: Path, damage: bytes
 ) -> None:
-    profile = make_profile(COVERED, "meta.iterations=1")
+    profile = make_profile(COVERED, ONE)
     train(make_run(root, profile))
     (path,) = kept_trials(cache_dir)
     content = path.read_bytes()
@@ -192,7 +193,7 @@ def test_a_damaged_file_of_trials_is_made_anew(
 def test_trials_that_cannot_be_kept_are_made_each_time(
     root: Path, trials: Trials, cache_dir: Path
 ) -> None:
-    profile = make_profile(COVERED, "meta.iterations=1")
+    profile = make_profile(COVERED, ONE)
     cache_dir.mkdir()
     (cache_dir / "calibration").touch()
     for _ in range(2):
@@ -252,7 +253,7 @@ def test_the_profile_may_name_another_strategy_for_a_resume(root: Path) -> None:
 def test_a_stop_is_obeyed_while_strategies_are_timed(
     root: Path, trials: Trials, cache_dir: Path
 ) -> None:
-    run, control = make_run(root, make_profile(COVERED)), Control()
+    run, control = make_run(root, make_profile(COVERED, ONE)), Control()
     trials.meanwhile = lambda: control.stop("at once")
     *_, end = make_trainer(run, control=control).train()
     assert end == Stopped(0, "at once")
@@ -265,7 +266,7 @@ def test_a_stop_is_obeyed_while_strategies_are_timed(
 def test_a_pause_while_strategies_are_timed_leaves_them_for_the_resume(
     root: Path, trials: Trials
 ) -> None:
-    run, control = make_run(root, make_profile(COVERED)), Control()
+    run, control = make_run(root, make_profile(COVERED, ONE)), Control()
 
     def pause_once() -> None:
         if trials.asked == 1:
@@ -295,14 +296,14 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_compiler")
 def test_without_a_compiler_another_strategy_trains(root: Path) -> None:
-    run = make_run(root, make_profile(COVERED))
+    run = make_run(root, make_profile(COVERED, ONE))
     assert isinstance(train(run)[-1], Finished)
     assert run.info().strategy == "analytic"
 
 
 @pytest.mark.usefixtures("no_compiler")
 def test_without_a_compiler_nobody_is_told_to_wait_for_one(root: Path) -> None:
-    assert notices(train(make_run(root, make_profile(COVERED)))) == []
+    assert notices(train(make_run(root, make_profile(COVERED, ONE)))) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are killed by POSIX signals")

@@ -53,6 +53,8 @@ def why_not(case: Case) -> str | None:
         return "it runs on processors only"
     if case.precision != "fp32":
         return "it has no other precision than fp32"
+    if case.dtype not in SCALARS:
+        return f"it has no kernels for {case.dtype}"
     if case.network.filters % WIDTH:
         return f"the filters are no multiple of {WIDTH}"
     try:
