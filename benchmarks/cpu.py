@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from peers import contenders
 
+from mamltui import __version__
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
@@ -183,7 +184,8 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
-        "packages": {name: installed(name) for name in ("mamltui", "torch", "higher", "torchopt")},
+        "packages": {"mamltui": __version__}
+        | {name: installed(name) for name in ("torch", "higher", "torchopt")},
     }
 
 
@@ -194,28 +196,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
 
-    results = {}
+    results: dict[str, Any] = {}
     for name in arguments.settings.split(","):
         rounds = arguments.rounds if name != "20w5s" else max(2, arguments.rounds // 3)
         results[name] = measure(SETTINGS[name], rounds)
         print(table({name: results[name]}), end="\n\n", flush=True)
+        write(arguments.out, results, arguments.rounds)
+    print(table(results))
+
+
+def write(out: Path, results: dict[str, Any], rounds: int) -> None:
+    """``cpu.json`` and ``cpu.md`` of what is measured so far."""
     about = machine()
-    text = table(results)
-    print(text)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    record = {"machine": about, "rounds": arguments.rounds, "results": results}
-    (arguments.out / "cpu.json").write_text(json.dumps(record, indent=1) + "\n")
+    out.mkdir(parents=True, exist_ok=True)
+    record = {"machine": about, "rounds": rounds, "results": results}
+    (out / "cpu.json").write_text(json.dumps(record, indent=1) + "\n")
     packages = ", ".join(f"{name} {number}" for name, number in about["packages"].items())
-    (arguments.out / "cpu.md").write_text(
+    (out / "cpu.md").write_text(
         "# One exact second-order meta-gradient on a CPU\n\n"
         f"{about['cpu']}, {about['cores']} cores, {about['instructions']}, "
         f"{about['threads']} threads; Python {about['python']}, {packages}; float32. "
-        f"Median (quartiles) of {arguments.rounds} interleaved rounds (20w5s: a third of them), in "
-        "milliseconds. The floor is the arithmetic alone at the speed that torch's own matrix "
+        f"Median (quartiles) of {rounds} interleaved rounds (20w5s: a third of them, at least 2), "
+        "in milliseconds. The floor is the arithmetic alone at the speed that torch's own matrix "
         "product reached in the same rounds. "
         "Settings are the paper's: 32 tasks and 1 inner step 5-way, 16 tasks and 5 steps 20-way; "
         "as many queries as shots, or 15 a class where it says 15q.\n\n"
-        f"{text}\n"
+        f"{table(results)}\n"
     )
 
 

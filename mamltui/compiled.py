@@ -21,7 +21,8 @@ from pathlib import Path
 
 from mamltui.caching import cache_folder
 
-OPTIONS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
+THIS_PROCESSOR = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
+OPTIONS = ("-std=c++17", "-O3", THIS_PROCESSOR, "-fPIC", "-shared")
 SECONDS = 300
 """No compiler works longer on one of our sources."""
 POLL_SECONDS = 0.05
@@ -148,7 +149,7 @@ def _compiler_identity() -> str:
 
 
 def processor() -> str:
-    """What ``-march=native`` looks at, as far as the system tells."""
+    """What ``THIS_PROCESSOR`` looks at, as far as the system tells."""
     about = [platform.system(), platform.machine(), platform.processor()]
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

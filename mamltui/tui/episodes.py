@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -123,18 +123,17 @@ class Looker:
             return None
 
     def _look(self, request: Request, should_stop: Callable[[], bool]) -> Look:
+        from mamltui.learner import inner_loop_of, network_of
         from mamltui.maml.adaptation import adapt
-        from mamltui.maml.inner import InnerLoop
-        from mamltui.maml.network import NetworkSpec
 
         profile = request.run.profile
         sampler = self._sampler(request, profile)
-        bank, task = sampler.bank, profile.task
-        network = NetworkSpec(task.way, bank.channels, bank.image_size, profile.network.filters)
+        bank, way = sampler.bank, profile.task.way
+        network = network_of(profile, bank)
         iteration, parameters = _parameters(request, network, should_stop)
         episodes = sampler.batch(request.task, 1)
         plan = sampler.plan(request.task, 1)
-        inner = InnerLoop(request.steps, request.alpha, profile.inner.loss_scale)
+        inner = replace(inner_loop_of(profile), steps=request.steps, alpha=request.alpha)
         begun = time.perf_counter()
         found = adapt(
             network, inner, parameters, episodes, steps=request.steps, should_stop=should_stop
@@ -145,8 +144,8 @@ class Looker:
             iteration=iteration,
             class_names=[bank.class_names[number] for number in plan.class_index[0].tolist()],
             degrees=[90 * turns for turns in plan.quarter_turns[0].tolist()],
-            support=_images(episodes.support_x[0].numpy(), found.support, task.way),
-            query=_images(episodes.query_x[0].numpy(), found.query, task.way),
+            support=_images(episodes.support_x[0].numpy(), found.support, way),
+            query=_images(episodes.query_x[0].numpy(), found.query, way),
             seconds=time.perf_counter() - begun,
         )
 
