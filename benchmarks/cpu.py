@@ -4,8 +4,9 @@
     python benchmarks/cpu.py --settings 5w1s --rounds 20
 
 Every contender computes the same meta-gradient of the same random episodes (checked first: relative
-difference to a float64 loop). A round times each of them once, in turn, so that a change of the
-machine's speed hits all alike; medians and quartiles are over the rounds.
+difference to a float64 loop), in a process of its own, so that none meets another's threads and
+allocator. A round times each of them once, in turn, so that a change of the machine's speed hits
+all alike; medians and quartiles are over the rounds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -93,14 +97,48 @@ def gigaflops_of_a_product(size: int = 1536, repeats: int = 5) -> float:
     return 2 * size**3 / best / 1e9
 
 
+class Running:
+    """A contender in a process of its own, warm and waiting for its turns."""
+
+    def __init__(self, contender: str, setting: str) -> None:
+        command = [sys.executable, __file__, "--serve", contender, "--settings", setting]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __enter__(self) -> Running:
+        self.time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def time(self) -> float:
+        """Milliseconds of one call."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+
+def serve(contender: str, setting: Setting) -> None:
+    """Time one call for each line of stdin."""
+    network, inner = NetworkSpec(setting.way), InnerLoop(setting.steps, setting.alpha)
+    parameters, episodes = network.initial_parameters(0), random_episodes(setting)
+    call = contenders(network, inner, parameters, episodes)[contender]
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        call()
+        print(1e3 * (time.perf_counter() - start), flush=True)
+
+
 def measure(setting: Setting, rounds: int) -> dict[str, Any]:
     """Milliseconds of each contender and round, how exact each one is, and the machine's peak."""
     network = NetworkSpec(setting.way)
     inner = InnerLoop(setting.steps, setting.alpha)
     parameters = network.initial_parameters(0)
     episodes = random_episodes(setting)
-    running = contenders(network, inner, parameters, episodes)
-
     few = Episodes(
         *(tensor[:2].double() if tensor.is_floating_point() else tensor[:2] for tensor in episodes)
     )
@@ -109,16 +147,17 @@ def measure(setting: Setting, rounds: int) -> dict[str, Any]:
     expected = exact["plain loop"]()
     differences = {name: relative_difference(call(), expected) for name, call in exact.items()}
 
-    for call in running.values():
-        call()
-    times: dict[str, list[float]] = {name: [] for name in running}
+    name = next(name for name, known in SETTINGS.items() if known == setting)
+    times: dict[str, list[float]] = {contender: [] for contender in exact}
     peaks = []
-    for _ in range(rounds):
-        peaks.append(gigaflops_of_a_product())
-        for name, call in running.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(1e3 * (time.perf_counter() - start))
+    with ExitStack() as leaving:
+        running = {
+            contender: leaving.enter_context(Running(contender, name)) for contender in exact
+        }
+        for _ in range(rounds):
+            peaks.append(gigaflops_of_a_product())
+            for contender, process in running.items():
+                times[contender].append(process.time())
     return {
         "times_ms": times,
         "float64_relative_difference": differences,
@@ -194,7 +233,11 @@ def main() -> None:
     parser.add_argument("--settings", default="5w1s,5w5s,20w1s,20w5s,5w1s15q,5w5s15q")
     parser.add_argument("--rounds", type=int, default=10, help="20w5s gets a third of them")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve, SETTINGS[arguments.settings])
+        return
 
     results: dict[str, Any] = {}
     for name in arguments.settings.split(","):

@@ -56,10 +56,7 @@ def contenders(
     device = episodes.support_x.device
     for strategy in ("native", "analytic"):
         if why_not(strategy, Case(network, inner, device)) is None:
-            engine = Engine(network, inner, device=device, strategy=strategy)
-            made[f"mamltui {strategy}"] = lambda engine=engine: (
-                engine.meta_gradient(parameters, episodes).gradient
-            )
+            made[f"mamltui {strategy}"] = _ours(strategy, network, inner, parameters, episodes)
     module = Conv4(parameters).to(episodes.support_x.device)
     made["plain loop"] = lambda: _loop(module, inner, episodes)
     made["torch.func.vmap"] = lambda: _vmap(module, inner, episodes)
@@ -76,6 +73,25 @@ def contenders(
     except ImportError:
         pass
     return made
+
+
+def _ours(
+    strategy: str,
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+) -> Contender:
+    """The engine is made at the first call: it tells the allocator what to keep, for all."""
+    made: list[Engine] = []
+
+    def call() -> Gradient:
+        if not made:
+            device = episodes.support_x.device
+            made.append(Engine(network, inner, device=device, strategy=strategy))
+        return made[0].meta_gradient(parameters, episodes).gradient
+
+    return call
 
 
 def _loss(module: Conv4, values: Gradient, x: Tensor, y: Tensor) -> Tensor:
