@@ -73,8 +73,7 @@ def calibrate(
     Raises:
         Interrupted: ``should_stop`` said so.
     """
-    threads = torch.get_num_threads() if case.device.type == "cpu" else shape.tasks
-    tasks = min(shape.tasks, max(TASKS_A_THREAD * threads, TASKS_A_THREAD))
+    tasks = min(shape.tasks, TASKS_A_THREAD * torch.get_num_threads())
     episodes = random_episodes(case.network, Shape(tasks, shape.support, shape.query), case.device)
     parameters = {
         name: value.to(case.device) for name, value in case.network.initial_parameters(0).items()

@@ -114,8 +114,10 @@ class NetworkSpec:
 
     def adapted(self) -> tuple[str, ...]:
         """The parameters that the inner loop changes; the outer loop learns the others too."""
-        outer_only = "norm" if self.normalisation != "none" else "-"
-        return tuple(name for name in self.parameter_shapes() if not name.startswith(outer_only))
+        names = tuple(self.parameter_shapes())
+        if self.normalisation == "none":
+            return names
+        return tuple(name for name in names if not name.startswith("norm"))
 
     def parameter_count(self) -> int:
         return sum(math.prod(shape) for shape in self.parameter_shapes().values())

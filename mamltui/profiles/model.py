@@ -270,7 +270,6 @@ class EngineSection(_Model):
         description="Of the products in training: exact fp32, or TF32 or bfloat16, which are not.",
         json_schema_extra=_unit("-"),
     )
-
     task_chunk: int = Field(
         0,
         ge=0,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from pathlib import Path
 
 import torch
 
 from mamltui import __version__
 from mamltui.caching import cache_folder
 from mamltui.compiled import processor
+from mamltui.data.cache import write_whole
 from mamltui.errors import UsageError
 from mamltui.maml.calibration import CONTENDERS, Shape, Trial, calibrate
 from mamltui.maml.engine import Engine
@@ -120,7 +118,8 @@ def _calibrated(
     yield "timing the ways to compute the meta-gradient here, once"
     trials = calibrate(case, shape, should_stop)
     with suppress(OSError):  # then the next training tries again
-        _write(path, json.dumps([(t.strategy, t.task_chunk, t.seconds) for t in trials]))
+        found = [(trial.strategy, trial.task_chunk, trial.seconds) for trial in trials]
+        write_whole(path, json.dumps(found).encode())
     return trials[0]
 
 
@@ -130,11 +129,3 @@ def _best_of(text: str, covered: list[str]) -> Trial:
     if strategy not in covered or type(chunk) is not int or chunk < 0:
         raise ValueError("no trial of ours")
     return Trial(strategy, chunk, seconds)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    Path(name).replace(path)

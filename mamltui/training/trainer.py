@@ -186,10 +186,8 @@ class Trainer:
                 if not self._is_saved():
                     yield self._save("last")
                 return self._end("interrupted", Stopped(state.iteration, reason))
-            if (
-                not self._meta_step.is_chosen or self._is_validation_due()
-            ):  # a pause came in between
-                continue
+            if not self._meta_step.is_chosen or self._is_validation_due():
+                continue  # a pause came in between
             following = state.iteration + 1
             logged: Logged | None = None
             with suppress(Interrupted):

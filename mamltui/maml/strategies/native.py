@@ -22,11 +22,7 @@ import torch
 from torch import Tensor
 
 from mamltui import compiled
-from mamltui.compiled import (
-    CompilingStoppedError,
-    NotCompiledError,
-    load_compiled,
-)
+from mamltui.compiled import CompilingStoppedError, NotCompiledError, load_compiled
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
