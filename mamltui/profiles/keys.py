@@ -106,5 +106,14 @@ def _allowed(schema: dict[str, Any]) -> str:
         return f"a text of one line, at most {schema['maxLength']:,} characters"
     if schema["type"] == "integer":
         return f"an integer from {schema['minimum']:,} to {schema['maximum']:,}"
-    above = f"a finite number above {schema['exclusiveMinimum']:g}"
-    return f"{above}, at most {schema['maximum']:g}" if "maximum" in schema else above
+    if "minimum" in schema:
+        least = f"a finite number from {schema['minimum']:g}"
+    else:
+        least = f"a finite number above {schema['exclusiveMinimum']:g}"
+    if "exclusiveMaximum" in schema:
+        return f"{least} to below {schema['exclusiveMaximum']:g}"
+    if "maximum" in schema:
+        to = "to" if "minimum" in schema else "at most"
+        separator = " " if "minimum" in schema else ", "
+        return f"{least}{separator}{to} {schema['maximum']:g}"
+    return least

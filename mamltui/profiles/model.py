@@ -117,7 +117,7 @@ class TaskSection(_Model):
 
 
 class NetworkSection(_Model):
-    """The convolutional network with four modules of the paper."""
+    """The convolutional network; the defaults are the paper's, with four modules."""
 
     filters: int = Field(
         64,
@@ -126,6 +126,28 @@ class NetworkSection(_Model):
         description="Filters of each convolution.",
         json_schema_extra=_unit("channels"),
     )
+    layers: int = Field(
+        4,
+        ge=1,
+        le=16,
+        description="Modules of convolution, normalisation and ReLU; each halves the image.",
+        json_schema_extra=_unit("modules"),
+    )
+    pooling: Literal["stride", "max"] = Field(
+        "stride",
+        description="How a module halves the image: convolution of stride 2, or 2x2 max-pooling.",
+        json_schema_extra=_unit("-"),
+    )
+    normalisation: Literal["batch", "layer", "none"] = Field(
+        "batch",
+        description="Over the batch, over each image by itself, or none; then biases are adapted.",
+        json_schema_extra=_unit("-"),
+    )
+    head: Literal["mean", "flatten"] = Field(
+        "mean",
+        description="What is classified: the spatial mean of the last module, or all of it.",
+        json_schema_extra=_unit("-"),
+    )
 
 
 class InnerSection(_Model):
@@ -133,14 +155,14 @@ class InnerSection(_Model):
 
     steps: int = Field(
         1,
-        ge=1,
+        ge=0,
         le=1000,
         description="Gradient steps on the support set in training.",
         json_schema_extra=_unit("steps"),
     )
     test_steps: int = Field(
         3,
-        ge=1,
+        ge=0,
         le=1000,
         description="Gradient steps on the support set in validation.",
         json_schema_extra=_unit("steps"),
@@ -156,6 +178,64 @@ class InnerSection(_Model):
         description="Inner loss: mean over the examples, or paper: their sum divided by shot.",
         json_schema_extra=_unit("-"),
     )
+    proximal: float = Field(
+        2.0,
+        gt=0,
+        le=1e6,
+        description="iMAML: weight of the pull back to the meta-learned parameters.",
+        json_schema_extra=_unit("-"),
+    )
+    cg_steps: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="iMAML: conjugate-gradient steps of the implicit meta-gradient.",
+        json_schema_extra=_unit("steps"),
+    )
+
+
+class PlusSection(_Model):
+    """The parts of MAML++ (Antoniou, Edwards and Storkey 2019), each by itself."""
+
+    multi_step_loss: bool = Field(
+        False,
+        description="MSL: the query loss after every inner step counts, annealed to the last.",
+        json_schema_extra=_unit("-"),
+    )
+    multi_step_iterations: int = Field(
+        5_000,
+        ge=1,
+        le=100_000_000,
+        description="MSL: from here on the last step's loss alone counts; paper: 10 epochs of 500.",
+        json_schema_extra=_unit("iterations"),
+    )
+    derivative_annealing: bool = Field(
+        False,
+        description="DA: first order at the beginning, second order after.",
+        json_schema_extra=_unit("-"),
+    )
+    first_order_iterations: int = Field(
+        25_000,
+        ge=1,
+        le=100_000_000,
+        description="DA: length of the first-order beginning; paper: 50 epochs of 500.",
+        json_schema_extra=_unit("iterations"),
+    )
+    per_step_norm: bool = Field(
+        False,
+        description="BNWB: scale and shift of the normalisation for each inner step.",
+        json_schema_extra=_unit("-"),
+    )
+    per_step_statistics: bool = Field(
+        False,
+        description="BNRS: normalise with running statistics for each step, not the batch's own.",
+        json_schema_extra=_unit("-"),
+    )
+    learned_rates: bool = Field(
+        False,
+        description="LSLR: a learned step size for each parameter tensor and inner step.",
+        json_schema_extra=_unit("-"),
+    )
 
 
 class MetaSection(_Model):
@@ -168,12 +248,64 @@ class MetaSection(_Model):
         description="Tasks of a meta-iteration.",
         json_schema_extra=_unit("tasks"),
     )
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam",
+        description="Outer optimizer: Adam, or plain gradient descent, which Reptile's rule is.",
+        json_schema_extra=_unit("-"),
+    )
     learning_rate: float = Field(
         0.001,
         gt=0,
         le=1e37,
-        description="Learning rate of Adam.",
+        description="Learning rate of the outer optimizer.",
         json_schema_extra=_unit("step size"),
+    )
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant",
+        description="How the learning rate goes to its end; cosine is CA of MAML++.",
+        json_schema_extra=_unit("-"),
+    )
+    final_learning_rate: float = Field(
+        0.00001,
+        ge=0,
+        le=1e37,
+        description="Learning rate at the end of a cosine or linear schedule.",
+        json_schema_extra=_unit("step size"),
+    )
+    warmup: int = Field(
+        0,
+        ge=0,
+        le=100_000_000,
+        description="The learning rate rises to its value over so many iterations.",
+        json_schema_extra=_unit("iterations"),
+    )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        le=1e6,
+        description="Decoupled weight decay (AdamW) of kernels and head.",
+        json_schema_extra=_unit("1 / step size"),
+    )
+    clip_norm: float = Field(
+        0.0,
+        ge=0,
+        le=1e37,
+        description="The meta-gradient is made no longer than this; 0: left as it is.",
+        json_schema_extra=_unit("L2 norm"),
+    )
+    clip_value: float = Field(
+        0.0,
+        ge=0,
+        le=1e37,
+        description="Each element of the meta-gradient is kept within plus and minus this; 0: not.",
+        json_schema_extra=_unit("-"),
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Part of the query loss's target that is spread over all classes.",
+        json_schema_extra=_unit("-"),
     )
     iterations: int = Field(
         60_000,
@@ -218,6 +350,13 @@ class ValidationSection(_Model):
         "accuracy",
         description="What decides which checkpoint is the best.",
         json_schema_extra=_unit("-"),
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Early stopping after so many validations without a better one; 0: never.",
+        json_schema_extra=_unit("validations"),
     )
 
 
@@ -306,10 +445,18 @@ class Profile(_Model):
         description="What the experiment is for, in one line.",
         json_schema_extra=_unit("-"),
     )
+    algorithm: Literal[
+        "maml", "fomaml", "anil", "boil", "meta-sgd", "reptile", "imaml", "protonet"
+    ] = Field(
+        "maml",
+        description="What is meta-learned, and how; MAML++ is maml with switches of [plus].",
+        json_schema_extra=_unit("-"),
+    )
     data: DataSection = DataSection()
     task: TaskSection = TaskSection()
     network: NetworkSection = NetworkSection()
     inner: InnerSection = InnerSection()
+    plus: PlusSection = PlusSection()
     meta: MetaSection = MetaSection()
     validation: ValidationSection = ValidationSection()
     evaluation: EvaluationSection = EvaluationSection()

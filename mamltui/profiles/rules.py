@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mamltui.profiles.algorithms import inapplicable
 
 if TYPE_CHECKING:
     from mamltui.profiles.model import Profile
@@ -73,9 +75,68 @@ def broken_rules(profile: Profile) -> list[BrokenRule]:
             )
         )
     split = splits[0] if data.split == "auto" else data.split
+    found += [*_of_the_algorithm(profile), *_of_the_network(profile)]
     return found + misfits(
         profile, CLASSES.get((data.set, split), {}), DRAWINGS.get(data.set), source=data.set
     )
+
+
+def _of_the_algorithm(profile: Profile) -> Iterator[BrokenRule]:
+    """What does not go together with ``algorithm``, or within the inner loop."""
+    name, inner = profile.algorithm, profile.inner
+    for key, reason in inapplicable(profile):
+        yield BrokenRule(
+            (key, "algorithm"),
+            f"it does not apply to {name}: {reason}",
+            f"leave {key} out, or choose another algorithm",
+        )
+    if name == "protonet":
+        asked = (inner.steps, inner.test_steps, profile.evaluation.steps)
+        if asked != (0, 0, (0,)):
+            yield BrokenRule(
+                ("inner.steps", "inner.test_steps", "evaluation.steps", "algorithm"),
+                "protonet has no inner loop",
+                'write inner.steps = 0, inner.test_steps = 0 and evaluation.steps = "0"',
+            )
+    elif inner.steps == 0 and (
+        name in ("meta-sgd", "reptile", "imaml") or profile.plus.learned_rates
+    ):
+        yield BrokenRule(
+            ("inner.steps", "algorithm"),
+            "without an inner step there is nothing to learn from",
+            "allowed here: 1 or more; 0 is plain training, for maml and its nearest",
+        )
+    for key in ("proximal", "cg_steps"):
+        if name != "imaml" and getattr(inner, key) != type(inner).model_fields[key].default:
+            yield BrokenRule(
+                (f"inner.{key}", "algorithm"),
+                f"it is read for imaml only, and algorithm is {name}",
+                f"leave inner.{key} out",
+            )
+
+
+def _of_the_network(profile: Profile) -> Iterator[BrokenRule]:
+    """Networks that cannot be, and switches that need another normalisation."""
+    network, plus = profile.network, profile.plus
+    size = profile.data.image_size
+    if network.pooling == "max" and size >> network.layers == 0:
+        yield BrokenRule(
+            ("network.layers", "network.pooling", "data.image_size"),
+            f"{network.layers} max-poolings leave nothing of images of {size} pixels",
+            f"allowed here: up to {size.bit_length() - 1} layers",
+        )
+    if plus.per_step_statistics and network.normalisation != "batch":
+        yield BrokenRule(
+            ("plus.per_step_statistics", "network.normalisation"),
+            f"running statistics are batch normalisation's, and it is {network.normalisation}",
+            'write network.normalisation = "batch"',
+        )
+    if plus.per_step_norm and network.normalisation == "none":
+        yield BrokenRule(
+            ("plus.per_step_norm", "network.normalisation"),
+            "there is no normalisation that could have a scale and a shift for each step",
+            'write network.normalisation = "batch" or "layer"',
+        )
 
 
 def misfits(

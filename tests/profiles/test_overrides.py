@@ -60,7 +60,7 @@ def test_an_override_goes_before_the_file_and_the_last_one_wins() -> None:
 @pytest.mark.parametrize(
     ("override", "what", "hint"),
     [
-        ("inner.steps=five", '"five" is a text; allowed: an integer from 1 to 1,000', None),
+        ("inner.steps=five", '"five" is a text; allowed: an integer from 0 to 1,000', None),
         ("inner.steps=5.0", "5.0 is a number with a decimal point; allowed: an integer", "write 5"),
         ("inner.steps=", '"" is a text', None),
         ("inner.steps=1\nmeta.seed=2", "is a text; allowed: an integer", None),

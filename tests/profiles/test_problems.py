@@ -46,9 +46,8 @@ def problem(toml: str, *overrides: str) -> Problem:
         ("inner", "alpha = inf", "inf is not allowed", "a finite number above 0", None),
         ("inner", "alpha = 1e400", "inf is not allowed", "a finite number above 0", None),
         ("inner", "alpha = true", "true is a boolean", "a finite number above 0", None),
-        ("inner", "steps = -1", "-1 is not allowed", "an integer from 1 to 1,000", None),
-        ("inner", "steps = 0", "0 is not allowed", "an integer from 1 to 1,000", None),
-        ("inner", "test_steps = -3", "-3 is not allowed", "an integer from 1 to 1,000", None),
+        ("inner", "steps = -1", "-1 is not allowed", "an integer from 0 to 1,000", None),
+        ("inner", "test_steps = -3", "-3 is not allowed", "an integer from 0 to 1,000", None),
         ("inner", 'loss_scale = "sum"', '"sum" is not allowed', '"mean" or "paper"', None),
         (
             "meta",

@@ -278,7 +278,7 @@ async def test_the_key_at_the_cursor_is_explained(place: Path, make_app: MakeApp
             pilot,
             lambda: (
                 "inner.steps: Gradient steps on the support set in training. Unit: steps. "
-                "Allowed: an integer from 1 to 1,000. Default: 1." in screen_text(app)
+                "Allowed: an integer from 0 to 1,000. Default: 1." in screen_text(app)
             ),
         )
         await pilot.press("down")

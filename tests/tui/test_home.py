@@ -91,7 +91,7 @@ async def test_a_broken_profile_is_listed_with_its_problem_among_the_others(
         assert "Profiles 18" in screen_text(app)
         await go_to(pilot, "broken")
         assert "line 2  inner.steps: 0 is" in line_of(app, "broken")
-        await until(pilot, lambda: "an integer from 1 to 1,000" in screen_text(app))
+        await until(pilot, lambda: "an integer from 0 to 1,000" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: "This profile cannot be run" in screen_text(app))
         assert app.current_mode == "home"

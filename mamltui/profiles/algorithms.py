@@ -1,0 +1,62 @@
+"""What the algorithms are, and which keys of a profile do not apply to which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mamltui.profiles.model import Profile
+
+ALGORITHMS = {
+    "maml": "Finn, Abbeel and Levine 2017: gradient through all inner steps",
+    "fomaml": "the same without second derivatives",
+    "anil": "Raghu et al. 2020: the inner loop changes the head alone",
+    "boil": "Oh et al. 2021: the inner loop changes the body alone",
+    "meta-sgd": "Li et al. 2017: a learned step size for every parameter",
+    "reptile": "Nichol, Achiam and Schulman 2018: towards the parameters after the inner loop",
+    "imaml": "Rajeswaran et al. 2019: implicit gradient at the end of a pulled-back inner loop",
+    "protonet": "Snell, Swersky and Zemel 2017: nearest class mean, no adaptation",
+}
+
+_NO_QUERY_LOSS = "its update is the way that the inner loop went, and no query loss enters"
+_ONLY_THE_END = "its gradient knows the end of the inner loop alone, not the steps"
+_NO_STEPS = "it has no inner steps"
+
+_NOT_APPLICABLE: dict[str, dict[str, str]] = {
+    "maml": {},
+    "fomaml": {"plus.derivative_annealing": "it is of first order throughout"},
+    "anil": {},
+    "boil": {},
+    "meta-sgd": {"plus.learned_rates": "it has a learned step size for every parameter already"},
+    "reptile": {
+        "plus.multi_step_loss": _NO_QUERY_LOSS,
+        "plus.derivative_annealing": "it is of first order throughout",
+        "plus.per_step_norm": "its inner loop changes scale and shift itself",
+        "plus.per_step_statistics": "its inner loop changes scale and shift itself",
+        "plus.learned_rates": _NO_QUERY_LOSS,
+        "meta.label_smoothing": _NO_QUERY_LOSS,
+    },
+    "imaml": {
+        "plus.multi_step_loss": _ONLY_THE_END,
+        "plus.derivative_annealing": _ONLY_THE_END,
+        "plus.per_step_norm": _ONLY_THE_END,
+        "plus.per_step_statistics": _ONLY_THE_END,
+        "plus.learned_rates": _ONLY_THE_END,
+    },
+    "protonet": {
+        "plus.multi_step_loss": _NO_STEPS,
+        "plus.derivative_annealing": _NO_STEPS,
+        "plus.per_step_norm": _NO_STEPS,
+        "plus.per_step_statistics": _NO_STEPS,
+        "plus.learned_rates": _NO_STEPS,
+    },
+}
+
+
+def inapplicable(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Keys that are switched on and do not apply to the profile's algorithm, and why not."""
+    for key, reason in _NOT_APPLICABLE[profile.algorithm].items():
+        section, name = key.split(".")
+        if getattr(getattr(profile, section), name):
+            yield key, reason
