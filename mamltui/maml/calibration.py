@@ -76,7 +76,8 @@ def calibrate(
     tasks = min(shape.tasks, TASKS_A_THREAD * torch.get_num_threads())
     episodes = random_episodes(case.network, Shape(tasks, shape.support, shape.query), case.device)
     parameters = {
-        name: value.to(case.device) for name, value in case.network.initial_parameters(0).items()
+        name: value.to(case.device)
+        for name, value in case.inner.initial_parameters(case.network, 0).items()
     }
     chosen = choose_task_chunk(case.network, case.inner.steps, episodes)
     chunks = {

@@ -68,7 +68,7 @@ class Engine:
         self.strategy = strategy
         self.precision = precision
         self.task_chunk = task_chunk
-        self._kernels = Kernels(network, inner) if strategy == "native" else None
+        self._kernels = Kernels(network) if strategy == "native" else None
         self._say = say or (lambda _: None)
         if device.type == "cpu":
             keep_freed_memory()
@@ -78,24 +78,29 @@ class Engine:
         parameters: Parameters,
         episodes: Episodes,
         *,
+        inner: InnerLoop | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> MetaGradient:
         """Gradient of the tasks' mean query loss with respect to ``parameters`` (paper, eq. 1).
 
+        For other members of the family, what their outer loop descends in place of it.
+
         Args:
+            inner: the inner loop of this iteration, where order or weights change as it trains.
             should_stop: asked before each chunk of tasks.
 
         Raises:
             Interrupted: ``should_stop`` said so.
             torch.OutOfMemoryError: not even one task fits.
         """
+        inner = inner or self.inner
         if self._kernels is not None:
-            total = self._kernels.meta_gradient(parameters, episodes, should_stop)
+            total = self._kernels.meta_gradient(inner, parameters, episodes, should_stop)
         else:
             total = self._halving(
                 episodes,
-                self.inner.steps,
-                lambda size: self._sum(parameters, episodes, size, should_stop),
+                inner.steps,
+                lambda size: self._sum(inner, parameters, episodes, size, should_stop),
             )
         return total.times(1 / episodes.tasks)
 
@@ -116,7 +121,7 @@ class Engine:
         """
         if self._kernels is not None:
             found = self._kernels.score(
-                parameters, episodes, steps, support_statistics, should_stop
+                self.inner, parameters, episodes, steps, support_statistics, should_stop
             )
             return Scores.of(found, support_statistics)
         return self._halving(
@@ -142,6 +147,7 @@ class Engine:
 
     def _sum(
         self,
+        inner: InnerLoop,
         parameters: Parameters,
         episodes: Episodes,
         size: int,
@@ -154,10 +160,10 @@ class Engine:
                 if should_stop is not None and should_stop():
                     raise Interrupted
                 if self.strategy == "autograd":
-                    yield autograd.meta_gradient(self.network, self.inner, parameters, chunk)
+                    yield autograd.meta_gradient(self.network, inner, parameters, chunk)
                 else:
                     yield analytic.meta_gradient(
-                        self.network, self.inner, parameters, chunk, precision=self.precision
+                        self.network, inner, parameters, chunk, precision=self.precision
                     )
 
         return reduce(MetaGradient.plus, parts())

@@ -13,6 +13,11 @@ from mamltui.maml.chunks import Interrupted
 from mamltui.maml.episode import Episodes
 from mamltui.maml.network import Activation, NetworkSpec, NormStatistics, Parameters, forward, relu
 
+Rate = Tensor | float
+ADAPTS = ("all", "head", "body")
+RATES = ("fixed", "per-step", "per-element")
+OUTER = ("query", "reptile", "implicit")
+
 
 @dataclass(frozen=True)
 class InnerLoop:
@@ -38,14 +43,40 @@ class InnerLoop:
     query_weights: tuple[float, ...] = ()
     """Of the query losses after 1, 2, ..., ``steps`` inner steps (MSL of MAML++); none: the last
     loss alone counts."""
+    label_smoothing: float = 0.0
+    """Part of the query loss's target that is spread over all classes (Szegedy et al. 2016); the
+    losses that are reported are without."""
+    outer: str = "query"
+    """What the outer gradient is: ``query``, of the query loss through the inner loop (MAML);
+    ``reptile``, the parameters before the inner loop less those after it, whose steps take the
+    support and the query set in turns (Nichol, Achiam and Schulman 2018); ``implicit``, at the end
+    of an inner loop that is pulled back to its start (iMAML, Rajeswaran et al. 2019)."""
+    proximal: float = 0.0
+    """Weight of half the square distance to the start in the inner loss (iMAML)."""
+    cg_steps: int = 5
+    """Conjugate-gradient steps of the implicit gradient."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an inner loop that cannot be."""
+        if (
+            self.steps < 0
+            or self.rates not in RATES
+            or self.adapts not in ADAPTS
+            or self.outer not in OUTER
+            or len(self.query_weights) not in (0, self.steps)
+            or (self.steps == 0 and (self.rates == "per-step" or self.outer != "query"))
+            or (self.outer != "query" and (self.rates != "fixed" or self.query_weights))
+            or (self.outer == "implicit") != (self.proximal > 0)
+        ):
+            raise ValueError(f"there is no inner loop {self}")
 
     def step_size(self, way: int) -> float:
         """Alpha on the mean cross-entropy."""
         return self.alpha * way if self.loss_scale == "paper" else self.alpha
 
     def adapted(self, network: NetworkSpec) -> tuple[str, ...]:
-        """The parameters that a step changes."""
-        names = network.adapted()
+        """The parameters that a step changes; Reptile has no other way to learn shifts."""
+        names = network.learned() if self.outer == "reptile" else network.adapted()
         if self.adapts == "all":
             return names
         return tuple(name for name in names if name.startswith("head") == (self.adapts == "head"))
@@ -65,10 +96,26 @@ class InnerLoop:
         size = self.step_size(network.way)
         return {name: torch.full(shape, size) for name, shape in self.rate_shapes(network).items()}
 
-    def is_plain(self) -> bool:
-        """Whether it is MAML's own, or FOMAML's."""
-        plain = InnerLoop(self.steps, self.alpha, self.loss_scale, self.first_order)
-        return self == plain
+    def shapes(self, network: NetworkSpec) -> dict[str, tuple[int, ...]]:
+        """Name and shape of all that is meta-learned: the network's parameters and the rates."""
+        return network.parameter_shapes() | self.rate_shapes(network)
+
+    def initial_parameters(self, network: NetworkSpec, seed: int) -> Parameters:
+        """All that is meta-learned, before the first meta-iteration; float32 on the CPU."""
+        return network.initial_parameters(seed) | self.initial_rates(network)
+
+    def weights(self) -> tuple[float, ...]:
+        """Of the query losses after 0, 1, ..., ``steps`` inner steps; zero: not looked at."""
+        if self.query_weights:
+            return (0.0, *self.query_weights)
+        return (*(0.0,) * self.steps, 1.0)
+
+    def rate(self, network: NetworkSpec, parameters: Parameters, name: str, step: int) -> Rate:
+        """Size of inner step number ``step`` (0 is the first) for a parameter."""
+        if self.rates == "fixed":
+            return self.step_size(network.way)
+        rate = parameters[f"rate.{name}"]
+        return rate[min(step, self.steps - 1)] if self.rates == "per-step" else rate
 
 
 def task_losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -81,15 +128,40 @@ def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(dim=2) == labels).to(logits.dtype).mean(dim=1)
 
 
-def per_task(
-    network: NetworkSpec, inner: InnerLoop, parameters: Parameters, tasks: int
+def smoothed_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """As ``task_losses``, with part of the target spread over all classes: [tasks]."""
+    losses = functional.cross_entropy(
+        logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing
+    )
+    return losses.mean(dim=1)
+
+
+def start_of(
+    network: NetworkSpec, inner: InnerLoop, parameters: Parameters, episodes: Episodes
 ) -> Parameters:
-    """Adapted parameters with a leading tasks dimension (no copy); the others as they are."""
+    """Each task's parameters before the first inner step.
+
+    The adapted ones have a leading tasks dimension (no copy), the others are as they are; a head of
+    prototypes is computed here.
+    """
     adapted = set(inner.adapted(network))
-    return {
-        name: value.expand(tasks, *value.shape) if name in adapted else value
+    start = {
+        name: value.expand(episodes.tasks, *value.shape) if name in adapted else value
         for name, value in parameters.items()
     }
+    return start | prototype_head(network, parameters, episodes) if network.prototypes else start
+
+
+def prototype_head(network: NetworkSpec, parameters: Parameters, episodes: Episodes) -> Parameters:
+    """The linear head that prefers the nearest class mean of the support set's features.
+
+    The square distance of a feature f to a mean c is |f|^2 - 2 f c + |c|^2, and the first term is
+    the same for all classes (Snell, Swersky and Zemel 2017, section 2.4).
+    """
+    features, _ = forward(network, parameters, episodes.support_x)
+    one_hot = functional.one_hot(episodes.support_y, network.way).to(features.dtype)
+    means = one_hot.transpose(1, 2) @ features / one_hot.sum(dim=1).unsqueeze(-1)
+    return {"head.weight": 2 * means.transpose(1, 2), "head.bias": -means.square().sum(dim=2)}
 
 
 @dataclass(frozen=True)
@@ -123,10 +195,12 @@ def inner_step(
     step: int,
     *,
     create_graph: bool,
+    start: Parameters | None = None,
 ) -> Parameters:
     """theta' = theta - alpha * grad of each task's support loss, by autograd; step 0 is the first.
 
     Tasks share nothing in the inner loop, so the gradient of the summed losses is each task's own.
+    ``start``: the parameters before the first step, which iMAML is pulled back to.
     """
     names = inner.adapted(network)
     gradients = torch.autograd.grad(
@@ -134,12 +208,9 @@ def inner_step(
     )
     adapted = dict(parameters)
     for name, gradient in zip(names, gradients, strict=True):
-        rate: Tensor | float = inner.step_size(network.way)
-        if inner.rates != "fixed":
-            rate = parameters[f"rate.{name}"]
-        if inner.rates == "per-step":
-            assert isinstance(rate, Tensor)
-            rate = rate[min(step, inner.steps - 1)]
+        if inner.proximal and start is not None:
+            gradient = gradient + inner.proximal * (parameters[name] - start[name])
+        rate = inner.rate(network, parameters, name, step)
         adapted[name] = parameters[name] - rate * gradient
     return adapted
 
@@ -161,7 +232,7 @@ def adapted_step_by_step(
         Interrupted: ``should_stop`` said so.
     """
     adapted = set(inner.adapted(network))
-    fast = per_task(network, inner, parameters, episodes.tasks)
+    start = fast = start_of(network, inner, parameters, episodes)
     for step in range(steps + 1):
         if should_stop is not None and should_stop():
             raise Interrupted
@@ -173,4 +244,6 @@ def adapted_step_by_step(
             support = support_pass(network, fast, episodes, step)
         yield fast, support
         if step < steps:
-            fast = inner_step(network, inner, fast, support.losses, step, create_graph=False)
+            fast = inner_step(
+                network, inner, fast, support.losses, step, create_graph=False, start=start
+            )

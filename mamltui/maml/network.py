@@ -5,6 +5,7 @@ statistics and ReLU; the spatial mean of the last one goes into a linear head (F
 section 5.2 and reference code). Three details are the reference code's: batch normalisation has a
 learned shift but no scale, with epsilon 1e-3; the shift is meta-learned and not adapted in the
 inner loop; convolution weights start Xavier-uniform, head weights N(0, 1), all else 0.
+Other members of the family are values of :class:`NetworkSpec`.
 Convolutions have no bias: in front of batch normalisation its gradient is exactly zero, so Adam
 would only amplify rounding noise.
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,8 @@ POOLINGS = ("stride", "max")
 NORMALISATIONS = ("batch", "layer", "none")
 HEADS = ("mean", "flatten")
 NORM_EPSILON = 1e-3
+STATISTICS = ("mean", "variance")
+"""Of a batch normalisation, as parameters are named after them."""
 
 Parameters = dict[str, Tensor]
 Activation = Callable[[Tensor], Tensor]
@@ -56,8 +59,16 @@ class NetworkSpec:
     head: str = "mean"
     """What the linear head sees of the last module: its spatial ``mean``, or all (``flatten``)."""
     norm_steps: int = 0
-    """Shifts for each of so many inner steps, the last one for all further steps; 0: one for all
-    (MAML++, Antoniou, Edwards and Storkey 2019, section 4)."""
+    """Shifts (and scales) after 0, 1, ... inner steps, the last of so many for all further steps;
+    0: one for all (MAML++, Antoniou, Edwards and Storkey 2019, section 4)."""
+    norm_scale: bool = False
+    """Whether the normalisation has a scale beside its shift."""
+    running_steps: int = 0
+    """Batch normalisation by running statistics after 0, 1, ... inner steps, as ``norm_steps``;
+    0: by the batch's own (transductive) statistics."""
+    prototypes: bool = False
+    """The head is computed from the means of the support set's classes and has no parameters
+    (ProtoNet, Snell, Swersky and Zemel 2017)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a network that cannot be."""
@@ -69,8 +80,8 @@ class NetworkSpec:
         )
         if (
             not all(type(count) is int and count > 0 for count in counts)
-            or type(self.norm_steps) is not int
-            or self.norm_steps < 0
+            or min(self.norm_steps, self.running_steps) < 0
+            or (self.running_steps and self.normalisation != "batch")
             or self.layers > MOST_LAYERS
             or not all(word in allowed for word, allowed in words)
             or self.sizes()[-1] < 1
@@ -78,8 +89,9 @@ class NetworkSpec:
             raise ValueError(f"there is no network {self}")
 
     def is_conv4(self) -> bool:
-        """Whether it is the paper's network, but for way, images and filters."""
-        return self == NetworkSpec(self.way, self.channels, self.image_size, self.filters)
+        """Whether it is the paper's network, but for way, images, filters and normalisation."""
+        plain = NetworkSpec(self.way, self.channels, self.image_size, self.filters)
+        return plain == replace(self, norm_steps=0, norm_scale=False, running_steps=0)
 
     def sizes(self) -> tuple[int, ...]:
         """Height (= width) of the input and of each module's output: (28, 14, 7, 4, 2)."""
@@ -101,20 +113,35 @@ class NetworkSpec:
         """What the head sees of an image."""
         return self.filters * (self.sizes()[-1] ** 2 if self.head == "flatten" else 1)
 
+    def norm_fields(self) -> tuple[str, ...]:
+        """What each module's normalisation has parameters for, besides statistics."""
+        return ("shift", "scale") if self.norm_scale else ("shift",)
+
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter tensor, in the order of the forward pass."""
+        """Name and shape of every parameter tensor, in the order of the forward pass.
+
+        Running statistics are among them, though no gradient moves them: see :func:`is_tracked`.
+        """
         shapes: dict[str, tuple[int, ...]] = {}
-        shift = (self.norm_steps, self.filters) if self.norm_steps else (self.filters,)
+        own = (self.norm_steps, self.filters) if self.norm_steps else (self.filters,)
         for layer, inputs in enumerate(self.inputs(), 1):
             shapes[f"conv{layer}.weight"] = (3, 3, inputs, self.filters)
-            shapes[f"norm{layer}.shift"] = shift
-        shapes["head.weight"] = (self.features(), self.way)
-        shapes["head.bias"] = (self.way,)
+            shapes |= {f"norm{layer}.{field}": own for field in self.norm_fields()}
+            if self.running_steps:
+                tracked = (self.running_steps, self.filters)
+                shapes |= {f"norm{layer}.{field}": tracked for field in STATISTICS}
+        if not self.prototypes:
+            shapes["head.weight"] = (self.features(), self.way)
+            shapes["head.bias"] = (self.way,)
         return shapes
+
+    def learned(self) -> tuple[str, ...]:
+        """The parameters that a gradient moves, in one loop or the other."""
+        return tuple(name for name in self.parameter_shapes() if not is_tracked(name))
 
     def adapted(self) -> tuple[str, ...]:
         """The parameters that the inner loop changes; the outer loop learns the others too."""
-        names = tuple(self.parameter_shapes())
+        names = self.learned()
         if self.normalisation == "none":
             return names
         return tuple(name for name in names if not name.startswith("norm"))
@@ -133,9 +160,19 @@ class NetworkSpec:
                 parameters[name] = (torch.rand(shape, generator=generator) * 2 - 1) * bound
             elif name == "head.weight":
                 parameters[name] = torch.randn(shape, generator=generator)
+            elif name.endswith((".scale", ".variance")):
+                parameters[name] = torch.ones(shape)
             else:
                 parameters[name] = torch.zeros(shape)
         return parameters
+
+
+def is_tracked(name: str) -> bool:
+    """Whether a parameter is a running statistic.
+
+    Its "gradient" is its distance from what was observed, and it goes a fixed part of that way.
+    """
+    return name.endswith(tuple(f".{field}" for field in STATISTICS))
 
 
 class NormStatistics(NamedTuple):
@@ -168,32 +205,63 @@ def forward(
         images: [tasks, examples, channels, size, size].
         step: inner steps taken before: which shifts are meant, where each step has its own.
         statistics: normalise with these instead of the images' own (transductive) statistics;
-            one entry a layer, as returned by an earlier call.
+            one entry a layer, as returned by an earlier call. Running ones go before both.
 
     Returns:
-        Logits [tasks, examples, way]; one ``NormStatistics`` a layer, none without batch
-        normalisation.
+        Logits [tasks, examples, way], or without a head among the parameters what it would see
+        [tasks, examples, features]; one ``NormStatistics`` a layer, the images' own, or those
+        given; none without batch normalisation. Beside running statistics the variance returned is
+        the mean square distance from their mean.
     """
     tasks, examples = images.shape[:2]
+    parameters = at_step(network, parameters, step)
     hidden = images.permute(0, 1, 3, 4, 2)
     used: list[NormStatistics] = []
     for layer, size in enumerate(network.convolved_sizes(), 1):
         hidden = _convolve(network, hidden, parameters[f"conv{layer}.weight"])
         if network.normalisation == "batch":
-            given = None if statistics is None else statistics[layer - 1]
-            hidden, applied = _batch_norm(hidden, given)
-            used.append(applied)
+            if network.running_steps:
+                running = (parameters[f"norm{layer}.{field}"] for field in STATISTICS)
+                hidden, seen = _running_norm(hidden, NormStatistics(*running))
+            else:
+                given = None if statistics is None else statistics[layer - 1]
+                hidden, seen = _batch_norm(hidden, given)
+            used.append(seen)
         elif network.normalisation == "layer":
             hidden = _layer_norm(hidden, examples)
-        shift = parameters[f"norm{layer}.shift"]
-        if network.norm_steps:
-            shift = shift.select(-2, min(step, network.norm_steps - 1))
-        hidden = activation(hidden + shift.unsqueeze(-2))
+        if network.norm_scale:
+            hidden = hidden * parameters[f"norm{layer}.scale"].unsqueeze(-2)
+        hidden = activation(hidden + parameters[f"norm{layer}.shift"].unsqueeze(-2))
         hidden = hidden.view(tasks, examples, size, size, -1)
         if network.pooling == "max":
             hidden = _max_pool(hidden)
     features = hidden.flatten(2) if network.head == "flatten" else hidden.mean(dim=(2, 3))
+    if "head.weight" not in parameters:
+        return features, used
     return features @ parameters["head.weight"] + parameters["head.bias"].unsqueeze(-2), used
+
+
+def at_step(network: NetworkSpec, parameters: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
+    """The parameters, with those that each step has its own of as they are after ``step`` steps.
+
+    Shifts and scales [..., filters], running statistics [filters].
+    """
+    values = dict(parameters)
+    for name, value in parameters.items():
+        if is_tracked(name):
+            values[name] = value[min(step, network.running_steps - 1)]
+        elif name.startswith("norm") and network.norm_steps:
+            values[name] = value.select(-2, min(step, network.norm_steps - 1))
+    return values
+
+
+def _running_norm(rows: Tensor, given: NormStatistics) -> tuple[Tensor, NormStatistics]:
+    centred = rows - given.mean
+    seen = NormStatistics(
+        rows.detach().mean(dim=1, keepdim=True),
+        centred.detach().square().mean(dim=1, keepdim=True),
+    )
+    return centred * torch.rsqrt(given.variance + NORM_EPSILON), seen
 
 
 def _convolve(network: NetworkSpec, hidden: Tensor, weight: Tensor) -> Tensor:

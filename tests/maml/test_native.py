@@ -255,10 +255,13 @@ def test_a_stop_between_two_parts_is_obeyed_and_leaves_the_kernels_usable(
 def test_two_threads_may_use_the_same_kernels_at_once(threads: Callable[[int], None]) -> None:
     network, weights, _ = random_problem(way=3, size=20)
     batches = [random_problem(tasks=6, way=3, size=20, seed=seed)[2] for seed in (1, 2)]
-    kernels = Kernels(network, InnerLoop(2, 0.4))
+    kernels, inner = Kernels(network), InnerLoop(2, 0.4)
     threads(2)
     expected = [
-        (kernels.meta_gradient(weights, episodes), kernels.score(weights, episodes, 2, True))
+        (
+            kernels.meta_gradient(inner, weights, episodes),
+            kernels.score(inner, weights, episodes, 2, True),
+        )
         for episodes in batches
     ]
     barrier = threading.Barrier(2)
@@ -266,7 +269,10 @@ def test_two_threads_may_use_the_same_kernels_at_once(threads: Callable[[int], N
     def work(episodes: Episodes) -> list[tuple[MetaGradient, Tensor]]:
         barrier.wait(SECONDS)
         return [
-            (kernels.meta_gradient(weights, episodes), kernels.score(weights, episodes, 2, True))
+            (
+                kernels.meta_gradient(inner, weights, episodes),
+                kernels.score(inner, weights, episodes, 2, True),
+            )
             for _ in range(10)
         ]
 

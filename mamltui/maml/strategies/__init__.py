@@ -34,9 +34,9 @@ def why_not(strategy: str, case: Case) -> str | None:
     """Why ``strategy`` does not cover ``case``, in words for people; None: it does, as ``auto``."""
     if strategy in ("native", "graph", "analytic"):
         if not case.network.is_conv4():
-            return "it covers the paper's Conv-4 only"
-        if not case.inner.is_plain():
-            return "it covers MAML and FOMAML only"
+            return "it covers the paper's Conv-4 with batch normalisation only"
+        if case.inner.outer == "implicit":
+            return "it covers gradients through the inner loop only, not implicit ones"
     if strategy == "native":
         return native.why_not(case)
     if strategy == "graph" and case.device.type != "cuda":

@@ -9,8 +9,10 @@ recomputation.
 
 A layer is a product of patches P with the kernel W, batch normalisation and ReLU:
 
-    Z = P W,   C = Z - mean Z,   Y = r C,   A = max(Y + shift, 0),   r = 1 / sqrt(mean C^2 +
+    Z = P W,   C = Z - mean Z,   Y = r C,   A = max(s Y + shift, 0),   r = 1 / sqrt(mean C^2 +
     epsilon)
+
+with a scale s where the network has one.
 
 The Jacobian of the normalisation at Z is J(u) = r (u - mean u - r^2 C mean(C u)), and it is
 symmetric: it takes a tangent of Z to one of Y, and a gradient of Y to one of Z. Means are over a
@@ -31,8 +33,8 @@ from torch import Tensor
 
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
-from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import LAYERS, NORM_EPSILON, NetworkSpec, Parameters
+from mamltui.maml.inner import InnerLoop, Rate
+from mamltui.maml.network import LAYERS, NORM_EPSILON, NetworkSpec, Parameters, at_step
 from mamltui.maml.patches import fold, new_padded, pad, windows
 from mamltui.maml.precision import Products, exact_products
 
@@ -66,34 +68,148 @@ def _meta_gradient(
     episodes: Episodes,
     products: Products,
 ) -> MetaGradient:
-    adapted = network.adapted()
-    step = inner.step_size(network.way)
     support = Conv4(network, episodes.support_x, episodes.support_y, products)
     query = Conv4(network, episodes.query_x, episodes.query_y, products)
-    values = {
+    theta = {
         name: value.flatten(0, -2) if name.startswith("conv") else value
         for name, value in parameters.items()
     }
-    trail: list[tuple[_Pass, dict[str, Tensor]]] = []
-    for _ in range(inner.steps):
-        done = support.forward(values)
-        gradient = support.backward(done, values, shifts=False)
-        if not inner.first_order:
-            trail.append((done, values))
-        values = values | {name: values[name] - step * gradient[name] for name in adapted}
-    done = query.forward(values)
-    outer = query.backward(done, values, shifts=True)
-    loss, accuracy = query.losses(done).sum(), query.accuracies(done).sum()
-    while trail:
-        done, values = trail.pop()
-        curvature = support.hessian_product(done, values, outer)
-        for name, value in curvature.items():
-            outer[name].sub_(value, alpha=step)
+    total = _Total(network, theta)
+    if inner.outer == "reptile":
+        done = _reptile(network, inner, theta, support, query, total)
+    else:
+        done = _through_the_inner_loop(network, inner, theta, support, query, total)
     return MetaGradient(
-        {name: outer[name].sum(dim=0).view_as(value) for name, value in parameters.items()},
-        loss,
-        accuracy,
+        {name: total.gradient[name].view_as(value) for name, value in parameters.items()},
+        query.losses(done).sum(),
+        query.accuracies(done).sum(),
     )
+
+
+def _through_the_inner_loop(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    theta: Parameters,
+    support: Conv4,
+    query: Conv4,
+    total: _Total,
+) -> _Pass:
+    """The query loss's gradient, added to ``total``; the last pass over the query set."""
+    values = at_step(network, theta, 0)
+    trail: list[tuple[_Pass, Parameters, Parameters]] = []
+    looks: dict[int, Parameters] = {}
+    weights = inner.weights()
+    for step, weight in enumerate(weights):
+        if weight:
+            seen = query.forward(values)
+            looks[step] = query.backward(
+                seen, values, norms=True, weight=weight, smoothing=inner.label_smoothing
+            )
+        if step < inner.steps:
+            done = support.forward(values)
+            total.observe(step, done, values)
+            gradient = support.backward(done, values, norms=False)
+            if not inner.first_order or inner.rates != "fixed":
+                trail.append((done, values, gradient))
+            moved = _moved(network, inner, theta, values, gradient, step)
+            values = at_step(network, theta | moved, step + 1)
+    total.observe(inner.steps, seen, values)
+    outer = looks[inner.steps]
+    total.add(_norms(outer), inner.steps)
+    for step in range(inner.steps - 1, -1, -1):
+        if trail:
+            done, values, gradient = trail.pop()
+            direction = {name: torch.zeros_like(value) for name, value in outer.items()}
+            for name in inner.adapted(network):
+                direction[name] = _rate(inner, network, theta, name, step) * outer[name]
+                if inner.rates != "fixed":
+                    total.add_rate(inner, name, step, -outer[name] * gradient[name])
+            if not inner.first_order:
+                curvature = support.hessian_product(done, values, direction)
+                total.add({name: -value for name, value in _norms(curvature).items()}, step)
+                outer = {name: outer[name] - curvature[name] for name in outer}
+        if step in looks:
+            total.add(_norms(looks[step]), step)
+            outer = {name: outer[name] + looks[step][name] for name in outer}
+    total.add({name: value for name, value in outer.items() if name not in _norms(outer)}, 0)
+    return seen
+
+
+def _reptile(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    theta: Parameters,
+    support: Conv4,
+    query: Conv4,
+    total: _Total,
+) -> _Pass:
+    """Parameters before the inner loop less those after it, added to ``total``."""
+    values = theta
+    for step in range(inner.steps):
+        batch = query if step % 2 else support
+        gradient = batch.backward(batch.forward(values), values, norms=True)
+        values = theta | _moved(network, inner, theta, values, gradient, step)
+    total.add({name: theta[name] - values[name] for name in theta}, 0)
+    return query.forward(values)
+
+
+def _moved(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    theta: Parameters,
+    values: Parameters,
+    gradient: Parameters,
+    step: int,
+) -> Parameters:
+    """The adapted parameters after an inner step."""
+    return {
+        name: values[name] - _rate(inner, network, theta, name, step) * gradient[name]
+        for name in inner.adapted(network)
+    }
+
+
+def _rate(inner: InnerLoop, network: NetworkSpec, theta: Parameters, name: str, step: int) -> Rate:
+    """Of a kernel, a matrix here, where each of its elements has its own."""
+    rate = inner.rate(network, theta, name, step)
+    is_whole = isinstance(rate, Tensor) and rate.dim() == 4
+    return rate.flatten(0, -2) if isinstance(rate, Tensor) and is_whole else rate
+
+
+def _norms(values: Parameters) -> Parameters:
+    return {name: value for name, value in values.items() if name.startswith("norm")}
+
+
+class _Total:
+    """The gradient, summed over tasks, in the shapes of ``theta``."""
+
+    def __init__(self, network: NetworkSpec, theta: Parameters) -> None:
+        self.gradient = {name: torch.zeros_like(value) for name, value in theta.items()}
+        self._network = network
+
+    def add(self, values: Parameters, step: int) -> None:
+        """Of each task, [tasks, ...]; of normalisations, those after ``step`` inner steps."""
+        own = at_step(self._network, self.gradient, step)  # views
+        for name, value in values.items():
+            own[name] += value.sum(dim=0)
+
+    def add_rate(self, inner: InnerLoop, name: str, step: int, values: Tensor) -> None:
+        """Of a learned rate, from those of each element of the parameter, [tasks, ...]."""
+        total = self.gradient[f"rate.{name}"]
+        if inner.rates == "per-step":
+            total[step] += values.sum()
+        else:
+            total += values.sum(dim=0).view_as(total)
+
+    def observe(self, step: int, done: _Pass, values: Parameters) -> None:
+        """How far running statistics are from what a pass after ``step`` inner steps saw."""
+        if step >= self._network.running_steps:
+            return  # there are none, or the last ones are kept for further steps
+        off = {}
+        for index, layer in enumerate(done.layers, 1):
+            variance = values[f"norm{index}.variance"]
+            off[f"norm{index}.mean"] = -layer.centred.mean(dim=1)
+            off[f"norm{index}.variance"] = variance - layer.centred.square().mean(dim=1)
+        self.add(off, step)
 
 
 @dataclass
@@ -106,12 +222,16 @@ class _Layer:
     """C, [tasks, rows, filters]."""
     scale: Tensor
     """r, [tasks, 1, filters]."""
+    gain: Tensor | None
+    """s, [... 1, filters]; None: 1."""
+    is_fixed: bool
+    """Whether the mean and r are running statistics, which do not depend on Z."""
     output: Tensor
     """A, [images, size, size, filters]; positive where the ReLU lets through."""
-    g_normalised: Tensor = field(init=False)
-    """Gradient of Y, [tasks, rows, filters]."""
+    g_gained: Tensor = field(init=False)
+    """Gradient of s Y, [tasks, rows, filters]."""
     g_correlation: Tensor = field(init=False)
-    """r mean(C g_Y), [tasks, 1, filters]."""
+    """r mean(C g), g the gradient of s Y; [tasks, 1, filters]."""
     g_product: Tensor = field(init=False)
     """Gradient of Z, [tasks, rows, filters]."""
     g_factor: Tensor = field(init=False)
@@ -138,6 +258,8 @@ def _normalisation_jacobian(layer: _Layer, u: Tensor) -> tuple[Tensor, Tensor]:
     """J(u), and r mean(C u) on the way."""
     scale = layer.scale
     correlation = _mean(layer.centred * u).mul_(scale)
+    if layer.is_fixed:
+        return u * scale, correlation
     result = torch.addcmul(_mean(u).mul_(-scale), u, scale)
     return result.addcmul_(layer.centred, correlation * scale.square(), value=-1), correlation
 
@@ -208,14 +330,20 @@ class Conv4:
         patches = self.patches
         for index in range(1, LAYERS + 1):
             centred = multiply(patches, values[f"conv{index}.weight"])
-            centred -= _mean(centred)
-            scale = torch.rsqrt(_mean(centred.square()) + NORM_EPSILON)
-            shift = values[f"norm{index}.shift"].expand_as(scale)
+            running = values.get(f"norm{index}.mean")
+            centred -= _mean(centred) if running is None else running
+            if running is None:
+                variance = _mean(centred.square())
+            else:
+                variance = values[f"norm{index}.variance"].expand(self.tasks, 1, -1)
+            scale = torch.rsqrt(variance + NORM_EPSILON)
+            gain = values.get(f"norm{index}.scale")
+            gain = gain if gain is None else gain.unsqueeze(-2)
+            shift = values[f"norm{index}.shift"].unsqueeze(-2).expand_as(scale)
             output, padded = self._room(index, centred)
-            torch.clamp_min(
-                self._images(torch.addcmul(shift, centred, scale), index), 0, out=output
-            )
-            layers.append(_Layer(patches, centred, scale, output))
+            gained = torch.addcmul(shift, centred, scale if gain is None else scale * gain)
+            torch.clamp_min(self._images(gained, index), 0, out=output)
+            layers.append(_Layer(patches, centred, scale, gain, running is not None, output))
             if index < LAYERS:
                 patches = self._patches(padded)
         features = self._features(output)
@@ -231,12 +359,27 @@ class Conv4:
         return right.to(done.logits.dtype).mean(dim=-1)
 
     def backward(
-        self, done: _Pass, values: Mapping[str, Tensor], *, shifts: bool
+        self,
+        done: _Pass,
+        values: Mapping[str, Tensor],
+        *,
+        norms: bool,
+        weight: float = 1.0,
+        smoothing: float = 0.0,
     ) -> dict[str, Tensor]:
-        """Gradient of each task's mean cross-entropy, [tasks, ...]; keeps what H v needs."""
+        """Gradient of each task's mean cross-entropy, [tasks, ...]; keeps what H v needs.
+
+        Args:
+            norms: of the normalisations' shifts and scales as well.
+            weight: of the loss.
+            smoothing: part of the target that is spread over all classes.
+        """
         multiply = self.products.product
         done.probabilities = done.logits.softmax(dim=-1)
-        done.g_logits = (done.probabilities - self.targets) / self.examples
+        targets = self.targets
+        if smoothing:
+            targets = (1 - smoothing) * targets + smoothing / targets.shape[-1]
+        done.g_logits = (done.probabilities - targets) * (weight / self.examples)
         gradient = {
             "head.weight": done.features.transpose(1, 2) @ done.g_logits,
             "head.bias": done.g_logits.sum(dim=1),
@@ -244,19 +387,22 @@ class Conv4:
         g_output = self._spread(done.g_logits @ values["head.weight"].transpose(-1, -2))
         for index in range(LAYERS, 0, -1):
             layer = done.layers[index - 1]
-            layer.g_normalised = self._rows(_through_relu(layer, g_output))
-            if shifts:
-                gradient[f"norm{index}.shift"] = layer.g_normalised.sum(dim=1)
-            layer.g_product, layer.g_correlation = _normalisation_jacobian(
-                layer, layer.g_normalised
-            )
+            layer.g_gained = self._rows(_through_relu(layer, g_output))
+            layer.g_product, layer.g_correlation = _normalisation_jacobian(layer, layer.g_gained)
+            if norms:
+                gradient[f"norm{index}.shift"] = layer.g_gained.sum(dim=1)
+            if layer.gain is not None:
+                layer.g_product *= layer.gain
+                if norms:
+                    rows = layer.centred.shape[1]
+                    gradient[f"norm{index}.scale"] = layer.g_correlation.squeeze(1) * rows
             layer.g_factor = self.products.factor(layer.g_product)
             gradient[f"conv{index}.weight"] = multiply(
                 layer.patches.transpose(1, 2), layer.g_factor
             )
             if index > 1:
-                weight = values[f"conv{index}.weight"].transpose(-1, -2)
-                g_output = self._fold(multiply(layer.g_factor, weight), index)
+                kernel = values[f"conv{index}.weight"].transpose(-1, -2)
+                g_output = self._fold(multiply(layer.g_factor, kernel), index)
         return gradient
 
     def hessian_product(
@@ -273,7 +419,8 @@ class Conv4:
             d_normalised, d_correlation = _normalisation_jacobian(layer, d_product)
             d_layers.append((d_patches, d_normalised, d_correlation))
             d_output, padded = self._room(index, d_normalised)
-            _through_relu(layer, self._images(d_normalised, index), into=d_output)
+            d_gained = d_normalised if layer.gain is None else d_normalised * layer.gain
+            _through_relu(layer, self._images(d_gained, index), into=d_output)
             if index < LAYERS:
                 d_patches = self._patches(padded)
         d_features = self._features(d_output)
@@ -296,15 +443,21 @@ class Conv4:
         for index in range(LAYERS, 0, -1):
             layer = done.layers[index - 1]
             d_patches, d_normalised, d_correlation = d_layers.pop()
-            dg_normalised = self._rows(_through_relu(layer, dg_output))
-            result[f"norm{index}.shift"] = dg_normalised.sum(dim=1)
+            dg_gained = self._rows(_through_relu(layer, dg_output))
+            result[f"norm{index}.shift"] = dg_gained.sum(dim=1)
             # Product rule on r (g - mean g - Y mean(Y g)), with dr = -r^2 mean(Y dZ).
-            dg_product, _ = _normalisation_jacobian(layer, dg_normalised)
+            dg_product, dg_correlation = _normalisation_jacobian(layer, dg_gained)
             scale = layer.scale
-            cross = _mean(d_normalised * layer.g_normalised)
-            dg_product.addcmul_(d_normalised, layer.g_correlation * scale, value=-1)
-            dg_product.addcmul_(layer.centred, cross * scale.square(), value=-1)
-            dg_product.addcmul_(layer.g_product, d_correlation * scale, value=-1)
+            cross = _mean(d_normalised * layer.g_gained)
+            if not layer.is_fixed:
+                dg_product.addcmul_(d_normalised, layer.g_correlation * scale, value=-1)
+                dg_product.addcmul_(layer.centred, cross * scale.square(), value=-1)
+            if layer.gain is not None:
+                dg_product *= layer.gain
+                rows = layer.centred.shape[1]
+                result[f"norm{index}.scale"] = (dg_correlation + cross).squeeze(1) * rows
+            if not layer.is_fixed:
+                dg_product.addcmul_(layer.g_product, d_correlation * scale, value=-1)
             dg_factor = self.products.factor(dg_product)
             d_weight = multiply(layer.patches.transpose(1, 2), dg_factor)
             if d_patches is not None:

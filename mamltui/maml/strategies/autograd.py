@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
+
 import torch
+from torch import Tensor
 
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import (
     InnerLoop,
     inner_step,
-    per_task,
+    smoothed_losses,
+    start_of,
     support_pass,
     task_accuracies,
     task_losses,
 )
-from mamltui.maml.network import Activation, NetworkSpec, Parameters, forward, relu
+from mamltui.maml.network import (
+    Activation,
+    NetworkSpec,
+    NormStatistics,
+    Parameters,
+    forward,
+    is_tracked,
+    relu,
+)
+from mamltui.maml.strategies.implicit import implicit_gradient
 
 
 def meta_gradient(
@@ -25,24 +39,87 @@ def meta_gradient(
     *,
     activation: Activation = relu,
 ) -> MetaGradient:
-    """Sums over the tasks of the query loss's gradient, of the loss and of the accuracy."""
-    theta = {name: value.detach().requires_grad_() for name, value in parameters.items()}
-    fast = per_task(network, inner, theta, episodes.tasks)
-    weights = inner.query_weights or (0.0,) * (inner.steps - 1) + (1.0,)
-    total = logits = torch.zeros(())
-    for step in range(inner.steps + 1):
-        if step == inner.steps or (step > 0 and weights[step - 1]):
-            logits, _ = forward(network, fast, episodes.query_x, step=step, activation=activation)
-            loss = task_losses(logits, episodes.query_y).sum()
-            total = total + (weights[step - 1] if step else 1.0) * loss
+    """Sums over the tasks of the outer gradient, of the query loss and of the accuracy."""
+    theta = {
+        name: value.detach().requires_grad_(not is_tracked(name))
+        for name, value in parameters.items()
+    }
+    if inner.outer == "reptile":
+        return _reptile(network, inner, theta, episodes)
+    start = fast = start_of(network, inner, theta, episodes)
+    seen: list[list[NormStatistics]] = []
+    objective = torch.zeros(())
+    through = inner.outer == "query" and not inner.first_order
+    for step, weight in enumerate(inner.weights()):
+        if weight:
+            logits, statistics = forward(
+                network, fast, episodes.query_x, step=step, activation=activation
+            )
+            losses = smoothed_losses(logits, episodes.query_y, inner.label_smoothing)
+            objective = objective + weight * losses.sum()
         if step < inner.steps:
             support = support_pass(network, fast, episodes, step, activation)
+            seen.append(support.statistics)
             fast = inner_step(
-                network, inner, fast, support.losses, step, create_graph=not inner.first_order
+                network, inner, fast, support.losses, step, create_graph=through, start=start
             )
-    gradients = torch.autograd.grad(total, list(theta.values()), materialize_grads=True)
+    seen.append(statistics)
+    if inner.outer == "implicit":
+        gradient = implicit_gradient(network, inner, theta, fast, episodes, objective)
+    else:
+        learned = {name: value for name, value in theta.items() if value.requires_grad}
+        found = torch.autograd.grad(objective, list(learned.values()), materialize_grads=True)
+        gradient = dict(zip(learned, found, strict=True))
+    gradient |= _tracked_gradient(network, theta, seen)
+    logits = logits.detach()
     return MetaGradient(
-        dict(zip(theta, gradients, strict=True)),
-        loss.detach(),
-        task_accuracies(logits.detach(), episodes.query_y).sum(),
+        {name: gradient[name] for name in theta},
+        task_losses(logits, episodes.query_y).sum(),
+        task_accuracies(logits, episodes.query_y).sum(),
     )
+
+
+def _tracked_gradient(
+    network: NetworkSpec, parameters: Mapping[str, Tensor], seen: list[list[NormStatistics]]
+) -> Parameters:
+    """Sum over tasks of how far running statistics are from what passes 0, 1, ... saw."""
+    if not network.running_steps:
+        return {}
+    rows: dict[str, list[Tensor]] = defaultdict(list)
+    for step in range(network.running_steps):
+        for layer in range(1, network.layers + 1):
+            for field in NormStatistics._fields:
+                name = f"norm{layer}.{field}"
+                if step < len(seen):
+                    observed = getattr(seen[step][layer - 1], field)  # [tasks, 1, filters]
+                    rows[name].append((parameters[name][step] - observed).sum(dim=(0, 1)))
+                else:
+                    rows[name].append(torch.zeros_like(parameters[name][step]))
+    return {name: torch.stack(values) for name, values in rows.items()}
+
+
+def _reptile(
+    network: NetworkSpec, inner: InnerLoop, theta: Parameters, episodes: Episodes
+) -> MetaGradient:
+    """Before less after (Nichol, Achiam and Schulman 2018, Algorithm 2).
+
+    The steps take the support and the query set in turns: without other examples from step to step
+    the update would say nothing about what is common to them.
+    """
+    swapped = Episodes(episodes.query_x, episodes.query_y, episodes.support_x, episodes.support_y)
+    start = fast = start_of(network, inner, theta, episodes)
+    for step in range(inner.steps):
+        fast = {
+            name: value.detach().requires_grad_(not is_tracked(name))
+            for name, value in fast.items()
+        }
+        batch = swapped if step % 2 else episodes
+        losses = support_pass(network, fast, batch, step).losses
+        fast = inner_step(network, inner, fast, losses, step, create_graph=False)
+    with torch.no_grad():
+        logits, _ = forward(network, fast, episodes.query_x, step=inner.steps)
+        return MetaGradient(
+            {name: (start[name] - fast[name]).sum(dim=0) for name in theta},
+            task_losses(logits, episodes.query_y).sum(),
+            task_accuracies(logits, episodes.query_y).sum(),
+        )

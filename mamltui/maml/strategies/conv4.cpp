@@ -4,7 +4,8 @@
 //
 // Layout: images and activations are channels-last, with the zeros around them that the SAME
 // windows of the next layer cover; everything else is rows [examples * positions, filters].
-// Parameters are one run of memory in the order of the forward pass, kernels [3, 3, in, out].
+// Kernels [3, 3, in, out] and the head are one run of memory in the order of the forward pass, what
+// the normalisations have is another, [layers, shift | scale | mean | variance, filters].
 
 #include <algorithm>
 #include <cmath>
@@ -165,12 +166,18 @@ struct LayerShape {
     size_t kernel() const { return size_t(9) * inputs * filters; }
 };
 
+enum Field { SHIFT, SCALE, MEAN, VARIANCE, FIELDS };  // of a normalisation
+constexpr int TENSORS = LAYERS + 2;                   // kernels, head's weight and bias
+
 struct Network {
     int way, filters;
+    bool running;  // normalisation by running statistics
     LayerShape layer[LAYERS];
-    size_t kernel_at[LAYERS], shift_at[LAYERS], head_at, bias_at, parameters;
+    size_t kernel_at[LAYERS], head_at, bias_at, parameters;
+    size_t ends[TENSORS];  // where each tensor ends
 
-    Network(int way, int channels, int size, int filters) : way(way), filters(filters) {
+    Network(int way, int channels, int size, int filters, bool running)
+        : way(way), filters(filters), running(running) {
         size_t at = 0;
         int inputs = channels;
         for (int l = 0; l < LAYERS; l++) {
@@ -178,13 +185,20 @@ struct Network {
             size = layer[l].out;
             inputs = filters;
             kernel_at[l] = at;
-            shift_at[l] = at += layer[l].kernel();
-            at += filters;
+            ends[l] = at += layer[l].kernel();
         }
         head_at = at;
-        bias_at = at += size_t(filters) * way;
-        parameters = at + way;
+        ends[LAYERS] = bias_at = at += size_t(filters) * way;
+        ends[LAYERS + 1] = parameters = at + way;
     }
+    size_t norm_at(int l, Field field) const { return (size_t(l) * FIELDS + field) * filters; }
+    size_t norms() const { return size_t(LAYERS) * FIELDS * filters; }
+};
+
+// What one task has learned: kernels and head, and the normalisations' values.
+template <typename T>
+struct Values {
+    const T *weights, *norms;
 };
 
 // ---- Convolution --------------------------------------------------------------------------------
@@ -340,9 +354,10 @@ struct Layer {
     T* centred;       // C
     T* output;        // A, inside the next layer's padded input; plain rows after the last layer
     T *mean, *scale;  // of Z; r
-    T* g_normalised;
+    const T* gain;    // s
+    T* g_gained;      // gradient of s Y
     T* g_product;
-    T* g_correlation;  // r mean(C g_Y)
+    T* g_correlation;  // r mean(C g), g the gradient of s Y
 };
 
 template <typename T>
@@ -369,12 +384,12 @@ struct Examples {
     const int count;
     T* images;  // padded
     const int64_t* labels = nullptr;
-    T *g_output, *sums, *sums2, *zeros;
+    T *g_output, *sums, *sums2, *factors, *zeros;
     T *flipped, *flipped2;
     struct Tangent {
         T *input, *normalised, *correlation;
     } tangent[LAYERS];
-    T *d_features, *d_logits, *dg_logits, *g_features, *dg_normalised, *dg_product;
+    T *d_features, *d_logits, *dg_logits, *g_features, *dg_gained, *dg_product;
 
     Examples(const Network& net, int count, bool curved, Arena<T>& arena) : net(net), count(count) {
         const LayerShape* shape = net.layer;
@@ -383,6 +398,7 @@ struct Examples {
         g_output = arena.take(largest);
         sums = arena.take(net.filters);
         sums2 = arena.take(net.filters);
+        factors = arena.take(net.filters);
         zeros = arena.take(net.filters);
         flipped = arena.take(shape[1].kernel());
         g_features = arena.take(size_t(count) * net.filters);
@@ -396,7 +412,7 @@ struct Examples {
         d_features = arena.take(size_t(count) * net.filters);
         d_logits = arena.take(size_t(count) * net.way);
         dg_logits = arena.take(size_t(count) * net.way);
-        dg_normalised = arena.take(largest);
+        dg_gained = arena.take(largest);
         dg_product = arena.take(largest);
     }
 
@@ -410,7 +426,7 @@ struct Examples {
             layer.output = arena.take(l + 1 < LAYERS ? count * net.layer[l + 1].image() : rows);
             layer.mean = arena.take(net.filters);
             layer.scale = arena.take(net.filters);
-            layer.g_normalised = arena.take(rows);
+            layer.g_gained = arena.take(rows);
             layer.g_product = arena.take(rows);
             layer.g_correlation = arena.take(net.filters);
         }
@@ -457,16 +473,21 @@ struct Examples {
     }
 
     // Logits at values; normalised with the statistics of another pass, if one is given.
-    STAGE void forward(Pass<T>& pass, const T* values, const Pass<T>* statistics = nullptr) const {
+    STAGE void forward(Pass<T>& pass, Values<T> values, const Pass<T>* statistics = nullptr) const {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters;
         for (int l = 0; l < LAYERS; l++) {
             const LayerShape& shape = net.layer[l];
             Layer<T>& layer = pass.layer[l];
             const int rows = count * shape.positions();
-            convolve<T>(count, shape, layer.input, values + net.kernel_at[l], nullptr, nullptr,
-                        layer.centred, sums);
-            if (statistics) {
+            convolve<T>(count, shape, layer.input, values.weights + net.kernel_at[l], nullptr,
+                        nullptr, layer.centred, sums);
+            layer.gain = values.norms + net.norm_at(l, SCALE);
+            if (net.running) {
+                std::copy_n(values.norms + net.norm_at(l, MEAN), filters, layer.mean);
+                std::copy_n(values.norms + net.norm_at(l, VARIANCE), filters, layer.scale);
+                invert(layer.scale);
+            } else if (statistics) {
                 std::copy_n(statistics->layer[l].mean, filters, layer.mean);
                 std::copy_n(statistics->layer[l].scale, filters, layer.scale);
             } else {
@@ -481,23 +502,52 @@ struct Examples {
                     store(layer.mean + c, mean);
                     store(layer.scale + c, (squares + part) / all(T(rows)));
                 }
-                for (int c = 0; c < filters; c++)
-                    layer.scale[c] = 1 / std::sqrt(layer.scale[c] + T(NORM_EPSILON));
+                invert(layer.scale);
             }
-            const T* shift = values + net.shift_at[l];
+            const T* shift = values.norms + net.norm_at(l, SHIFT);
+            for (int c = 0; c < filters; c++) sums[c] = layer.scale[c] * layer.gain[c];
             each_line(l, [&](size_t row, size_t at, size_t length) {
                 for (size_t p = 0; p < length; p += filters)
                     for (int c = 0; c < filters; c += L) {
                         T* z = layer.centred + row + p + c;
                         const Vector<T> centred = load(z) - load(layer.mean + c);
-                        const Vector<T> y = centred * load(layer.scale + c) + load(shift + c);
+                        const Vector<T> y = centred * load(sums + c) + load(shift + c);
                         store(z, centred);
                         store(layer.output + at + p + c, y <= 0 ? Vector<T>{} : y);  // NaN stays
                     }
             });
         }
         average(pass.layer[LAYERS - 1].output, pass.features);
-        head(pass.features, values + net.head_at, values + net.bias_at, pass.logits, false);
+        head(pass.features, values.weights + net.head_at, values.weights + net.bias_at, pass.logits,
+             false);
+    }
+
+    // Variances become r.
+    void invert(T* variance) const {
+        for (int c = 0; c < net.filters; c++)
+            variance[c] = 1 / std::sqrt(variance[c] + T(NORM_EPSILON));
+    }
+
+    // total += how far the running statistics in norms are from what the pass saw.
+    STAGE void observe(const Pass<T>& pass, const T* norms, T* total) const {
+        constexpr int L = Lanes<T>::count;
+        const int filters = net.filters;
+        for (int l = 0; l < LAYERS; l++) {
+            const T* centred = pass.layer[l].centred;
+            const size_t rows = size_t(count) * net.layer[l].positions();
+            T *mean = total + net.norm_at(l, MEAN), *variance = total + net.norm_at(l, VARIANCE);
+            for (int c = 0; c < filters; c += L) {
+                Vector<T> sum{}, squares{};
+                for (size_t p = c; p < rows * filters; p += filters) {
+                    const Vector<T> off = load(centred + p);
+                    sum += off;
+                    squares += off * off;
+                }
+                const Vector<T> known = load(norms + net.norm_at(l, VARIANCE) + c);
+                store(mean + c, load(mean + c) - sum / all(T(rows)));
+                store(variance + c, load(variance + c) + known - squares / all(T(rows)));
+            }
+        }
     }
 
     // [count, positions, filters] -> [count, filters]
@@ -570,8 +620,8 @@ struct Examples {
         *accuracy = double(right) / count;
     }
 
-    // g_normalised = g where the ReLU let through; sums of it and of it times C.
-    STAGE void through_relu(int l, const Layer<T>& layer, const T* g, T* g_normalised) const {
+    // to = g where the ReLU let through; sums of it and of it times C.
+    STAGE void through_relu(int l, const Layer<T>& layer, const T* g, T* to) const {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters;
         std::fill(sums, sums + filters, T(0));
@@ -582,7 +632,7 @@ struct Examples {
                 for (size_t p = c; p < length; p += filters) {
                     const Vector<T> kept =
                         load(layer.output + at + p) > 0 ? load(g + row + p) : Vector<T>{};
-                    store(g_normalised + row + p, kept);
+                    store(to + row + p, kept);
                     sum += kept;
                     with_centred += kept * load(layer.centred + row + p);
                 }
@@ -592,24 +642,29 @@ struct Examples {
         });
     }
 
-    // J(u) from the sums of u and of C u; u and result may be the same. Gives r mean(C u) too.
-    STAGE void jacobian(int l, const Layer<T>& layer, const T* u, T* result, T* correlation) const {
+    // gain J(u) from the sums of u and of C u; u and result may be the same. Gives r mean(C u) too.
+    STAGE void jacobian(int l, const Layer<T>& layer, const T* u, const T* gain, T* result,
+                        T* correlation) const {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters, rows = count * net.layer[l].positions();
         for (int c = 0; c < filters; c++) {
+            const T factor = gain ? gain[c] * layer.scale[c] : layer.scale[c];
             correlation[c] = layer.scale[c] * sums2[c] / rows;
-            sums2[c] = correlation[c] * layer.scale[c] * layer.scale[c];
-            sums[c] *= layer.scale[c] / rows;
+            sums2[c] = net.running ? 0 : correlation[c] * factor * layer.scale[c];
+            sums[c] = net.running ? 0 : sums[c] * factor / rows;
+            factors[c] = factor;
         }
         for (size_t p = 0; p < size_t(rows) * filters; p += filters)
             for (int c = 0; c < filters; c += L)
-                store(result + p + c, load(u + p + c) * load(layer.scale + c) - load(sums + c) -
+                store(result + p + c, load(u + p + c) * load(factors + c) - load(sums + c) -
                                           load(layer.centred + p + c) * load(sums2 + c));
     }
 
-    // gradient += that of the mean cross-entropy; keeps what the Hessian product needs.
-    STAGE void backward(Pass<T>& pass, const T* values, T* gradient, bool shifts) const {
-        const int way = net.way;
+    // gradient += that of the mean cross-entropy, with a part of the target spread over all classes,
+    // times weight; g_norms too, if it is given. Keeps what the Hessian product needs.
+    STAGE void backward(Pass<T>& pass, Values<T> values, T* gradient, T* g_norms, T weight = 1,
+                        T smoothing = 0) const {
+        const int way = net.way, filters = net.filters;
         for (int e = 0; e < count; e++) {
             const T* logits = pass.logits + size_t(e) * way;
             T* p = pass.probabilities + size_t(e) * way;
@@ -618,32 +673,38 @@ struct Examples {
             for (int n = 0; n < way; n++) sum += p[n] = std::exp(logits[n] - highest);
             for (int n = 0; n < way; n++) {
                 p[n] /= sum;
-                pass.g_logits[size_t(e) * way + n] = (p[n] - (n == labels[e])) / count;
+                const T target = (n == labels[e]) * (1 - smoothing) + smoothing / way;
+                pass.g_logits[size_t(e) * way + n] = weight * (p[n] - target) / count;
                 gradient[net.bias_at + n] += pass.g_logits[size_t(e) * way + n];
             }
         }
         head_outer(pass.features, pass.g_logits, gradient + net.head_at);
-        head_back(pass.g_logits, values + net.head_at, g_features, false);
+        head_back(pass.g_logits, values.weights + net.head_at, g_features, false);
         spread(g_features, g_output);
         for (int l = LAYERS - 1; l >= 0; l--) {
             const LayerShape& shape = net.layer[l];
             Layer<T>& layer = pass.layer[l];
-            through_relu(l, layer, g_output, layer.g_normalised);
-            if (shifts)
-                for (int c = 0; c < net.filters; c++) gradient[net.shift_at[l] + c] += sums[c];
-            jacobian(l, layer, layer.g_normalised, layer.g_product, layer.g_correlation);
+            through_relu(l, layer, g_output, layer.g_gained);
+            if (g_norms)
+                for (int c = 0; c < filters; c++) {
+                    g_norms[net.norm_at(l, SHIFT) + c] += sums[c];
+                    g_norms[net.norm_at(l, SCALE) + c] += layer.scale[c] * sums2[c];
+                }
+            jacobian(l, layer, layer.g_gained, layer.gain, layer.g_product, layer.g_correlation);
             kernel_gradient<T>(count, shape, layer.input, layer.g_product, nullptr, nullptr,
                                gradient + net.kernel_at[l]);
             if (l > 0) {
-                transpose_kernel<T>(shape, values + net.kernel_at[l], flipped);
+                transpose_kernel<T>(shape, values.weights + net.kernel_at[l], flipped);
                 input_gradient<T>(count, shape, layer.g_product, flipped, nullptr, nullptr, zeros,
                                   g_output);
             }
         }
     }
 
-    // result += the derivative of backward's gradient in a direction of the adapted parameters.
-    STAGE void hessian_product(const Pass<T>& pass, const T* values, const T* direction, T* result) {
+    // result += the derivative of backward's gradient in a direction of kernels and head, and d_norms that
+    // of the normalisations' gradient.
+    STAGE void hessian_product(const Pass<T>& pass, Values<T> values, const T* direction, T* result,
+                               T* d_norms) {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters, way = net.way;
         T* d_last = g_output;
@@ -653,24 +714,26 @@ struct Examples {
             Tangent& d = tangent[l];
             const int rows = count * shape.positions();
             convolve<T>(count, shape, layer.input, direction + net.kernel_at[l], d.input,
-                        values + net.kernel_at[l], d.normalised, sums);
+                        values.weights + net.kernel_at[l], d.normalised, sums);
             for (int c = 0; c < filters; c += L) {
                 Vector<T> sum{};
                 for (size_t p = c; p < size_t(rows) * filters; p += filters)
                     sum += load(layer.centred + p) * load(d.normalised + p);
                 store(sums2 + c, sum);
             }
-            jacobian(l, layer, d.normalised, d.normalised, d.correlation);
+            jacobian(l, layer, d.normalised, nullptr, d.normalised, d.correlation);
             T* d_output = l + 1 < LAYERS ? tangent[l + 1].input : d_last;
             each_line(l, [&](size_t row, size_t at, size_t length) {
-                for (size_t p = 0; p < length; p += L)
-                    store(d_output + at + p, load(layer.output + at + p) > 0
-                                                 ? load(d.normalised + row + p)
-                                                 : Vector<T>{});
+                for (size_t p = 0; p < length; p += filters)
+                    for (int c = 0; c < filters; c += L)
+                        store(d_output + at + p + c,
+                              load(layer.output + at + p + c) > 0
+                                  ? load(d.normalised + row + p + c) * load(layer.gain + c)
+                                  : Vector<T>{});
             });
         }
         average(d_last, d_features);
-        head(d_features, values + net.head_at, direction + net.bias_at, d_logits, false);
+        head(d_features, values.weights + net.head_at, direction + net.bias_at, d_logits, false);
         head(pass.features, direction + net.head_at, nullptr, d_logits, true);
         for (int e = 0; e < count; e++) {
             const T *p = pass.probabilities + size_t(e) * way, *d = d_logits + size_t(e) * way;
@@ -683,7 +746,7 @@ struct Examples {
         }
         head_outer(d_features, pass.g_logits, result + net.head_at);
         head_outer(pass.features, dg_logits, result + net.head_at);
-        head_back(dg_logits, values + net.head_at, g_features, false);
+        head_back(dg_logits, values.weights + net.head_at, g_features, false);
         head_back(pass.g_logits, direction + net.head_at, g_features, true);
         spread(g_features, g_output);
         for (int l = LAYERS - 1; l >= 0; l--) {
@@ -691,21 +754,30 @@ struct Examples {
             const Layer<T>& layer = pass.layer[l];
             const Tangent& d = tangent[l];
             const size_t rows = size_t(count) * shape.positions();
-            through_relu(l, layer, g_output, dg_normalised);
-            for (int c = 0; c < filters; c++) result[net.shift_at[l] + c] += sums[c];
+            through_relu(l, layer, g_output, dg_gained);
             // Product rule on r (g - mean g - Y mean(Y g)), with dr = -r^2 mean(Y dZ).
             for (int c = 0; c < filters; c += L) {
                 Vector<T> cross{};
                 for (size_t p = c; p < rows * filters; p += filters)
-                    cross += load(d.normalised + p) * load(layer.g_normalised + p);
+                    cross += load(d.normalised + p) * load(layer.g_gained + p);
                 const Vector<T> scale = load(layer.scale + c), one_row = all(T(rows));
-                const Vector<T> mean = load(sums + c) * scale / one_row;
+                T *g_shift = d_norms + net.norm_at(l, SHIFT) + c,
+                  *g_scale = d_norms + net.norm_at(l, SCALE) + c;
+                store(g_shift, load(g_shift) + load(sums + c));
+                store(g_scale, load(g_scale) + load(sums2 + c) * scale + cross);
+                const Vector<T> factor = load(layer.gain + c) * scale;
+                if (net.running) {
+                    for (size_t p = c; p < rows * filters; p += filters)
+                        store(dg_product + p, load(dg_gained + p) * factor);
+                    continue;
+                }
+                const Vector<T> mean = load(sums + c) * factor / one_row;
                 const Vector<T> correlation = load(sums2 + c) * scale / one_row;
-                const Vector<T> of_centred = (correlation + cross / one_row) * scale * scale;
-                const Vector<T> of_normalised = load(layer.g_correlation + c) * scale;
+                const Vector<T> of_centred = (correlation + cross / one_row) * scale * factor;
+                const Vector<T> of_normalised = load(layer.g_correlation + c) * factor;
                 const Vector<T> of_product = load(d.correlation + c) * scale;
                 for (size_t p = c; p < rows * filters; p += filters)
-                    store(dg_product + p, load(dg_normalised + p) * scale - mean -
+                    store(dg_product + p, load(dg_gained + p) * factor - mean -
                                               load(layer.centred + p) * of_centred -
                                               load(d.normalised + p) * of_normalised -
                                               load(layer.g_product + p) * of_product);
@@ -713,7 +785,7 @@ struct Examples {
             kernel_gradient<T>(count, shape, layer.input, dg_product, d.input, layer.g_product,
                                result + net.kernel_at[l]);
             if (l > 0) {
-                transpose_kernel<T>(shape, values + net.kernel_at[l], flipped);
+                transpose_kernel<T>(shape, values.weights + net.kernel_at[l], flipped);
                 transpose_kernel<T>(shape, direction + net.kernel_at[l], flipped2);
                 input_gradient<T>(count, shape, dg_product, flipped, layer.g_product, flipped2,
                                   zeros, g_output);
@@ -724,87 +796,192 @@ struct Examples {
 
 // ---- A task -------------------------------------------------------------------------------------
 
-// values' = values - step * gradient, for the adapted parameters.
-template <typename T>
-STAGE void inner_step(const Network& net, const T* values, T step, const T* gradient, T* adapted) {
-    for (size_t p = 0; p < net.parameters; p++) adapted[p] = values[p] - step * gradient[p];
-    for (int l = 0; l < LAYERS; l++)
-        std::copy_n(values + net.shift_at[l], net.filters, adapted + net.shift_at[l]);
-}
-
+// Of the learner, as native.py describes it; all but theta is shared by no one else.
 struct Task {
     int way, channels, image_size, filters, support, query, steps, first_order;
+    int running;       // normalisation by running statistics
+    int scaled;        // normalisation has a scale
+    int norm_rows;     // normalisations' own values for so many numbers of inner steps taken
+    int rate_rows;     // rates' own values for so many inner steps
+    int by_element;    // a rate for each parameter, else for each tensor
+    int learns_rates;  // gradients of the rates are wanted
+    int reptile;
+    double norm_rate;  // size of the inner steps of shift and scale
+    double smoothing;  // of the query loss's labels
+};
+
+// Gradients, or the parameters themselves: kernels and head [parameters], normalisations [norm_rows,
+// layers, fields, filters], rates [rate_rows, parameters or TENSORS].
+template <typename T>
+struct Learned {
+    T *weights, *norms, *rates;
 };
 
 template <typename T>
 struct Learner {
+    const Task& task;
     Network net;
     int steps;
-    bool curved;
+    bool curved, keeps_gradients;
     Arena<T> arena;
     Examples<T> support, query;
     std::vector<Pass<T>> trail;
     Pass<T> query_pass;
-    std::vector<T*> values;
-    T *gradient, *curvature;
+    std::vector<T*> values, gradients, looks;
+    T *outer, *direction, *curvature, *norms, *g_norms;
 
     Learner(const Task& task, bool training, T* workspace)
-        : net(task.way, task.channels, task.image_size, task.filters),
+        : task(task),
+          net(task.way, task.channels, task.image_size, task.filters, task.running),
           steps(task.steps),
-          curved(training && !task.first_order),
+          curved(training && !task.first_order && !task.reptile),
+          keeps_gradients(training && task.learns_rates),
           arena{workspace},
           support(net, task.support, curved, arena),
           query(net, task.query, false, arena) {
-        for (int s = 0; s < (curved ? steps : 1); s++) trail.push_back(support.new_pass(arena));
+        for (int s = 0; s < std::max(1, curved ? steps : 1); s++)
+            trail.push_back(support.new_pass(arena));
         query_pass = query.new_pass(arena);
         for (int s = 0; s < (curved ? steps : 1); s++) values.push_back(arena.take(net.parameters));
-        gradient = arena.take(net.parameters);
+        for (int s = 0; s < (keeps_gradients ? steps : 1); s++)
+            gradients.push_back(arena.take(net.parameters));
+        for (int s = 0; s <= (training ? steps : -1); s++)
+            looks.push_back(arena.take(net.parameters));
+        outer = arena.take(net.parameters);
+        direction = arena.take(net.parameters);
         curvature = arena.take(net.parameters);
+        norms = arena.take(net.norms());
+        g_norms = arena.take(net.norms());
     }
 
-    void see(const Task& task, int number, const T* support_x, const int64_t* support_y,
-             const T* query_x, const int64_t* query_y) {
+    void see(int number, const T* support_x, const int64_t* support_y, const T* query_x,
+             const int64_t* query_y) {
         const size_t image = size_t(task.channels) * task.image_size * task.image_size;
         const size_t first = size_t(number) * task.support, first_query = size_t(number) * task.query;
         support.see(support_x + first * image, support_y + first);
         query.see(query_x + first_query * image, query_y + first_query);
     }
 
-    const T* at(const T* theta, int step) const {
-        return step ? values[curved ? step - 1 : 0] : theta;
+    size_t norm_row(int step) const {
+        return size_t(std::min(step, task.norm_rows - 1)) * net.norms();
     }
 
-    void adapt(const T* from, T step, int number, Pass<T>& pass) {
+    // What there is after so many inner steps.
+    Values<T> at(const Learned<T>& theta, int step) const {
+        const bool moved = step > 0 && task.norm_rate;
+        return {step ? values[curved ? step - 1 : 0] : theta.weights,
+                moved ? norms : theta.norms + norm_row(step)};
+    }
+
+    // Calls visit with where a tensor begins and ends, its number, and its rates or its rate.
+    template <typename Visit>
+    void each_rate(const Learned<T>& theta, int step, Visit visit) const {
+        const size_t row = std::min(step, task.rate_rows - 1);
+        size_t begin = 0;
+        for (int t = 0; t < TENSORS; begin = net.ends[t++])
+            if (task.by_element)
+                visit(begin, net.ends[t], t, theta.rates + row * net.parameters);
+            else
+                visit(begin, net.ends[t], t, theta.rates[row * TENSORS + t]);
+    }
+
+    static T rate_of(T rate, size_t) { return rate; }
+    static T rate_of(const T* rates, size_t p) { return rates[p]; }
+
+    // One inner step on a set of examples that were passed forward.
+    STAGE void adapt(const Learned<T>& theta, const Examples<T>& examples, Pass<T>& pass, int step) {
+        const Values<T> from = at(theta, step);
+        T *gradient = gradients[keeps_gradients ? step : 0], *to = values[curved ? step : 0];
         std::fill_n(gradient, net.parameters, T(0));
-        support.backward(pass, from, gradient, false);
-        inner_step<T>(net, from, step, gradient, values[curved ? number : 0]);
+        std::fill_n(g_norms, net.norms(), T(0));
+        examples.backward(pass, from, gradient, task.norm_rate ? g_norms : nullptr);
+        each_rate(theta, step, [&](size_t begin, size_t end, int, auto rate) {
+            for (size_t p = begin; p < end; p++)
+                to[p] = from.weights[p] - rate_of(rate, p) * gradient[p];
+        });
+        if (!task.norm_rate) return;
+        for (int l = 0; l < LAYERS && !task.scaled; l++)
+            std::fill_n(g_norms + net.norm_at(l, SCALE), net.filters, T(0));
+        for (size_t p = 0; p < net.norms(); p++)
+            norms[p] = from.norms[p] - T(task.norm_rate) * g_norms[p];
     }
 
-    void meta_gradient(const T* theta, T step, T* total, double* loss, double* accuracy) {
-        for (int s = 0; s < steps; s++) {
-            Pass<T>& pass = trail[curved ? s : 0];
-            support.forward(pass, at(theta, s));
-            adapt(at(theta, s), step, s, pass);
+    // The gradient through the inner loop, added to total.
+    void meta_gradient(const Learned<T>& theta, const T* weights, const Learned<T>& total,
+                       double* loss, double* accuracy) {
+        for (int s = 0; s <= steps; s++) {
+            if (weights[s]) {
+                query.forward(query_pass, at(theta, s));
+                std::fill_n(looks[s], net.parameters, T(0));
+                query.backward(query_pass, at(theta, s), looks[s], total.norms + norm_row(s),
+                               weights[s], T(task.smoothing));
+            }
+            Pass<T>& pass = s < steps ? trail[curved ? s : 0] : query_pass;
+            if (s < steps) support.forward(pass, at(theta, s));
+            if (net.running && s < task.norm_rows)
+                (s < steps ? support : query)
+                    .observe(pass, at(theta, s).norms, total.norms + norm_row(s));
+            if (s < steps) adapt(theta, support, pass, s);
         }
-        query.forward(query_pass, at(theta, steps));
         query.judge(query_pass, loss, accuracy);
-        T* outer = gradient;
-        std::fill_n(outer, net.parameters, T(0));
-        query.backward(query_pass, at(theta, steps), outer, true);
-        for (int s = steps - 1; s >= 0 && curved; s--) {
-            std::fill_n(curvature, net.parameters, T(0));
-            support.hessian_product(trail[s], at(theta, s), outer, curvature);
-            for (size_t p = 0; p < net.parameters; p++) outer[p] -= step * curvature[p];
+        std::copy_n(looks[steps], net.parameters, outer);
+        for (int s = steps - 1; s >= 0; s--) {
+            back(theta, s, total);
+            if (weights[s])
+                for (size_t p = 0; p < net.parameters; p++) outer[p] += looks[s][p];
         }
-        for (size_t p = 0; p < net.parameters; p++) total[p] += outer[p];
+        for (size_t p = 0; p < net.parameters; p++) total.weights[p] += outer[p];
+    }
+
+    // The way back through one inner step.
+    void back(const Learned<T>& theta, int step, const Learned<T>& total) {
+        if (keeps_gradients)
+            each_rate(total, step, [&](size_t begin, size_t end, int t, auto) {
+                const size_t row = std::min(step, task.rate_rows - 1);
+                const T* gradient = gradients[step];
+                if (task.by_element) {
+                    T* rates = total.rates + row * net.parameters;
+                    for (size_t p = begin; p < end; p++) rates[p] -= outer[p] * gradient[p];
+                } else {
+                    T sum = 0;
+                    for (size_t p = begin; p < end; p++) sum += outer[p] * gradient[p];
+                    total.rates[row * TENSORS + t] -= sum;
+                }
+            });
+        if (!curved) return;
+        each_rate(theta, step, [&](size_t begin, size_t end, int, auto rate) {
+            for (size_t p = begin; p < end; p++) direction[p] = rate_of(rate, p) * outer[p];
+        });
+        std::fill_n(curvature, net.parameters, T(0));
+        std::fill_n(g_norms, net.norms(), T(0));
+        support.hessian_product(trail[step], at(theta, step), direction, curvature, g_norms);
+        for (size_t p = 0; p < net.parameters; p++) outer[p] -= curvature[p];
+        T* norms_there = total.norms + norm_row(step);
+        for (size_t p = 0; p < net.norms(); p++) norms_there[p] -= g_norms[p];
+    }
+
+    // The parameters before the inner loop less those after it, added to total.
+    void reptile(const Learned<T>& theta, const Learned<T>& total, double* loss, double* accuracy) {
+        for (int s = 0; s < steps; s++) {
+            const Examples<T>& examples = s % 2 ? query : support;
+            Pass<T>& pass = s % 2 ? query_pass : trail[0];
+            examples.forward(pass, at(theta, s));
+            adapt(theta, examples, pass, s);
+        }
+        const Values<T> after = at(theta, steps);
+        for (size_t p = 0; p < net.parameters; p++)
+            total.weights[p] += theta.weights[p] - after.weights[p];
+        for (size_t p = 0; p < net.norms(); p++) total.norms[p] += theta.norms[p] - after.norms[p];
+        query.forward(query_pass, after);
+        query.judge(query_pass, loss, accuracy);
     }
 
     // scores [3, 2, steps + 1]: the query set with its own statistics, with the support set's, and
     // the support set; of each loss and accuracy, after 0, 1, ... steps.
-    void score(const T* theta, T step, bool support_statistics, double* scores) {
+    void score(const Learned<T>& theta, bool support_statistics, double* scores) {
         const int all = steps + 1;
         for (int s = 0; s < all; s++) {
-            const T* now = at(theta, s);
+            const Values<T> now = at(theta, s);
             support.forward(trail[0], now);
             support.judge(trail[0], scores + 4 * all + s, scores + 5 * all + s);
             query.forward(query_pass, now);
@@ -813,7 +990,7 @@ struct Learner {
                 query.forward(query_pass, now, &trail[0]);
                 query.judge(query_pass, scores + 2 * all + s, scores + 3 * all + s);
             }
-            if (s < steps) adapt(now, step, s, trail[0]);
+            if (s < steps) adapt(theta, support, trail[0], s);
         }
     }
 };
@@ -828,28 +1005,33 @@ size_t workspace_size(const Task* task, int training) {
     return Learner<SCALAR>(*task, training, nullptr).arena.used;
 }
 
-// Adds the tasks' gradients [parameters], and their losses and accuracies, to the sums given.
-void meta_gradients(const Task* task, int tasks, const SCALAR* theta, double step,
-                    const SCALAR* support_x, const int64_t* support_y, const SCALAR* query_x,
-                    const int64_t* query_y, SCALAR* workspace, SCALAR* gradient, double* metrics) {
+// Adds the tasks' gradients, and their losses and accuracies, to the sums given. weights [steps + 1]
+// are those of the query losses after each number of inner steps.
+void meta_gradients(const Task* task, int tasks, const Learned<SCALAR>* theta,
+                    const SCALAR* weights, const SCALAR* support_x, const int64_t* support_y,
+                    const SCALAR* query_x, const int64_t* query_y, SCALAR* workspace,
+                    const Learned<SCALAR>* total, double* metrics) {
     Learner<SCALAR> learner(*task, true, workspace);
     for (int t = 0; t < tasks; t++) {
-        learner.see(*task, t, support_x, support_y, query_x, query_y);
+        learner.see(t, support_x, support_y, query_x, query_y);
         double loss, accuracy;
-        learner.meta_gradient(theta, SCALAR(step), gradient, &loss, &accuracy);
+        if (task->reptile)
+            learner.reptile(*theta, *total, &loss, &accuracy);
+        else
+            learner.meta_gradient(*theta, weights, *total, &loss, &accuracy);
         metrics[0] += loss;
         metrics[1] += accuracy;
     }
 }
 
 // Scores [tasks, 3, 2, steps + 1], as Learner::score describes.
-void scores(const Task* task, int tasks, const SCALAR* theta, double step, const SCALAR* support_x,
+void scores(const Task* task, int tasks, const Learned<SCALAR>* theta, const SCALAR* support_x,
             const int64_t* support_y, const SCALAR* query_x, const int64_t* query_y,
             SCALAR* workspace, int support_statistics, double* scores) {
     Learner<SCALAR> learner(*task, false, workspace);
     for (int t = 0; t < tasks; t++) {
-        learner.see(*task, t, support_x, support_y, query_x, query_y);
-        learner.score(theta, SCALAR(step), support_statistics, scores + t * 6 * (task->steps + 1));
+        learner.see(t, support_x, support_y, query_x, query_y);
+        learner.score(*theta, support_statistics, scores + t * 6 * (task->steps + 1));
     }
 }
 

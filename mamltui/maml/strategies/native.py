@@ -8,7 +8,6 @@ formed and no thread waits for another within a task.
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,6 +27,7 @@ from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.strategies.packing import Packed, Packing
 
 if TYPE_CHECKING:
     from mamltui.maml.strategies import Case
@@ -83,65 +83,90 @@ class _Task(ctypes.Structure):
     """``Task`` of ``conv4.cpp``."""
 
     _fields_ = [
-        ("way", ctypes.c_int),
-        ("channels", ctypes.c_int),
-        ("image_size", ctypes.c_int),
-        ("filters", ctypes.c_int),
-        ("support", ctypes.c_int),
-        ("query", ctypes.c_int),
-        ("steps", ctypes.c_int),
-        ("first_order", ctypes.c_int),
+        *(
+            (name, ctypes.c_int)
+            for name in (
+                "way",
+                "channels",
+                "image_size",
+                "filters",
+                "support",
+                "query",
+                "steps",
+                "first_order",
+                "running",
+                "scaled",
+                "norm_rows",
+                "rate_rows",
+                "by_element",
+                "learns_rates",
+                "reptile",
+            )
+        ),
+        ("norm_rate", ctypes.c_double),
+        ("smoothing", ctypes.c_double),
     ]
 
 
+class _Learned(ctypes.Structure):
+    """``Learned`` of ``conv4.cpp``."""
+
+    _fields_ = [(name, ctypes.c_void_p) for name in Packed._fields]
+
+
 class Kernels:
-    """The compiled kernels of one network and inner loop, with memory for as many threads as work.
+    """The compiled kernels of one network, with memory for as many threads as work.
 
     May be used from several threads at once.
     """
 
-    def __init__(self, network: NetworkSpec, inner: InnerLoop) -> None:
+    def __init__(self, network: NetworkSpec) -> None:
         self.network = network
-        self.inner = inner
         self._free: dict[tuple[object, ...], list[Tensor]] = {}
 
     def meta_gradient(
         self,
+        inner: InnerLoop,
         parameters: Parameters,
         episodes: Episodes,
         should_stop: ShouldStop | None = None,
     ) -> MetaGradient:
-        """Sums over the tasks of the query loss's gradient, of the loss and of the accuracy.
+        """Sums over the tasks of the outer gradient, of the query loss and of the accuracy.
 
         Raises:
             Interrupted: ``should_stop``, asked before each part of the tasks, said so.
         """
-        theta, task, library, data = self._prepared(parameters, episodes, self.inner.steps)
+        packing = Packing(self.network, inner)
+        theta = packing.packed(parameters)
+        task, library, data = self._prepared(packing, theta, episodes, inner.steps)
+        weights = torch.tensor(inner.weights(), dtype=theta.weights.dtype)
         parts = min(PARTS, episodes.tasks)
         bounds = [episodes.tasks * part // parts for part in range(parts + 1)]
-        gradient = torch.zeros(parts, theta.numel(), dtype=theta.dtype)
+        total = Packed(*(torch.zeros(parts, *each.shape, dtype=each.dtype) for each in theta))
         metrics = torch.zeros(parts, 2, dtype=torch.float64)
 
         def work(part: int) -> None:
             first, last = bounds[part : part + 2]
-            with self._workspace(library, theta.dtype, task, training=True) as workspace:
+            with self._workspace(library, weights.dtype, task, training=True) as workspace:
                 library.meta_gradients(
                     ctypes.byref(task),
                     last - first,
-                    _pointer(theta),
-                    ctypes.c_double(self.inner.step_size(self.network.way)),
+                    _pointers(theta),
+                    _pointer(weights),
                     *(_pointer(values[first:last]) for values in data),
                     _pointer(workspace),
-                    _pointer(gradient[part]),
+                    _pointers(Packed(*(each[part] for each in total))),
                     _pointer(metrics[part]),
                 )
 
         _on_threads(work, parts, should_stop)
-        loss, accuracy = metrics.sum(dim=0).to(theta.dtype)
-        return MetaGradient(self._named(gradient.sum(dim=0)), loss, accuracy)
+        gradient = packing.unpacked(Packed(*(each.sum(dim=0) for each in total)))
+        loss, accuracy = metrics.sum(dim=0).to(weights.dtype)
+        return MetaGradient(gradient, loss, accuracy)
 
     def score(
         self,
+        inner: InnerLoop,
         parameters: Parameters,
         episodes: Episodes,
         steps: int,
@@ -157,16 +182,17 @@ class Kernels:
         Raises:
             Interrupted: ``should_stop``, asked before each task, said so.
         """
-        theta, task, library, data = self._prepared(parameters, episodes, steps)
+        packing = Packing(self.network, inner)
+        theta = packing.packed(parameters)
+        task, library, data = self._prepared(packing, theta, episodes, steps)
         scores = torch.zeros(episodes.tasks, 3, 2, steps + 1, dtype=torch.float64)
 
         def work(number: int) -> None:
-            with self._workspace(library, theta.dtype, task, training=False) as workspace:
+            with self._workspace(library, theta.weights.dtype, task, training=False) as workspace:
                 library.scores(
                     ctypes.byref(task),
                     1,
-                    _pointer(theta),
-                    ctypes.c_double(self.inner.step_size(self.network.way)),
+                    _pointers(theta),
                     *(_pointer(values[number]) for values in data),
                     _pointer(workspace),
                     ctypes.c_int(support_statistics),
@@ -177,28 +203,32 @@ class Kernels:
         return scores
 
     def _prepared(
-        self, parameters: Parameters, episodes: Episodes, steps: int
-    ) -> tuple[Tensor, _Task, ctypes.CDLL, list[Tensor]]:
-        network = self.network
-        theta = torch.cat([parameters[name].reshape(-1) for name in network.parameter_shapes()])
+        self, packing: Packing, theta: Packed, episodes: Episodes, steps: int
+    ) -> tuple[_Task, ctypes.CDLL, list[Tensor]]:
+        network, inner = packing.network, packing.inner
+        is_reptile = inner.outer == "reptile"
         task = _Task(
-            network.way,
-            network.channels,
-            network.image_size,
-            network.filters,
-            episodes.support_y.shape[1],
-            episodes.query_y.shape[1],
-            steps,
-            self.inner.first_order,
+            way=network.way,
+            channels=network.channels,
+            image_size=network.image_size,
+            filters=network.filters,
+            support=episodes.support_y.shape[1],
+            query=episodes.query_y.shape[1],
+            steps=steps,
+            first_order=inner.first_order,
+            running=network.running_steps > 0,
+            scaled=network.norm_scale,
+            norm_rows=theta.norms.shape[0],
+            rate_rows=theta.rates.shape[0],
+            by_element=inner.rates == "per-element",
+            learns_rates=inner.rates != "fixed",
+            reptile=is_reptile,
+            norm_rate=inner.step_size(network.way) if is_reptile else 0.0,
+            smoothing=inner.label_smoothing,
         )
-        library = load_compiled(SOURCE, SCALARS[theta.dtype])
+        library = load_compiled(SOURCE, SCALARS[theta.weights.dtype])
         library.workspace_size.restype = ctypes.c_size_t
-        return theta, task, library, [values.contiguous() for values in episodes]
-
-    def _named(self, flat: Tensor) -> Parameters:
-        shapes = self.network.parameter_shapes()
-        pieces = torch.split(flat, [math.prod(shape) for shape in shapes.values()])
-        return {name: piece.view(shapes[name]) for name, piece in zip(shapes, pieces, strict=True)}
+        return task, library, [values.contiguous() for values in episodes]
 
     @contextmanager
     def _workspace(
@@ -208,7 +238,8 @@ class Kernels:
 
         The borders in it that must be zero lie elsewhere for others, and are never written.
         """
-        shape = (dtype, training, task.support, task.query, task.steps)
+        kinds = (task.first_order, task.learns_rates, task.reptile)
+        shape = (dtype, training, task.support, task.query, task.steps, kinds)
         free = self._free.setdefault(shape, [])
         try:
             workspace = free.pop()
@@ -223,6 +254,10 @@ class Kernels:
 
 def _pointer(tensor: Tensor) -> ctypes.c_void_p:
     return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _pointers(learned: Packed) -> Any:
+    return ctypes.byref(_Learned(*(tensor.data_ptr() for tensor in learned)))
 
 
 def _on_threads(
