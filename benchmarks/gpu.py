@@ -241,9 +241,7 @@ def sampler_of(profile: Profile, bank: ImageBank) -> EpisodeSampler:
 def new_step(bench: Bench, profile: Profile, precision: str) -> tuple[CapturedStep, TrainingState]:
     """A training at its beginning, not yet captured."""
     network = network_of(profile, bench.bank)
-    state = TrainingState.fresh(
-        network, profile.meta.seed, profile.meta.learning_rate, bench.device
-    )
+    state = TrainingState.fresh(network, profile.meta, bench.device)
     step = CapturedStep(
         network,
         inner_loop_of(profile),

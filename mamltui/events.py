@@ -130,7 +130,7 @@ class Failed(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """All iterations are done."""
+    """All iterations are done, or validation found nothing better for long enough."""
 
     name: ClassVar[str] = "finished"
     best_iteration: int

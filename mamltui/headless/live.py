@@ -51,6 +51,7 @@ class LiveDisplay(Display):
         self._device = ""
         self._iteration = 0
         self._iterations = 0
+        self._end = 0
         self._elapsed = 0.0
         self._step: Step | None = None
         self._validated: Validated | None = None
@@ -93,6 +94,7 @@ class LiveDisplay(Display):
             case Started():
                 self._run, self._device = event.run, event.device
                 self._iteration, self._iterations = event.iteration, event.iterations
+                self._end = event.iterations
                 self._enter("training")
             case Step():
                 self._step = event
@@ -116,6 +118,7 @@ class LiveDisplay(Display):
                 self._enter("failed")
             case Finished():
                 self._tick(event.elapsed)
+                self._end = event.iteration  # of early stopping, before all are done
                 self._best = (event.best_accuracy, event.best_iteration)
                 self._enter("finished")
 
@@ -184,7 +187,7 @@ class LiveDisplay(Display):
 
     def _times(self) -> Text:
         elapsed = self._elapsed_now()
-        left = self._pace.seconds_left(self._iteration, self._iterations)
+        left = self._pace.seconds_left(self._iteration, self._end)
         if left is not None:
             left = max(0.0, left - (elapsed - self._elapsed))
         speed = self._step.iterations_per_second if self._step else None

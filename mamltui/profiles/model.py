@@ -359,6 +359,15 @@ class ValidationSection(_Model):
         json_schema_extra=_unit("validations"),
     )
 
+    def is_out_of_patience(self, validated: int, best: int) -> bool:
+        """Whether the best validation is ``patience`` or more of them before the latest.
+
+        Args:
+            validated: the meta-iteration of the latest.
+            best: the meta-iteration of the best.
+        """
+        return 0 < self.patience <= (validated - best) / self.interval
+
 
 class EvaluationSection(_Model):
     """The test after the training."""

@@ -71,7 +71,8 @@ def find_latest_resumable(root: Path | None, profile: Profile) -> RunFolder | No
     """The newest run of the same experiment that ended before ``profile.meta.iterations``.
 
     Runs that diverged are left out: they would diverge again. Settings that do not change what is
-    learned may differ (iterations, intervals of logging and checkpoints, evaluation, engine).
+    learned may differ (iterations, patience, intervals of logging and checkpoints, evaluation,
+    engine). One that stopped early is gone on with if ``profile`` has more patience.
 
     Raises:
         RunError: ``root`` is not a folder or not readable.
@@ -80,8 +81,9 @@ def find_latest_resumable(root: Path | None, profile: Profile) -> RunFolder | No
         info = summary.info
         if info is None or info.profile != profile.name:
             continue
-        extended = info.state == "finished" and info.iterations < profile.meta.iterations
-        if not extended and info.state not in ("interrupted", "failed"):
+        if info.state not in ("interrupted", "failed", "finished"):
+            continue
+        if info.state == "finished" and not _is_extended(info, profile):
             continue
         run = RunFolder(summary.path)
         try:
@@ -92,14 +94,23 @@ def find_latest_resumable(root: Path | None, profile: Profile) -> RunFolder | No
     return None
 
 
+def _is_extended(info: RunInfo, profile: Profile) -> bool:
+    """Whether a finished run would go on if it were trained by ``profile``."""
+    best = info.best.iteration if info.best else info.iteration
+    out_of_patience = profile.validation.is_out_of_patience(info.iteration, best)
+    return info.iteration < profile.meta.iterations and not out_of_patience
+
+
 def _experiment(profile: Profile) -> Profile:
     """The profile with what does not change the learning left at its defaults."""
     plain = Profile()
     meta = profile.meta.model_copy(update={"iterations": plain.meta.iterations})
+    patience = {"patience": plain.validation.patience}
     return profile.model_copy(
         update={
             "description": plain.description,
             "meta": meta,
+            "validation": profile.validation.model_copy(update=patience),
             "run": plain.run,
             "evaluation": plain.evaluation,
             "engine": plain.engine,

@@ -1,6 +1,6 @@
 """A whole meta-iteration as one function over tensors that stay where they are, and its CUDA graph.
 
-Episodes, inner steps, outer gradient, clipping, Adam and the watch over divergence are a few
+Episodes, inner steps, outer gradient, clipping, update and the watch over divergence are a few
 hundred small kernels: launched one by one, a GPU waits for the processor most of the time. They are
 captured once, and an iteration is one launch. For that no step may wait for the device, depend on
 its values in Python, or take memory that the next replay does not find again.
@@ -24,7 +24,8 @@ from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.strategies import analytic
-from mamltui.training.divergence import Watch, clipped, global_norm
+from mamltui.training.clipping import global_norm
+from mamltui.training.divergence import Watch
 from mamltui.training.state import TrainingState
 
 WARM_UPS = 3
@@ -53,7 +54,6 @@ class CapturedStep:
         batch: tasks of a meta-iteration.
         precision: of the products, see :mod:`mamltui.maml.precision`.
         task_chunk: tasks worked on at once; 0: chosen.
-        max_norm: global norm that the gradient is clipped to; None: it is not.
     """
 
     def __init__(
@@ -68,7 +68,6 @@ class CapturedStep:
         device: torch.device,
         precision: str = "fp32",
         task_chunk: int = 0,
-        max_norm: float | None = None,
     ) -> None:
         self.task_chunk = task_chunk
         self._network = network
@@ -79,7 +78,6 @@ class CapturedStep:
         self._batch = batch
         self._device = device
         self._precision = precision
-        self._max_norm = max_norm
         self._first_task = torch.tensor(state.iteration * batch, device=device)
         self._metrics = torch.zeros(len(Metrics._fields), device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -108,6 +106,7 @@ class CapturedStep:
 
     def run(self) -> None:
         """One meta-iteration; on CUDA it is launched and not waited for."""
+        self._state.place_rate()
         if self._graph is None:
             self._iteration()
         else:
@@ -179,10 +178,7 @@ class CapturedStep:
         found = reduce(MetaGradient.plus, parts).times(1 / self._batch)
         norm = global_norm(found.gradient)
         watch.look(found.query_loss, norm)
-        gradient = found.gradient
-        if self._max_norm is not None:
-            gradient = clipped(gradient, norm, self._max_norm)
-        state.update(gradient, unless=watch.broken)
+        state.update(found.gradient, unless=watch.broken)
         self._metrics.copy_(torch.stack([found.query_loss, found.query_accuracy, norm]))
         self._first_task += self._batch
 

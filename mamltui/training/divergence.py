@@ -6,9 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.utils import get_total_norm
-
-from mamltui.maml.network import Parameters
 
 
 class Divergence(Exception):  # noqa: N818 - an outcome, not an error of the program
@@ -75,14 +72,3 @@ class Watch:
         else:
             what = f"the gradient's norm is {norm}"
         raise Divergence(f"{what} in meta-iteration {iteration}", good=iteration - 1)
-
-
-def global_norm(gradient: Parameters) -> Tensor:
-    """L2 norm over all parameters: a scalar."""
-    return get_total_norm(gradient.values())
-
-
-def clipped(gradient: Parameters, norm: Tensor, maximum: float) -> Parameters:
-    """The gradient, whose global norm is ``norm``, made no longer than ``maximum``."""
-    factor = (maximum / norm).clamp(max=1.0)
-    return {name: value * factor for name, value in gradient.items()}

@@ -16,7 +16,8 @@ from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
 from mamltui.training.captured import CapturedStep, Metrics
 from mamltui.training.choice import choose_engine
-from mamltui.training.divergence import Watch, global_norm
+from mamltui.training.clipping import global_norm
+from mamltui.training.divergence import Watch
 from mamltui.training.state import TrainingState
 
 

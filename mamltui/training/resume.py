@@ -36,8 +36,8 @@ def find_start(
     """Take up a locked run, and drop what it wrote after its last checkpoint.
 
     Raises:
-        RunError: the run is finished, has more iterations than asked for, is of other data or
-            damaged; it is then as it was.
+        RunError: the run is finished or out of patience, has more iterations than asked for, is of
+            other data or damaged; it is then as it was.
         CheckpointError: the last checkpoint is damaged or of another network; likewise.
     """
     info, before = run.info(), run.profile
@@ -45,15 +45,15 @@ def find_start(
     checkpoint = None
     if run.checkpoint_path("last").exists() or info.state == "finished":
         checkpoint = run.load_checkpoint("last", expect=network)
-        _check_iterations(run, info, checkpoint.iteration, profile.meta.iterations)
+        _check_unfinished(run, info, checkpoint, profile)
     notices = []
     if checkpoint is None:
         if info.started is not None:
             notices.append("there is no checkpoint yet: the run starts over")
-        state = TrainingState.fresh(network, profile.meta.seed, profile.meta.learning_rate, device)
+        state = TrainingState.fresh(network, profile.meta, device)
     else:
         notices += _differences(info, before, profile, device)
-        state = TrainingState.restored(checkpoint, profile.meta.learning_rate, device)
+        state = TrainingState.restored(checkpoint, profile.meta, device)
         _restore_best(run, checkpoint, network)
     run.cut_back(state.iteration, state.validated)
     if profile != before:
@@ -78,7 +78,10 @@ def _check_data(run: RunFolder, info: RunInfo, data: TrainedOn) -> None:
     raise RunError(what, where=str(run.path), hint="Give it the data it had, or start a new run.")
 
 
-def _check_iterations(run: RunFolder, info: RunInfo, done: int, asked: int) -> None:
+def _check_unfinished(
+    run: RunFolder, info: RunInfo, checkpoint: Checkpoint, profile: Profile
+) -> None:
+    done, asked = checkpoint.iteration, profile.meta.iterations
     if done > asked:
         raise RunError(
             f"the run has done {done} iterations, more than the {asked} asked for",
@@ -89,6 +92,17 @@ def _check_iterations(run: RunFolder, info: RunInfo, done: int, asked: int) -> N
             f"the run is finished: all {asked} iterations are done",
             where=str(run.path),
             hint=f"To go on, ask for more, for instance --set meta.iterations={2 * asked}",
+        )
+    best, validation = checkpoint.best_iteration, profile.validation
+    if info.state != "finished" or best is None:
+        return
+    if validation.is_out_of_patience(checkpoint.validated, best):
+        raise RunError(
+            f"the run is finished: it stopped early at iteration {done:,}, for no validation since "
+            f"iteration {best:,} was better",
+            where=str(run.path),
+            hint=f"To go on, ask for more patience than {validation.patience}: --set "
+            f"validation.patience={2 * validation.patience}, or 0 to never stop early",
         )
 
 

@@ -10,7 +10,10 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.profiles import MetaSection
 from mamltui.runs import AdamState, Best, Checkpoint
+from mamltui.training.clipping import TRACKING_RATE, clipped, is_tracked
+from mamltui.training.schedule import is_constant, learning_rate
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -20,14 +23,18 @@ class TrainingState:
     """A training between two meta-iterations, on its device."""
 
     network: NetworkSpec
-    learning_rate: float
+    meta: MetaSection
+    """How it is trained."""
     parameters: Parameters
     exp_avg: Parameters
-    """Adam's first moments."""
+    """Adam's first moments; zeros without Adam, and of what is not learned."""
     exp_avg_sq: Parameters
-    """Adam's second moments."""
+    """Adam's second moments, likewise."""
     steps: list[Tensor]
-    """Adam's own count of its steps, one for each parameter as torch wants it, on the device."""
+    """Adam's own count of its steps, on the device: one for each that is learned, for torch."""
+    rate: Tensor | None = None
+    """Where a graph finds the learning rate of the next update; None: no graph needs it, for the
+    rate is constant or the device a CPU."""
     iteration: int = 0
     """Meta-iterations done."""
     validated: int = 0
@@ -35,18 +42,16 @@ class TrainingState:
     best: Best | None = None
 
     @classmethod
-    def fresh(
-        cls, network: NetworkSpec, seed: int, learning_rate: float, device: torch.device
-    ) -> TrainingState:
+    def fresh(cls, network: NetworkSpec, meta: MetaSection, device: torch.device) -> TrainingState:
         """Before the first meta-iteration."""
-        parameters = network.initial_parameters(seed)
+        parameters = network.initial_parameters(meta.seed)
         zeros = {name: torch.zeros_like(value) for name, value in parameters.items()}
         start = Checkpoint(0, parameters, AdamState(0, zeros, zeros), network)
-        return cls.restored(start, learning_rate, device)
+        return cls.restored(start, meta, device)
 
     @classmethod
     def restored(
-        cls, checkpoint: Checkpoint, learning_rate: float, device: torch.device
+        cls, checkpoint: Checkpoint, meta: MetaSection, device: torch.device
     ) -> TrainingState:
         """As it was when the checkpoint was made."""
 
@@ -69,14 +74,19 @@ class TrainingState:
             )
         return cls(
             network=checkpoint.network,
-            learning_rate=learning_rate,
+            meta=meta,
             parameters=placed(checkpoint.parameters),
             exp_avg=placed(adam_state.exp_avg),
             exp_avg_sq=placed(adam_state.exp_avg_sq),
             # Where torch's Adam wants them: on CUDA the whole update stays there.
             steps=[
-                torch.tensor(float(adam_state.step), device=device) for _ in checkpoint.parameters
+                torch.tensor(float(adam_state.step), device=device)
+                for name in checkpoint.parameters
+                if not is_tracked(name)
             ],
+            rate=None
+            if device.type == "cpu" or is_constant(meta)
+            else torch.zeros((), device=device),
             iteration=checkpoint.iteration,
             validated=checkpoint.validated,
             best=best,
@@ -90,22 +100,54 @@ class TrainingState:
 
     def apply(self, gradient: Mapping[str, Tensor], *, unless: Tensor) -> None:
         """One meta-iteration: ``update``, and count it."""
+        self.place_rate()
         self.update(gradient, unless=unless)
         self.iteration += 1
 
-    def update(self, gradient: Mapping[str, Tensor], *, unless: Tensor) -> None:
-        """One step of ``torch.optim.Adam`` with its default settings, in place.
+    def place_rate(self) -> None:
+        """Put the learning rate where ``update`` looks for it; captured, it would stay the same."""
+        if self.rate is not None:
+            self.rate.fill_(learning_rate(self.meta, self.iteration))
 
-        Through torch's function, for its class imports torch's compiler, which takes two seconds.
-        On CUDA it is torch's fused kernel, which nothing waits for: it can be captured.
+    def update(self, gradient: Mapping[str, Tensor], *, unless: Tensor) -> None:
+        """One step of the outer optimizer in place, after ``place_rate``.
+
+        In this order: the gradient is clipped, by value and then by norm; kernels and head decay by
+        themselves (AdamW: Loshchilov and Hutter 2019, Algorithm 2); the step follows. Running
+        statistics go their own way. On CUDA nothing here waits for it: it can be captured.
 
         Args:
             unless: bool [] on the device; where it is true, nothing is changed.
         """
-        names = list(self.parameters)
-        is_cuda = unless.is_cuda
-        if not is_cuda and bool(unless):
+        if not unless.is_cuda and bool(unless):
             return
+        meta = self.meta
+        rate = learning_rate(meta, self.iteration) if self.rate is None else self.rate
+        learned = clipped(gradient, value=meta.clip_value, norm=meta.clip_norm)
+        if meta.weight_decay:
+            for name in filter(_is_decayed, learned):
+                self._replace(name, self.parameters[name] * (1 - rate * meta.weight_decay), unless)
+        if meta.optimizer == "adam":
+            self._adam(learned, rate, unless)
+        else:
+            for name, part in learned.items():
+                self._replace(name, self.parameters[name] - rate * part, unless)
+        for name in filter(is_tracked, gradient):
+            value = self.parameters[name] - TRACKING_RATE * gradient[name]
+            self._replace(name, value, unless)
+
+    def _replace(self, name: str, value: Tensor, unless: Tensor) -> None:
+        parameter = self.parameters[name]
+        parameter.copy_(torch.where(unless, parameter, value))
+
+    def _adam(self, gradient: Parameters, rate: float | Tensor, unless: Tensor) -> None:
+        """``torch.optim.Adam`` with its default settings.
+
+        Through torch's function, for its class imports torch's compiler, which takes two seconds.
+        On CUDA it is torch's fused kernel.
+        """
+        names = [name for name in self.parameters if not is_tracked(name)]
+        is_cuda = unless.is_cuda
         adam(
             [self.parameters[name] for name in names],
             [gradient[name] for name in names],
@@ -119,7 +161,7 @@ class TrainingState:
             amsgrad=False,
             beta1=BETA1,
             beta2=BETA2,
-            lr=self.learning_rate,
+            lr=rate,
             weight_decay=0.0,
             eps=EPSILON,
             maximize=False,
@@ -144,3 +186,8 @@ class TrainingState:
         groups = (self.parameters, self.exp_avg, self.exp_avg_sq)
         finite = [value.isfinite().all() for group in groups for value in group.values()]
         return bool(torch.stack(finite).all())
+
+
+def _is_decayed(name: str) -> bool:
+    """Whether weight decay pulls at a parameter: at kernels and the head, at no learned rate."""
+    return name.endswith(".weight") and not name.startswith("rate.")

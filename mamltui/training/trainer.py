@@ -38,6 +38,7 @@ from mamltui.training.device import describe_device, out_of_memory
 from mamltui.training.divergence import Divergence, Watch
 from mamltui.training.meta_step import Logged, MetaStep
 from mamltui.training.resume import find_start
+from mamltui.training.schedule import learning_rate
 from mamltui.training.validation import Validator
 
 INFO_SECONDS = 5.0
@@ -177,9 +178,14 @@ class Trainer:
                     yield from self._choose_engine()
             elif self._is_validation_due():
                 yield from self._validate()
-            if self._is_due(self.profile.run.checkpoint_interval) and not self._is_saved():
+            is_over = state.iteration == meta.iterations == state.validated
+            is_early = not is_over and self._is_out_of_patience()
+            is_due = is_early or self._is_due(self.profile.run.checkpoint_interval)
+            if is_due and not self._is_saved():
                 yield self._save("last")
-            if state.iteration == meta.iterations == state.validated:
+            if is_early:
+                yield self._tell(Notice(state.iteration, self._why_early()))
+            if is_over or is_early:
                 return self._finish()
             reason = yield from self._obey()
             if reason is not None:
@@ -223,6 +229,22 @@ class Trainer:
         due = self._is_due(self.profile.validation.interval)
         return due and self._state.validated < self._state.iteration
 
+    def _is_out_of_patience(self) -> bool:
+        """Asked of what a checkpoint holds alone: a resume ends where an unbroken run does."""
+        state, validation = self._state, self.profile.validation
+        if state.best is None or state.validated < state.iteration:
+            return False
+        return validation.is_out_of_patience(state.validated, state.best.iteration)
+
+    def _why_early(self) -> str:
+        best, validation = self._state.best, self.profile.validation
+        assert best is not None
+        return (
+            f"stopped early: {validation.patience} validation"
+            f"{'' if validation.patience == 1 else 's'} without a better {validation.criterion} "
+            f"than at iteration {best.iteration:,}"
+        )
+
     def _is_due(self, interval: int) -> bool:
         iteration = self._state.iteration
         at_end = iteration == self.profile.meta.iterations
@@ -243,7 +265,7 @@ class Trainer:
             query_loss_per_step=tuple(query.loss.mean(dim=0).tolist()),
             query_accuracy_per_step=tuple(query.accuracy.mean(dim=0).tolist()),
             gradient_norm=metrics.gradient_norm,
-            learning_rate=self.profile.meta.learning_rate,
+            learning_rate=learning_rate(self.profile.meta, iteration - 1),
             iterations_per_second=done / max(since, 1e-9),
             elapsed=self._clock.elapsed,
         )
@@ -331,7 +353,7 @@ class Trainer:
 
     def _finish(self) -> Event:
         state = self._state
-        assert state.best is not None  # the last iteration is always validated
+        assert state.best is not None  # a training ends after a validation
         return self._end(
             "finished",
             Finished(

@@ -7,7 +7,17 @@ import io
 import pytest
 from rich.console import Console
 
-from mamltui.events import Diverged, Event, Failed, Notice, Paused, Resumed, Started, Stopped
+from mamltui.events import (
+    Diverged,
+    Event,
+    Failed,
+    Finished,
+    Notice,
+    Paused,
+    Resumed,
+    Started,
+    Stopped,
+)
 from mamltui.headless import LiveDisplay
 
 TITLE = "5-way 1-shot on strokes"
@@ -69,6 +79,15 @@ def test_the_sparklines_fall_with_the_loss_and_rise_with_the_accuracy(events: li
     accuracy = next(line for line in lines if line.startswith("accuracy")).split()[-1]
     assert loss[0] == "█" and loss[-1] == "▁"
     assert accuracy[0] == "▁" and accuracy[-1] == "█"
+
+
+def test_after_early_stopping_no_time_is_left_and_the_plan_is_still_told(
+    events: list[Event],
+) -> None:
+    before = [event for event in events if event.iteration <= 300]
+    text = "\n".join(shown([*before, Finished(300, 200, 0.6, 1.0, 45.0)], until=300))
+    for part in ("finished", "300 / 400", "75.0 %", "left 0:00:00", "best 60.0 % at 200"):
+        assert part in text
 
 
 @pytest.mark.parametrize("width", [20, 30, 40, 60, 80, 120, 200])

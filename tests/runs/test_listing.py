@@ -175,7 +175,7 @@ def test_the_newest_unfinished_run_of_the_experiment_is_gone_on_with(
     make_run(root, "old", profile, created=at(1))
     make_run(root, "killed", profile, created=at(2))
     make_run(root, "failed", profile, created=at(3), state="failed")
-    make_run(root, "finished", profile, created=at(4), state="finished")
+    make_run(root, "finished", profile, created=at(4), state="finished", iteration=60)
     make_run(root, "diverged", profile, created=at(5), state="diverged")
     make_run(root, "other", other, created=at(6))
     (make_run(root, "torn", profile, created=at(7)).path / "run.json").write_text("{")
@@ -193,7 +193,7 @@ def test_the_newest_unfinished_run_of_the_experiment_is_gone_on_with(
 def test_a_finished_run_is_gone_on_with_only_for_more_iterations(
     root: Path, profile: Profile
 ) -> None:
-    make_run(root, "finished", profile, state="finished")
+    make_run(root, "finished", profile, state="finished", iteration=60)
     assert find_latest_resumable(root, with_iterations(profile, 60)) is None
     assert find_latest_resumable(root, with_iterations(profile, 50)) is None
     found = find_latest_resumable(root, with_iterations(profile, 61))

@@ -32,6 +32,14 @@ validation.episodes = 8
 run.log_interval = 2
 run.checkpoint_interval = 4
 """
+ALL_REMEDIES = (
+    "meta.learning_rate=0.01",
+    "meta.schedule=cosine",
+    "meta.warmup=3",
+    "meta.weight_decay=0.1",
+    "meta.clip_norm=0.5",
+    "meta.clip_value=0.1",
+)
 TIMINGS = {"iterations_per_second", "elapsed"}
 
 

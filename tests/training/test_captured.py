@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
@@ -18,17 +19,21 @@ from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.strategies import analytic
+from mamltui.profiles import MetaSection
 from mamltui.runs import RunFolder
 from mamltui.training import Control
 from mamltui.training.captured import CapturedStep
-from mamltui.training.divergence import Divergence, Watch, clipped, global_norm
+from mamltui.training.clipping import global_norm
+from mamltui.training.divergence import Divergence, Watch
 from mamltui.training.meta_step import MetaStep
 from mamltui.training.state import TrainingState
 from tests.fake_cuda import CUDA, Launches, fake_cuda
 from tests.training.small import (
+    ALL_REMEDIES,
     CPU,
     assert_same_training,
     make_bank,
+    make_profile,
     make_run,
     make_trainer,
     metrics,
@@ -38,6 +43,18 @@ from tests.training.small import (
 NETWORK = NetworkSpec(way=3, channels=1, image_size=8, filters=4)
 INNER = InnerLoop(steps=2, alpha=0.4)
 BATCH = 3
+META = MetaSection(seed=5)
+REMEDIES = MetaSection(
+    seed=5,
+    learning_rate=0.01,
+    schedule="cosine",
+    warmup=3,
+    weight_decay=0.1,
+    clip_norm=0.5,
+    clip_value=0.1,
+    iterations=20,
+)
+"""All that an update can do at once."""
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -50,9 +67,12 @@ def make_sampler() -> EpisodeSampler:
 
 
 def make_step(
-    device: torch.device = CPU, sampler: EpisodeSampler | None = None, **options: Any
+    device: torch.device = CPU,
+    sampler: EpisodeSampler | None = None,
+    meta: MetaSection = META,
+    **options: Any,
 ) -> tuple[CapturedStep, TrainingState, Watch]:
-    state = TrainingState.fresh(NETWORK, 5, 0.001, device)
+    state = TrainingState.fresh(NETWORK, meta, device)
     watch, sampler = Watch(100.0, device), sampler or make_sampler()
     step = CapturedStep(
         NETWORK, INNER, sampler, state, watch, batch=BATCH, device=device, **options
@@ -98,6 +118,18 @@ def test_a_training_of_captured_steps_is_that_of_ordinary_ones_to_the_bit(
 ) -> None:
     assert isinstance(train(run)[-1], Finished)
     assert_same_training(run, unbroken)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_captured_steps_are_ordinary_ones_to_the_bit_with_all_remedies(
+    root: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    profile = make_profile(*ALL_REMEDIES, f"meta.optimizer={optimizer}")
+    ordinary, captured = make_run(root, profile), make_run(root, profile)
+    train(ordinary)
+    monkeypatch.setattr(MetaStep, "_captures", lambda _: True)
+    train(captured)
+    assert_same_training(captured, ordinary)
 
 
 @pytest.mark.usefixtures("captured")
@@ -159,26 +191,17 @@ def test_metrics_are_those_of_the_latest_iteration() -> None:
         assert step.metrics() == pytest.approx([float(value) for value in expected], rel=1e-6)
 
 
-def test_a_gradient_is_clipped_to_the_maximum_and_its_own_norm_is_told() -> None:
-    generator = torch.Generator().manual_seed(0)
-    gradient = {name: torch.randn(7, generator=generator) for name in "ab"}
-    norm = global_norm(gradient)
-    expected = [value.clone().requires_grad_() for value in gradient.values()]
-    for tensor in expected:
-        tensor.grad = tensor.detach().clone()
-    torch.nn.utils.clip_grad_norm_(expected, 0.5)
-    for name, tensor in zip("ab", expected, strict=True):
-        torch.testing.assert_close(
-            clipped(gradient, norm, 0.5)[name], tensor.grad, rtol=1e-5, atol=0
-        )
-    assert_equal(list(clipped(gradient, norm, 99.0).values()), list(gradient.values()))
-    (free, plain, _), (short, state, _) = make_step(), make_step(max_norm=1e-3)
+def test_a_gradient_is_clipped_and_its_own_norm_is_told() -> None:
+    (free, plain, _), (short, state, _) = (
+        make_step(),
+        make_step(meta=MetaSection(seed=5, clip_norm=1e-3)),
+    )
     for step in (free, short):
         step.prepare(pytest.fail)
         step.run()
     assert short.metrics() == free.metrics()
     assert short.metrics().gradient_norm > 1e-2
-    assert global_norm(state.exp_avg).item() == pytest.approx(0.1 * 1e-3, rel=1e-4)
+    assert global_norm(state.exp_avg).item() == pytest.approx(0.1 * 1e-3, rel=1e-3)
     assert global_norm(plain.exp_avg).item() > 1e-3
 
 
@@ -301,14 +324,12 @@ def test_a_halved_chunk_is_told_in_the_run_and_too_small_a_memory_explained(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-@pytest.mark.parametrize("max_norm", [None, 10.0])
-def test_an_iteration_on_a_gpu_can_be_captured(precision: str, max_norm: float | None) -> None:
+@pytest.mark.parametrize("meta", [META, REMEDIES], ids=["default", "remedies"])
+def test_an_iteration_on_a_gpu_can_be_captured(precision: str, meta: MetaSection) -> None:
     """It waits for nothing, stays on the device, and leaves every shape and place as it was."""
     sampler = make_sampler()
     with fake_cuda():
-        step, state, _ = make_step(
-            CUDA, sampler, precision=precision, max_norm=max_norm, task_chunk=2
-        )
+        step, state, _ = make_step(CUDA, sampler, meta, precision=precision, task_chunk=2)
         tensors = state.tensors
         layouts = [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
         with Launches() as launches:
@@ -317,6 +338,54 @@ def test_an_iteration_on_a_gpu_can_be_captured(precision: str, max_norm: float |
     assert all(a is b for a, b in zip(state.tensors, tensors, strict=True))
     assert [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors] == layouts
     assert sum(name.startswith("aten._fused_adam_") for name in launches.names) == 1
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_graph_finds_the_rate_of_each_iteration_where_it_was_captured(
+    optimizer: Literal["adam", "sgd"],
+) -> None:
+    """What is captured must hold no number of the schedule: it is put in before each replay."""
+    sampler = make_sampler()
+    meta = REMEDIES.model_copy(update={"optimizer": optimizer})
+    with fake_cuda():
+        step, state, _ = make_step(CUDA, sampler, meta, task_chunk=2)
+        assert state.rate is not None
+        with Uses(state.rate) as captured:
+            step._iteration()
+        with Uses(state.rate) as whole:
+            step.run()
+    assert captured.names
+    assert not any(name.startswith("aten.fill_") for name in captured.names)
+    assert whole.names == ["aten.fill_.Scalar", *captured.names]
+
+
+def test_a_constant_rate_needs_no_launch_of_its_own() -> None:
+    sampler = make_sampler()
+    with fake_cuda():
+        step, state, _ = make_step(CUDA, sampler, task_chunk=2)
+        assert state.rate is None
+        with Launches() as each:
+            step._iteration()
+        with Launches() as launches:
+            step.run()
+    assert launches.names == each.names
+
+
+class Uses(Launches):
+    """Collects what is launched with one tensor."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__()
+        self._tensor = tensor
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        before = len(self.names)
+        found = super().__torch_dispatch__(function, types, args, kwargs)
+        if not any(leaf is self._tensor for leaf in tree_leaves((args, kwargs))):
+            del self.names[before:]
+        return found
 
 
 def test_the_fused_update_leaves_all_as_it_is_after_a_bad_gradient() -> None:
@@ -353,7 +422,7 @@ def test_a_checkpoint_brings_the_state_back_to_its_device(device: torch.device |
     step.run()
     checkpoint = state.checkpoint(0.0)
     assert checkpoint.adam.step == checkpoint.iteration == 1
-    again = TrainingState.restored(checkpoint, 0.001, device)
+    again = TrainingState.restored(checkpoint, META, device)
     assert_equal(copies(again), copies(state))
     assert {tensor.device.type for tensor in again.tensors} == {device.type}
 
@@ -361,10 +430,11 @@ def test_a_checkpoint_brings_the_state_back_to_its_device(device: torch.device |
 @pytest.mark.gpu
 @needs_cuda
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_a_captured_iteration_is_the_uncaptured_one(precision: str) -> None:
+@pytest.mark.parametrize("meta", [META, REMEDIES], ids=["default", "remedies"])
+def test_a_captured_iteration_is_the_uncaptured_one(precision: str, meta: MetaSection) -> None:
     device = torch.device("cuda")
     (graph, found, _), (eager, expected, _) = (
-        make_step(device, precision=precision) for _ in range(2)
+        make_step(device, meta=meta, precision=precision) for _ in range(2)
     )
     graph.prepare(pytest.fail)
     eager.task_chunk = graph.task_chunk
