@@ -13,10 +13,11 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
-from mamltui.learner import inner_loop_of, network_of
+from mamltui.learner import learner_of
 from mamltui.maml.chunks import is_out_of_memory
 from mamltui.maml.engine import Engine
 from mamltui.maml.evaluate import StepScores, mean_and_ci95
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.strategies import Case, why_not
 from mamltui.profiles import Profile
@@ -77,8 +78,8 @@ def evaluate_run(
     profile = run.profile
     classes = split_classes(bank, profile.data.split)
     _check_data(run, bank, classes)
-    network = network_of(profile, bank)
-    loaded = _load_checkpoint(run, checkpoint, network)
+    learner = learner_of(profile, bank)
+    loaded = _load_checkpoint(run, checkpoint, learner)
     sampler = EpisodeSampler(
         bank,
         getattr(classes, split),
@@ -116,7 +117,7 @@ def evaluate_run(
     )
     chunks = _score_chunks(
         profile,
-        network,
+        learner,
         {name: tensor.to(device) for name, tensor in loaded.parameters.items()},
         sampler,
         steps=wanted[-1],
@@ -188,7 +189,7 @@ def _check_data(run: RunFolder, bank: ImageBank, classes: ClassSplit) -> None:
         )
 
 
-def _load_checkpoint(run: RunFolder, kind: Kind, network: NetworkSpec) -> Checkpoint:
+def _load_checkpoint(run: RunFolder, kind: Kind, learner: Learner) -> Checkpoint:
     path = run.checkpoint_path(kind)
     if kind == "best" and not path.exists() and run.checkpoint_path("last").exists():
         raise CheckpointError(
@@ -196,12 +197,12 @@ def _load_checkpoint(run: RunFolder, kind: Kind, network: NetworkSpec) -> Checkp
             where=str(path),
             hint="Evaluate the last one: --checkpoint last",
         )
-    return run.load_checkpoint(kind, network)
+    return run.load_checkpoint(kind, learner)
 
 
 def _score_chunks(
     profile: Profile,
-    network: NetworkSpec,
+    learner: Learner,
     parameters: Parameters,
     sampler: EpisodeSampler,
     *,
@@ -211,7 +212,7 @@ def _score_chunks(
     should_stop: ShouldStop | None,
 ) -> Iterator[dict[str, StepScores]]:
     """The scores of the episodes in order, a chunk at a time, for each of ``STATISTICS``."""
-    inner = inner_loop_of(profile)
+    network, inner = learner.network, learner.inner
     asked = profile.engine.strategy
     strategy = "auto" if why_not(asked, Case(network, inner, device)) else asked
     engine = Engine(

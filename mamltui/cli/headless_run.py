@@ -104,7 +104,7 @@ def dry(request: Request) -> ExitCode:
             f"{split.name}: {len(split.train):,} training, {len(split.validation):,} validation, "
             f"{len(split.test):,} test classes",
         ),
-        ("network", f"{made.network.parameter_count():,} parameters"),
+        ("network", f"{made.learner.parameter_count():,} parameters"),
         ("device", describe_device(made.device)),
         (
             "training",

@@ -91,5 +91,6 @@ def _adapt(
     for step, (fast, support) in enumerate(passes):
         with torch.no_grad():
             collect(0, support.logits, episodes.support_y)
-            collect(1, forward(network, fast, episodes.query_x, step=step)[0], episodes.query_y)
+            logits, _ = forward(network, fast, episodes.query_x, step=step, running=True)
+            collect(1, logits, episodes.query_y)
     return [[torch.stack(values, dim=1) for values in kind] for kind in collected]

@@ -101,7 +101,7 @@ def _score(
     for step, (fast, support) in enumerate(passes):
         with torch.no_grad():
             collect(2, support.logits, episodes.support_y)
-            logits, _ = forward(network, fast, episodes.query_x, step=step)
+            logits, _ = forward(network, fast, episodes.query_x, step=step, running=True)
             collect(0, logits, episodes.query_y)
             if support_statistics:
                 logits, _ = forward(

@@ -64,8 +64,8 @@ class NetworkSpec:
     norm_scale: bool = False
     """Whether the normalisation has a scale beside its shift."""
     running_steps: int = 0
-    """Batch normalisation by running statistics after 0, 1, ... inner steps, as ``norm_steps``;
-    0: by the batch's own (transductive) statistics."""
+    """Running statistics of batch normalisation after 0, 1, ... inner steps, as ``norm_steps``, for
+    the query set; 0: it is normalised by its own (transductive) statistics."""
     prototypes: bool = False
     """The head is computed from the means of the support set's classes and has no parameters
     (ProtoNet, Snell, Swersky and Zemel 2017)."""
@@ -195,6 +195,7 @@ def forward(
     *,
     step: int = 0,
     statistics: list[NormStatistics] | None = None,
+    running: bool = False,
     activation: Activation = relu,
 ) -> tuple[Tensor, list[NormStatistics]]:
     """Logits of a batch of tasks, and the statistics that the batch normalisations used.
@@ -205,13 +206,13 @@ def forward(
         images: [tasks, examples, channels, size, size].
         step: inner steps taken before: which shifts are meant, where each step has its own.
         statistics: normalise with these instead of the images' own (transductive) statistics;
-            one entry a layer, as returned by an earlier call. Running ones go before both.
+            one entry a layer, as returned by an earlier call.
+        running: normalise with the running statistics, if the network has them.
 
     Returns:
         Logits [tasks, examples, way], or without a head among the parameters what it would see
         [tasks, examples, features]; one ``NormStatistics`` a layer, the images' own, or those
-        given; none without batch normalisation. Beside running statistics the variance returned is
-        the mean square distance from their mean.
+        given; none without batch normalisation.
     """
     tasks, examples = images.shape[:2]
     parameters = at_step(network, parameters, step)
@@ -220,9 +221,9 @@ def forward(
     for layer, size in enumerate(network.convolved_sizes(), 1):
         hidden = _convolve(network, hidden, parameters[f"conv{layer}.weight"])
         if network.normalisation == "batch":
-            if network.running_steps:
-                running = (parameters[f"norm{layer}.{field}"] for field in STATISTICS)
-                hidden, seen = _running_norm(hidden, NormStatistics(*running))
+            if running and network.running_steps:
+                tracked = (parameters[f"norm{layer}.{field}"] for field in STATISTICS)
+                hidden, seen = _running_norm(hidden, NormStatistics(*tracked))
             else:
                 given = None if statistics is None else statistics[layer - 1]
                 hidden, seen = _batch_norm(hidden, given)
@@ -256,12 +257,9 @@ def at_step(network: NetworkSpec, parameters: Mapping[str, Tensor], step: int) -
 
 
 def _running_norm(rows: Tensor, given: NormStatistics) -> tuple[Tensor, NormStatistics]:
-    centred = rows - given.mean
-    seen = NormStatistics(
-        rows.detach().mean(dim=1, keepdim=True),
-        centred.detach().square().mean(dim=1, keepdim=True),
-    )
-    return centred * torch.rsqrt(given.variance + NORM_EPSILON), seen
+    variance, mean = torch.var_mean(rows.detach(), dim=1, keepdim=True, correction=0)
+    normalised = (rows - given.mean) * torch.rsqrt(given.variance + NORM_EPSILON)
+    return normalised, NormStatistics(mean, variance)
 
 
 def _convolve(network: NetworkSpec, hidden: Tensor, weight: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mamltui.errors import CheckpointError
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
 from mamltui.runs.files import write_whole
 
@@ -37,9 +38,10 @@ class Checkpoint:
     iteration: int
     """Meta-iterations done."""
     parameters: dict[str, Tensor]
-    """float32, the shapes are the network's."""
+    """float32."""
     adam: AdamState
     network: NetworkSpec
+    """Whose parameters they are; learned inner rates are among them under names of their own."""
     validated: int = 0
     """The last validation's iteration; 0: none yet."""
     best_iteration: int | None = None
@@ -70,6 +72,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, about: dict[str, str]
         "format": FORMAT,
         "iteration": checkpoint.iteration,
         "network": asdict(checkpoint.network),
+        "shapes": {name: list(value.shape) for name, value in checkpoint.parameters.items()},
         "adam_step": adam.step,
         "validated": checkpoint.validated,
         "best_iteration": checkpoint.best_iteration,
@@ -81,14 +84,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, about: dict[str, str]
     write_whole(path, save(tensors, {_KEY: json.dumps(metadata)}))
 
 
-def load_checkpoint(path: Path, expect: NetworkSpec | None = None) -> Checkpoint:
+def load_checkpoint(path: Path, expect: Learner | None = None) -> Checkpoint:
     """Read and check a checkpoint.
 
     Args:
-        expect: the network that the checkpoint must be of.
+        expect: the network, with what its inner loop learns, that the checkpoint must be of.
 
     Raises:
-        CheckpointError: missing, damaged, not a checkpoint, or of another network.
+        CheckpointError: missing, damaged, not a checkpoint, or of something else.
     """
     try:
         content = path.read_bytes()
@@ -105,22 +108,47 @@ def load_checkpoint(path: Path, expect: NetworkSpec | None = None) -> Checkpoint
             where=str(path),
             hint="The run's other checkpoint may be whole; see its folder checkpoints/.",
         ) from error
-    if expect is not None and checkpoint.network != expect:
-        raise CheckpointError(
-            f"the checkpoint is of another network: {describe(checkpoint.network)}, "
-            f"not {describe(expect)}",
-            where=str(path),
-        )
+    if expect is not None:
+        _check(checkpoint, expect, path)
     return checkpoint
 
 
 def describe(network: NetworkSpec) -> str:
     """A network in a few words."""
     size = network.image_size
-    return (
+    plain = NetworkSpec(network.way, network.channels, size, network.filters)
+    others = [
+        f"{field.name} {getattr(network, field.name)}"
+        for field in fields(network)
+        if getattr(network, field.name) != getattr(plain, field.name)
+    ]
+    words = (
         f"Conv-4 with {network.filters} filters, {network.way}-way, "
         f"{network.channels}x{size}x{size} images"
     )
+    return ", ".join([words, *others])
+
+
+def _check(checkpoint: Checkpoint, expect: Learner, path: Path) -> None:
+    if checkpoint.network != expect.network:
+        raise CheckpointError(
+            f"the checkpoint is of another network: {describe(checkpoint.network)}, "
+            f"not {describe(expect.network)}",
+            where=str(path),
+        )
+    found = {name: tuple(value.shape) for name, value in checkpoint.parameters.items()}
+    wanted = expect.shapes()
+    if found != wanted:
+        name = next(iter(sorted(found.items() ^ wanted.items())))[0]
+        raise CheckpointError(
+            f"the checkpoint is of another inner loop: {name} is {_shape(found.get(name))}, "
+            f"not {_shape(wanted.get(name))}",
+            where=str(path),
+        )
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "not learned" if shape is None else f"learned as {list(shape)}"
 
 
 def _reason(error: Exception) -> str:
@@ -142,7 +170,8 @@ def _read(content: bytes) -> Checkpoint:
         raise ValueError(f"the best validation is {best}")
     if not _is_number(metadata["elapsed"]):
         raise ValueError(f"elapsed is {metadata['elapsed']!r}")
-    parameters, exp_avg, exp_avg_sq = (_group(tensors, group, network) for group in _GROUPS)
+    shapes = network.parameter_shapes() | _shapes(metadata.get("shapes", {}))
+    parameters, exp_avg, exp_avg_sq = (_group(tensors, group, shapes) for group in _GROUPS)
     if tensors:
         raise ValueError(f"tensor {next(iter(tensors))} belongs to no parameter")
     return Checkpoint(
@@ -158,10 +187,16 @@ def _read(content: bytes) -> Checkpoint:
     )
 
 
-def _group(tensors: dict[str, Tensor], group: str, network: NetworkSpec) -> dict[str, Tensor]:
+def _shapes(named: dict[str, list[int]]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(shape) for name, shape in named.items() if name.startswith("rate.")}
+
+
+def _group(
+    tensors: dict[str, Tensor], group: str, shapes: dict[str, tuple[int, ...]]
+) -> dict[str, Tensor]:
     """Take a group's tensors out of ``tensors``."""
     taken = {}
-    for name, shape in network.parameter_shapes().items():
+    for name, shape in shapes.items():
         key = f"{group}/{name}"
         tensor = tensors.pop(key)
         if tensor.dtype != torch.float32 or tuple(tensor.shape) != shape:

@@ -35,7 +35,7 @@ from mamltui.runs.lock import Lock
 from mamltui.runs.state import RunInfo, utc_now
 
 if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does without
-    from mamltui.maml.network import NetworkSpec
+    from mamltui.maml.learner import Learner
     from mamltui.runs.checkpoint import Checkpoint
 
 RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
@@ -290,7 +290,7 @@ class RunFolder:
         save_checkpoint(checkpoint, path, about=about)
         return Checkpointed(checkpoint.iteration, kind, path.relative_to(self.path).as_posix())
 
-    def load_checkpoint(self, kind: Kind, expect: NetworkSpec | None = None) -> Checkpoint:
+    def load_checkpoint(self, kind: Kind, expect: Learner | None = None) -> Checkpoint:
         """Read and check a checkpoint.
 
         Raises:

@@ -21,8 +21,7 @@ import torch
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.gradient import MetaGradient
-from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.learner import Learner
 from mamltui.maml.strategies import analytic
 from mamltui.training.clipping import global_norm
 from mamltui.training.divergence import Watch
@@ -58,8 +57,7 @@ class CapturedStep:
 
     def __init__(
         self,
-        network: NetworkSpec,
-        inner: InnerLoop,
+        learner: Learner,
         sampler: EpisodeSampler,
         state: TrainingState,
         watch: Watch,
@@ -70,8 +68,7 @@ class CapturedStep:
         task_chunk: int = 0,
     ) -> None:
         self.task_chunk = task_chunk
-        self._network = network
-        self._inner = inner
+        self._network, self._inner = learner.network, learner.inner
         self._sampler = sampler
         self._state = state
         self._watch = watch

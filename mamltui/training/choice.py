@@ -14,28 +14,28 @@ from mamltui.caching import cache_folder
 from mamltui.compiled import processor
 from mamltui.data.cache import write_whole
 from mamltui.errors import UsageError
+from mamltui.learner import changes_while_training
 from mamltui.maml.calibration import CONTENDERS, Shape, Trial, calibrate
 from mamltui.maml.engine import Engine
-from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.learner import Learner
 from mamltui.maml.strategies import Case, covering, native, why_not
 from mamltui.profiles import Profile
 
 Say = Callable[[str], None]
 
 
-def check_engine(
-    profile: Profile, network: NetworkSpec, inner: InnerLoop, device: torch.device
-) -> None:
+def check_engine(profile: Profile, learner: Learner, device: torch.device) -> None:
     """Whether the strategy and the precision that ``profile`` names apply on ``device``.
 
     Raises:
         UsageError: they do not.
     """
     asked = profile.engine
-    case = Case(network, inner, device, precision=asked.precision)
-    strategy = "analytic" if asked.strategy == "auto" else asked.strategy
-    reason = why_not(strategy, case)
+    case = Case(learner.network, learner.inner, device, precision=asked.precision)
+    if asked.strategy != "auto":
+        reason = _why_not(asked.strategy, case, profile)
+    else:
+        reason = None if _covering(case, profile) else why_not("analytic", case)
     if reason is not None:
         raise UsageError(
             f"engine.strategy {asked.strategy} with precision {asked.precision} does not apply "
@@ -47,8 +47,7 @@ def check_engine(
 
 def choose_engine(
     profile: Profile,
-    network: NetworkSpec,
-    inner: InnerLoop,
+    learner: Learner,
     device: torch.device,
     *,
     before: tuple[str, int] | None,
@@ -66,14 +65,14 @@ def choose_engine(
         Interrupted: ``should_stop`` said so.
     """
     asked = profile.engine
-    case = Case(network, inner, device, precision=asked.precision)
+    case = Case(learner.network, learner.inner, device, precision=asked.precision)
     strategy: str = asked.strategy
     chunk = asked.task_chunk
     if strategy in ("auto", "native") and _must_compile(case):
         yield "compiling the kernels for this processor, once"
         native.prepare(case.dtype, should_stop)
     if strategy == "auto":
-        covered = covering(case)
+        covered = _covering(case, profile)
         if before is not None and before[0] in covered:
             strategy, chunk = before[0], chunk or before[1]
         elif not {*CONTENDERS} <= {*covered}:
@@ -82,14 +81,24 @@ def choose_engine(
             best = yield from _calibrated(profile, case, covered, should_stop)
             strategy, chunk = best.strategy, chunk or best.task_chunk
     return Engine(
-        network,
-        inner,
+        learner.network,
+        learner.inner,
         device=device,
         strategy=strategy,
         precision=asked.precision,
         task_chunk=chunk,
         say=say,
     )
+
+
+def _why_not(strategy: str, case: Case, profile: Profile) -> str | None:
+    if strategy == "graph" and changes_while_training(profile):
+        return "a captured graph cannot change, and with MSL or DA the inner loop does"
+    return why_not(strategy, case)
+
+
+def _covering(case: Case, profile: Profile) -> list[str]:
+    return [strategy for strategy in covering(case) if not _why_not(strategy, case, profile)]
 
 
 def _must_compile(case: Case) -> bool:

@@ -7,21 +7,12 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from mamltui.maml.network import Parameters
+from mamltui.maml.network import Parameters, is_tracked
 
 TRACKING_RATE = 0.1
 """Part of the way that running statistics go to a batch's own: 1 - the momentum of 0.9."""
 NORM_EPSILON = 1e-6
 """torch's, in ``torch.nn.utils.clip_grad_norm_``: no division by zero."""
-
-
-def is_tracked(name: str) -> bool:
-    """Whether a parameter is a running statistic of the normalisation.
-
-    Such a one is carried along and not learned: what stands for its gradient is its difference to
-    what was seen, and an update takes it ``TRACKING_RATE`` of the way, whatever the optimizer.
-    """
-    return name.endswith((".mean", ".variance"))
 
 
 def global_norm(gradient: Mapping[str, Tensor]) -> Tensor:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import torch
 
 from mamltui.data.episodes import EpisodeSampler
-from mamltui.learner import inner_loop_of
+from mamltui.learner import inner_loop_at
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.learner import Learner
+from mamltui.maml.running import start_statistics
 from mamltui.profiles import Profile
 from mamltui.training.captured import CapturedStep, Metrics
 from mamltui.training.choice import choose_engine
@@ -44,7 +45,7 @@ class MetaStep:
     def __init__(
         self,
         profile: Profile,
-        network: NetworkSpec,
+        learner: Learner,
         sampler: EpisodeSampler,
         device: torch.device,
         should_stop: Callable[[], bool],
@@ -55,8 +56,7 @@ class MetaStep:
         self.said: list[str] = []
         """What there is to say, in words; whoever says it takes it out."""
         self._profile = profile
-        self._network = network
-        self._inner = inner_loop_of(profile)
+        self._learner = learner
         self._sampler = sampler
         self._device = device
         self._should_stop = should_stop
@@ -75,10 +75,11 @@ class MetaStep:
             torch.OutOfMemoryError: not even one task fits.
         """
         self._state, self._watch = state, watch
+        if state.iteration == 0:
+            start_statistics(self._learner, state.parameters, self._episodes())
         self.engine = yield from choose_engine(
             self._profile,
-            self._network,
-            self._inner,
+            self._learner,
             self._device,
             before=before,
             say=self.said.append,
@@ -87,8 +88,7 @@ class MetaStep:
         self.task_chunk = self.engine.task_chunk
         if self._captures():
             self._captured = CapturedStep(
-                self._network,
-                self._inner,
+                self._learner,
                 self._sampler,
                 state,
                 watch,
@@ -112,7 +112,12 @@ class MetaStep:
             return self._replay(self._captured, logged)
         state, watch = self._state, self._watch
         episodes = self._episodes()
-        found = self.engine.meta_gradient(state.parameters, episodes, should_stop=self._should_stop)
+        found = self.engine.meta_gradient(
+            state.parameters,
+            episodes,
+            inner=inner_loop_at(self._profile, state.iteration),
+            should_stop=self._should_stop,
+        )
         norm = global_norm(found.gradient)
         watch.note(state.iteration + 1, found.query_loss, norm)
         if logged or self._device.type == "cpu":  # a look at a GPU waits for it
@@ -148,7 +153,7 @@ class MetaStep:
         return self.engine.score(
             self._state.parameters,
             episodes,
-            steps=self._inner.steps,
+            steps=self._learner.inner.steps,
             support_statistics=False,
             should_stop=self._should_stop,
         )

@@ -12,12 +12,15 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.banks import Banks
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import RunError, UsageError
-from mamltui.learner import inner_loop_of, network_of
-from mamltui.maml.network import NetworkSpec
+from mamltui.learner import learner_of
+from mamltui.maml.learner import Learner
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder, find_latest_resumable, runs_root
 from mamltui.training.choice import check_engine
 from mamltui.training.device import resolve_device
+
+MAY_CHANGE = ("description", "run", "evaluation", "engine")
+"""Sections of a profile that do not change what is learned."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Plan:
     device: torch.device
     bank: ImageBank
     split: ClassSplit
-    network: NetworkSpec
+    learner: Learner
     run: RunFolder | None
     """The run to go on with; None: a new one."""
 
@@ -73,9 +76,9 @@ def make_plan(
         "test": len(split.test),
     }
     profile.check_against(classes, bank.drawings)
-    network = network_of(profile, bank)
-    check_engine(profile, network, inner_loop_of(profile), where)
-    return Plan(profile, where, bank, split, network, run)
+    learner = learner_of(profile, bank)
+    check_engine(profile, learner, where)
+    return Plan(profile, where, bank, split, learner, run)
 
 
 def _run_to_resume(
@@ -96,7 +99,8 @@ def _run_to_resume(
         raise UsageError(
             f"the run was trained with other settings: {', '.join(differing)}",
             where=f"--resume {resume}",
-            hint="A run goes on as it began; only meta.iterations may grow, and [run], "
+            hint="A run goes on as it began; meta.iterations may grow, and "
+            "validation.patience, [run], "
             "[evaluation] and [engine] may change.\n"
             f"Its own profile is {run.path / 'profile.toml'}",
         )
@@ -106,11 +110,17 @@ def _run_to_resume(
 def unlike(before: Profile, asked: Profile) -> list[str]:
     """What of ``asked`` would change what is learned: ``inner.alpha 0.4 -> 0.1`` and so on."""
     old, new = before.model_dump(), asked.model_dump()
-    found = [] if before.name == asked.name else [f"name {before.name} -> {asked.name}"]
-    for section in ("data", "task", "network", "inner", "meta", "validation"):
-        for key, value in old[section].items():
+    found = []
+    for section, values in old.items():
+        if section in MAY_CHANGE:
+            continue
+        if not isinstance(values, dict):
+            if values != new[section]:
+                found.append(f"{section} {values} -> {new[section]}")
+            continue
+        for key, value in values.items():
             wanted = new[section][key]
             grows = (section, key) == ("meta", "iterations") and wanted > value
-            if wanted != value and not grows:
+            if wanted != value and not grows and (section, key) != ("validation", "patience"):
                 found.append(f"{section}.{key} {value} -> {wanted}")
     return found

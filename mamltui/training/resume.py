@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from mamltui.errors import CheckpointError, RunError
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.learner import Learner
 from mamltui.profiles import Profile
 from mamltui.runs import Checkpoint, RunFolder, RunInfo, TrainedOn
 from mamltui.training.device import describe_device
@@ -29,7 +29,7 @@ class Start(NamedTuple):
 def find_start(
     run: RunFolder,
     profile: Profile,
-    network: NetworkSpec,
+    learner: Learner,
     data: TrainedOn,
     device: torch.device,
 ) -> Start:
@@ -44,17 +44,17 @@ def find_start(
     _check_data(run, info, data)
     checkpoint = None
     if run.checkpoint_path("last").exists() or info.state == "finished":
-        checkpoint = run.load_checkpoint("last", expect=network)
+        checkpoint = run.load_checkpoint("last", expect=learner)
         _check_unfinished(run, info, checkpoint, profile)
     notices = []
     if checkpoint is None:
         if info.started is not None:
             notices.append("there is no checkpoint yet: the run starts over")
-        state = TrainingState.fresh(network, profile.meta, device)
+        state = TrainingState.fresh(learner, profile.meta, device)
     else:
         notices += _differences(info, before, profile, device)
         state = TrainingState.restored(checkpoint, profile.meta, device)
-        _restore_best(run, checkpoint, network)
+        _restore_best(run, checkpoint, learner)
     run.cut_back(state.iteration, state.validated)
     if profile != before:
         run.set_profile(profile)
@@ -106,12 +106,12 @@ def _check_unfinished(
         )
 
 
-def _restore_best(run: RunFolder, checkpoint: Checkpoint, network: NetworkSpec) -> None:
+def _restore_best(run: RunFolder, checkpoint: Checkpoint, learner: Learner) -> None:
     """A new best is written after the same last: between the two, the process may have ended."""
     if checkpoint.best_iteration != checkpoint.iteration:
         return
     try:
-        if run.load_checkpoint("best", expect=network).iteration == checkpoint.iteration:
+        if run.load_checkpoint("best", expect=learner).iteration == checkpoint.iteration:
             return
     except CheckpointError:
         pass

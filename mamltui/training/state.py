@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.learner import Learner
+from mamltui.maml.network import NetworkSpec, Parameters, is_tracked
 from mamltui.profiles import MetaSection
 from mamltui.runs import AdamState, Best, Checkpoint
-from mamltui.training.clipping import TRACKING_RATE, clipped, is_tracked
+from mamltui.training.clipping import TRACKING_RATE, clipped
 from mamltui.training.schedule import is_constant, learning_rate
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -42,11 +43,11 @@ class TrainingState:
     best: Best | None = None
 
     @classmethod
-    def fresh(cls, network: NetworkSpec, meta: MetaSection, device: torch.device) -> TrainingState:
+    def fresh(cls, learner: Learner, meta: MetaSection, device: torch.device) -> TrainingState:
         """Before the first meta-iteration."""
-        parameters = network.initial_parameters(meta.seed)
+        parameters = learner.initial_parameters(meta.seed)
         zeros = {name: torch.zeros_like(value) for name, value in parameters.items()}
-        start = Checkpoint(0, parameters, AdamState(0, zeros, zeros), network)
+        start = Checkpoint(0, parameters, AdamState(0, zeros, zeros), learner.network)
         return cls.restored(start, meta, device)
 
     @classmethod

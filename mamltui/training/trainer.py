@@ -27,7 +27,7 @@ from mamltui.events import (
     Stopped,
     Validated,
 )
-from mamltui.learner import network_of
+from mamltui.learner import learner_of
 from mamltui.maml.chunks import Interrupted
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, State, TrainedOn
@@ -79,7 +79,7 @@ class Trainer:
             name=bank.name, content_hash=bank.content_hash, split=split.name, split_hash=split.hash
         )
         task = profile.task
-        self.network = network_of(profile, bank)
+        self.learner = learner_of(profile, bank)
         samplers = {
             name: EpisodeSampler(
                 bank,
@@ -94,7 +94,7 @@ class Trainer:
             for name, found in classes.items()
         }
         self._meta_step = MetaStep(
-            profile, self.network, samplers["train"], device, lambda: self.control.is_halting()
+            profile, self.learner, samplers["train"], device, lambda: self.control.is_halting()
         )
         self._validation_sampler = samplers["validation"]
 
@@ -137,7 +137,7 @@ class Trainer:
 
     def _begin(self) -> list[str]:
         """Take the run up; a run that cannot be gone on with is left as it is."""
-        start = find_start(self.run, self.profile, self.network, self.data, self.device)
+        start = find_start(self.run, self.profile, self.learner, self.data, self.device)
         self._state = start.state
         self._saved = (start.state.iteration, start.state.validated) if start.resumed else None
         self._resumed = start.resumed
@@ -166,7 +166,7 @@ class Trainer:
                 run=self.run.name,
                 iterations=meta.iterations,
                 device=describe_device(self.device),
-                parameters=self.network.parameter_count(),
+                parameters=self.learner.parameter_count(),
                 resumed=self._resumed,
             )
         )

@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # these import torch, which takes seconds: only threads do
     from mamltui.data.banks import Banks
     from mamltui.data.episodes import EpisodeSampler
     from mamltui.maml.adaptation import Seen
-    from mamltui.maml.network import NetworkSpec, Parameters
+    from mamltui.maml.learner import Learner
+    from mamltui.maml.network import Parameters
     from mamltui.tui.training import Training
 
 Split = Literal["test", "validation", "train"]
@@ -123,20 +124,25 @@ class Looker:
             return None
 
     def _look(self, request: Request, should_stop: Callable[[], bool]) -> Look:
-        from mamltui.learner import inner_loop_of, network_of
+        from mamltui.learner import learner_of
         from mamltui.maml.adaptation import adapt
 
         profile = request.run.profile
         sampler = self._sampler(request, profile)
         bank, way = sampler.bank, profile.task.way
-        network = network_of(profile, bank)
-        iteration, parameters = _parameters(request, network, should_stop)
+        learner = learner_of(profile, bank)
+        iteration, parameters = _parameters(request, learner, should_stop)
         episodes = sampler.batch(request.task, 1)
         plan = sampler.plan(request.task, 1)
-        inner = replace(inner_loop_of(profile), steps=request.steps, alpha=request.alpha)
+        inner = replace(learner.inner, alpha=request.alpha)
         begun = time.perf_counter()
         found = adapt(
-            network, inner, parameters, episodes, steps=request.steps, should_stop=should_stop
+            learner.network,
+            inner,
+            parameters,
+            episodes,
+            steps=request.steps,
+            should_stop=should_stop,
         )
         return Look(
             request=request,
@@ -184,7 +190,7 @@ class Looker:
 
 
 def _parameters(
-    request: Request, network: NetworkSpec, should_stop: Callable[[], bool]
+    request: Request, learner: Learner, should_stop: Callable[[], bool]
 ) -> tuple[int, Parameters]:
     """The iteration, and the parameters on the CPU."""
     if request.source != "live":
@@ -193,7 +199,7 @@ def _parameters(
             raise CheckpointError(
                 f"the run has no {request.source} checkpoint yet", where=str(request.run.path)
             )
-        checkpoint = request.run.load_checkpoint(request.source, network)
+        checkpoint = request.run.load_checkpoint(request.source, learner)
         return checkpoint.iteration, checkpoint.parameters
     answer = request.training.snapshot() if request.training is not None else None
     if answer is None:

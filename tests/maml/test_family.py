@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from mamltui.maml.engine import Engine, UncoveredError
 from mamltui.maml.evaluate import score
 from mamltui.maml.inner import InnerLoop, adapted_step_by_step
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.network import STATISTICS, NetworkSpec, Parameters
 
 from .reference import random_problem, relative_difference
 
@@ -76,6 +76,7 @@ def logits_of(
     x: torch.Tensor,
     step: int,
     seen: dict[int, Parameters] | None = None,
+    running: bool = False,
 ) -> torch.Tensor:
     """One task's: [examples, channels, size, size] -> [examples, way].
 
@@ -91,16 +92,16 @@ def logits_of(
         before_norm = x
         if network.normalisation == "batch":
             x = F.batch_norm(x, None, None, training=True, eps=1e-3)
-            if network.running_steps:
-                row = min(step, network.running_steps - 1)
-                mean = values[f"norm{layer}.mean"][row].detach()
-                variance = values[f"norm{layer}.variance"][row].detach()
+            row = min(step, network.running_steps - 1)
+            if network.running_steps and running:
+                mean, variance = (values[f"norm{layer}.{f}"][row].detach() for f in STATISTICS)
                 x = F.batch_norm(before_norm, mean, variance, training=False, eps=1e-3)
-                if seen is not None and step == row:
-                    off = before_norm.detach() - mean.view(1, -1, 1, 1)
-                    rows = seen.setdefault(row, {})
-                    rows[f"norm{layer}.mean"] = -off.mean(dim=(0, 2, 3))
-                    rows[f"norm{layer}.variance"] = variance - off.square().mean(dim=(0, 2, 3))
+            if network.running_steps and seen is not None and step == row:
+                mean, variance = (values[f"norm{layer}.{f}"][row].detach() for f in STATISTICS)
+                off = before_norm.detach() - mean.view(1, -1, 1, 1)
+                rows = seen.setdefault(row, {})
+                rows[f"norm{layer}.mean"] = -off.mean(dim=(0, 2, 3))
+                rows[f"norm{layer}.variance"] = variance - off.square().mean(dim=(0, 2, 3))
         elif network.normalisation == "layer":
             x = F.layer_norm(x, x.shape[1:], eps=1e-3)
         if network.norm_scale:
@@ -187,10 +188,10 @@ def one_task(
             fast[n] = fast[n] - size * gradient
         is_last = step == inner.steps - 1
         if inner.query_weights and not is_last:
-            logits = logits_of(network, fast, qx, step + 1)
+            logits = logits_of(network, fast, qx, step + 1, running=True)
             loss = F.cross_entropy(logits, qy, label_smoothing=inner.label_smoothing)
             objective = objective + inner.query_weights[step] * loss
-    logits = logits_of(network, fast, qx, inner.steps, seen)
+    logits = logits_of(network, fast, qx, inner.steps, seen, running=True)
     weight = inner.query_weights[-1] if inner.query_weights else 1.0
     smoothed = F.cross_entropy(logits, qy, label_smoothing=inner.label_smoothing)
     return objective + weight * smoothed, F.cross_entropy(logits, qy).item(), fast

@@ -44,7 +44,7 @@ def test_the_bounds_that_are_shown_are_the_bounds(key: Key) -> None:
             parse_profile(f"{key.path} = {beyond}", "x.toml")
         assert caught.value.problems[0].what.endswith(f"allowed: {key.allowed}")
     folder = "" if key.section == "data" else "data = {set = 'folder', path = 'x'}\n"
-    if key.path == "inner.cg_steps":  # which other algorithms refuse
+    if key.path == "inner.cg_steps":  # which others refuse
         folder = f"algorithm = 'imaml'\n{folder}"
     for bound in (int(lowest), last):
         parse_profile(f"{folder}{key.path} = {bound}", "x.toml")

@@ -14,10 +14,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mamltui.errors import CheckpointError, RunError
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
 from mamltui.runs import Checkpoint, RunFolder, load_checkpoint
 from mamltui.runs.checkpoint import save_checkpoint
-from tests.runs.conftest import NETWORK, make_checkpoint
+from tests.runs.conftest import make_checkpoint
+
+LEARNER = Learner(NETWORK, InnerLoop(1, 0.4))
 
 Metadata = dict[str, Any]
 Tensors = dict[str, Tensor]
@@ -55,7 +58,7 @@ def assert_same(first: Checkpoint, second: Checkpoint) -> None:
 
 
 def test_a_checkpoint_comes_back_as_it_was(path: Path, checkpoint: Checkpoint) -> None:
-    assert_same(load_checkpoint(path, expect=NETWORK), checkpoint)
+    assert_same(load_checkpoint(path, expect=LEARNER), checkpoint)
 
 
 def test_a_checkpoint_before_the_first_validation_has_no_best(path: Path) -> None:
@@ -180,7 +183,7 @@ def test_a_damaged_checkpoint_is_refused_by_its_damage(
 
 
 def test_a_checkpoint_of_another_network_is_refused_with_both_named(path: Path) -> None:
-    wanted = NetworkSpec(way=20, channels=3, image_size=28, filters=64)
+    wanted = Learner(NetworkSpec(way=20, channels=3, image_size=28, filters=64), LEARNER.inner)
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path, expect=wanted)
     assert "4 filters, 5-way, 1x8x8 images, not Conv-4 with 64 filters, 20-way, 3x28x28" in str(
@@ -213,4 +216,4 @@ def test_a_run_folder_keeps_last_and_best_apart(run: RunFolder) -> None:
     assert (event.kind, event.iteration) == ("best", 30)
     assert (run.path / event.path).is_file()
     assert run.load_checkpoint("best").iteration == 30
-    assert run.load_checkpoint("last", expect=NETWORK).iteration == 40
+    assert run.load_checkpoint("last", expect=LEARNER).iteration == 40

@@ -17,6 +17,7 @@ from mamltui.errors import DeviceError
 from mamltui.events import Diverged, Finished, Notice, Stopped
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.strategies import analytic
 from mamltui.profiles import MetaSection
@@ -42,6 +43,7 @@ from tests.training.small import (
 
 NETWORK = NetworkSpec(way=3, channels=1, image_size=8, filters=4)
 INNER = InnerLoop(steps=2, alpha=0.4)
+LEARNER = Learner(NETWORK, INNER)
 BATCH = 3
 META = MetaSection(seed=5)
 REMEDIES = MetaSection(
@@ -72,11 +74,9 @@ def make_step(
     meta: MetaSection = META,
     **options: Any,
 ) -> tuple[CapturedStep, TrainingState, Watch]:
-    state = TrainingState.fresh(NETWORK, meta, device)
+    state = TrainingState.fresh(LEARNER, meta, device)
     watch, sampler = Watch(100.0, device), sampler or make_sampler()
-    step = CapturedStep(
-        NETWORK, INNER, sampler, state, watch, batch=BATCH, device=device, **options
-    )
+    step = CapturedStep(LEARNER, sampler, state, watch, batch=BATCH, device=device, **options)
     return step, state, watch
 
 

@@ -34,7 +34,14 @@ from torch import Tensor
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop, Rate
-from mamltui.maml.network import LAYERS, NORM_EPSILON, NetworkSpec, Parameters, at_step
+from mamltui.maml.network import (
+    LAYERS,
+    NORM_EPSILON,
+    STATISTICS,
+    NetworkSpec,
+    Parameters,
+    at_step,
+)
 from mamltui.maml.patches import fold, new_padded, pad, windows
 from mamltui.maml.precision import Products, exact_products
 
@@ -101,7 +108,7 @@ def _through_the_inner_loop(
     weights = inner.weights()
     for step, weight in enumerate(weights):
         if weight:
-            seen = query.forward(values)
+            seen = query.forward(values, running=True)
             looks[step] = query.backward(
                 seen, values, norms=True, weight=weight, smoothing=inner.label_smoothing
             )
@@ -206,9 +213,10 @@ class _Total:
             return  # there are none, or the last ones are kept for further steps
         off = {}
         for index, layer in enumerate(done.layers, 1):
-            variance = values[f"norm{index}.variance"]
-            off[f"norm{index}.mean"] = -layer.centred.mean(dim=1)
-            off[f"norm{index}.variance"] = variance - layer.centred.square().mean(dim=1)
+            mean, variance = (values[f"norm{index}.{field}"] for field in STATISTICS)
+            apart = layer.centred + (layer.mean - mean)
+            off[f"norm{index}.mean"] = -apart.mean(dim=1)
+            off[f"norm{index}.variance"] = variance - apart.square().mean(dim=1)
         self.add(off, step)
 
 
@@ -220,6 +228,8 @@ class _Layer:
     """P, [tasks, rows, 9 * inputs]; a factor of products."""
     centred: Tensor
     """C, [tasks, rows, filters]."""
+    mean: Tensor
+    """Of Z, [tasks, 1, filters]."""
     scale: Tensor
     """r, [tasks, 1, filters]."""
     gain: Tensor | None
@@ -324,18 +334,22 @@ class Conv4:
         size = self.sizes[layer]
         return fold(patches.view(-1, size, size, 3, 3, self.filters), self.sizes[layer - 1])
 
-    def forward(self, values: Mapping[str, Tensor]) -> _Pass:
+    def forward(self, values: Mapping[str, Tensor], *, running: bool = False) -> _Pass:
+        """``running``: normalised with running statistics, if there are any."""
         multiply = self.products.product
         layers: list[_Layer] = []
         patches = self.patches
         for index in range(1, LAYERS + 1):
             centred = multiply(patches, values[f"conv{index}.weight"])
-            running = values.get(f"norm{index}.mean")
-            centred -= _mean(centred) if running is None else running
-            if running is None:
-                variance = _mean(centred.square())
+            is_fixed = running and f"norm{index}.mean" in values
+            if is_fixed:
+                fixed = (values[f"norm{index}.{field}"] for field in STATISTICS)
+                mean, variance = (value.expand(self.tasks, 1, -1) for value in fixed)
+                centred -= mean
             else:
-                variance = values[f"norm{index}.variance"].expand(self.tasks, 1, -1)
+                mean = _mean(centred)
+                centred -= mean
+                variance = _mean(centred.square())
             scale = torch.rsqrt(variance + NORM_EPSILON)
             gain = values.get(f"norm{index}.scale")
             gain = gain if gain is None else gain.unsqueeze(-2)
@@ -343,7 +357,7 @@ class Conv4:
             output, padded = self._room(index, centred)
             gained = torch.addcmul(shift, centred, scale if gain is None else scale * gain)
             torch.clamp_min(self._images(gained, index), 0, out=output)
-            layers.append(_Layer(patches, centred, scale, gain, running is not None, output))
+            layers.append(_Layer(patches, centred, mean, scale, gain, is_fixed, output))
             if index < LAYERS:
                 patches = self._patches(padded)
         features = self._features(output)
@@ -408,7 +422,10 @@ class Conv4:
     def hessian_product(
         self, done: _Pass, values: Mapping[str, Tensor], direction: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Derivative of ``backward``'s gradient in a direction [tasks, ...] of adapted tensors."""
+        """Derivative of ``backward``'s gradient in a direction [tasks, ...] of adapted tensors.
+
+        Of a pass that was not normalised with running statistics.
+        """
         multiply, add_product = self.products.product, self.products.add_product
         d_layers: list[tuple[Tensor | None, Tensor, Tensor]] = []
         d_patches: Tensor | None = None
@@ -449,15 +466,13 @@ class Conv4:
             dg_product, dg_correlation = _normalisation_jacobian(layer, dg_gained)
             scale = layer.scale
             cross = _mean(d_normalised * layer.g_gained)
-            if not layer.is_fixed:
-                dg_product.addcmul_(d_normalised, layer.g_correlation * scale, value=-1)
-                dg_product.addcmul_(layer.centred, cross * scale.square(), value=-1)
+            dg_product.addcmul_(d_normalised, layer.g_correlation * scale, value=-1)
+            dg_product.addcmul_(layer.centred, cross * scale.square(), value=-1)
             if layer.gain is not None:
                 dg_product *= layer.gain
                 rows = layer.centred.shape[1]
                 result[f"norm{index}.scale"] = (dg_correlation + cross).squeeze(1) * rows
-            if not layer.is_fixed:
-                dg_product.addcmul_(layer.g_product, d_correlation * scale, value=-1)
+            dg_product.addcmul_(layer.g_product, d_correlation * scale, value=-1)
             dg_factor = self.products.factor(dg_product)
             d_weight = multiply(layer.patches.transpose(1, 2), dg_factor)
             if d_patches is not None:

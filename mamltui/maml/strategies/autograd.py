@@ -20,6 +20,7 @@ from mamltui.maml.inner import (
     task_losses,
 )
 from mamltui.maml.network import (
+    STATISTICS,
     Activation,
     NetworkSpec,
     NormStatistics,
@@ -53,7 +54,7 @@ def meta_gradient(
     for step, weight in enumerate(inner.weights()):
         if weight:
             logits, statistics = forward(
-                network, fast, episodes.query_x, step=step, activation=activation
+                network, fast, episodes.query_x, step=step, running=True, activation=activation
             )
             losses = smoothed_losses(logits, episodes.query_y, inner.label_smoothing)
             objective = objective + weight * losses.sum()
@@ -82,19 +83,24 @@ def meta_gradient(
 def _tracked_gradient(
     network: NetworkSpec, parameters: Mapping[str, Tensor], seen: list[list[NormStatistics]]
 ) -> Parameters:
-    """Sum over tasks of how far running statistics are from what passes 0, 1, ... saw."""
+    """Sum over tasks of how far running statistics are from what passes 0, 1, ... saw.
+
+    Those are the passes over the support set, and the last one over the query set. The variance is
+    about the running mean: it includes that from task to task.
+    """
     if not network.running_steps:
         return {}
     rows: dict[str, list[Tensor]] = defaultdict(list)
     for step in range(network.running_steps):
         for layer in range(1, network.layers + 1):
-            for field in NormStatistics._fields:
-                name = f"norm{layer}.{field}"
-                if step < len(seen):
-                    observed = getattr(seen[step][layer - 1], field)  # [tasks, 1, filters]
-                    rows[name].append((parameters[name][step] - observed).sum(dim=(0, 1)))
-                else:
-                    rows[name].append(torch.zeros_like(parameters[name][step]))
+            mean, variance = (parameters[f"norm{layer}.{field}"][step] for field in STATISTICS)
+            off, beyond = torch.zeros_like(mean), torch.zeros_like(mean)
+            if step < len(seen):
+                apart = seen[step][layer - 1].mean - mean  # [tasks, 1, filters]
+                square = seen[step][layer - 1].variance + apart.square()
+                off, beyond = -apart.sum(dim=(0, 1)), (variance - square).sum(dim=(0, 1))
+            rows[f"norm{layer}.mean"].append(off.detach())
+            rows[f"norm{layer}.variance"].append(beyond.detach())
     return {name: torch.stack(values) for name, values in rows.items()}
 
 

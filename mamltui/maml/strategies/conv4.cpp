@@ -171,13 +171,11 @@ constexpr int TENSORS = LAYERS + 2;                   // kernels, head's weight 
 
 struct Network {
     int way, filters;
-    bool running;  // normalisation by running statistics
     LayerShape layer[LAYERS];
     size_t kernel_at[LAYERS], head_at, bias_at, parameters;
     size_t ends[TENSORS];  // where each tensor ends
 
-    Network(int way, int channels, int size, int filters, bool running)
-        : way(way), filters(filters), running(running) {
+    Network(int way, int channels, int size, int filters) : way(way), filters(filters) {
         size_t at = 0;
         int inputs = channels;
         for (int l = 0; l < LAYERS; l++) {
@@ -382,7 +380,8 @@ template <typename T>
 struct Examples {
     const Network& net;
     const int count;
-    T* images;  // padded
+    const bool running;  // normalised by running statistics
+    T* images;           // padded
     const int64_t* labels = nullptr;
     T *g_output, *sums, *sums2, *factors, *zeros;
     T *flipped, *flipped2;
@@ -391,7 +390,8 @@ struct Examples {
     } tangent[LAYERS];
     T *d_features, *d_logits, *dg_logits, *g_features, *dg_gained, *dg_product;
 
-    Examples(const Network& net, int count, bool curved, Arena<T>& arena) : net(net), count(count) {
+    Examples(const Network& net, int count, bool running, bool curved, Arena<T>& arena)
+        : net(net), count(count), running(running) {
         const LayerShape* shape = net.layer;
         const size_t largest = size_t(count) * shape[0].positions() * net.filters;
         images = arena.take(count * shape[0].image());
@@ -483,13 +483,13 @@ struct Examples {
             convolve<T>(count, shape, layer.input, values.weights + net.kernel_at[l], nullptr,
                         nullptr, layer.centred, sums);
             layer.gain = values.norms + net.norm_at(l, SCALE);
-            if (net.running) {
+            if (statistics) {
+                std::copy_n(statistics->layer[l].mean, filters, layer.mean);
+                std::copy_n(statistics->layer[l].scale, filters, layer.scale);
+            } else if (running) {
                 std::copy_n(values.norms + net.norm_at(l, MEAN), filters, layer.mean);
                 std::copy_n(values.norms + net.norm_at(l, VARIANCE), filters, layer.scale);
                 invert(layer.scale);
-            } else if (statistics) {
-                std::copy_n(statistics->layer[l].mean, filters, layer.mean);
-                std::copy_n(statistics->layer[l].scale, filters, layer.scale);
             } else {
                 for (int c = 0; c < filters; c += L) {
                     const Vector<T> mean = load(sums + c) / all(T(rows));
@@ -533,19 +533,20 @@ struct Examples {
         constexpr int L = Lanes<T>::count;
         const int filters = net.filters;
         for (int l = 0; l < LAYERS; l++) {
-            const T* centred = pass.layer[l].centred;
+            const T *centred = pass.layer[l].centred, *known = norms + net.norm_at(l, MEAN);
             const size_t rows = size_t(count) * net.layer[l].positions();
             T *mean = total + net.norm_at(l, MEAN), *variance = total + net.norm_at(l, VARIANCE);
             for (int c = 0; c < filters; c += L) {
+                const Vector<T> apart = load(pass.layer[l].mean + c) - load(known + c);
                 Vector<T> sum{}, squares{};
                 for (size_t p = c; p < rows * filters; p += filters) {
-                    const Vector<T> off = load(centred + p);
+                    const Vector<T> off = load(centred + p) + apart;
                     sum += off;
                     squares += off * off;
                 }
-                const Vector<T> known = load(norms + net.norm_at(l, VARIANCE) + c);
+                const Vector<T> before = load(norms + net.norm_at(l, VARIANCE) + c);
                 store(mean + c, load(mean + c) - sum / all(T(rows)));
-                store(variance + c, load(variance + c) + known - squares / all(T(rows)));
+                store(variance + c, load(variance + c) + before - squares / all(T(rows)));
             }
         }
     }
@@ -650,8 +651,8 @@ struct Examples {
         for (int c = 0; c < filters; c++) {
             const T factor = gain ? gain[c] * layer.scale[c] : layer.scale[c];
             correlation[c] = layer.scale[c] * sums2[c] / rows;
-            sums2[c] = net.running ? 0 : correlation[c] * factor * layer.scale[c];
-            sums[c] = net.running ? 0 : sums[c] * factor / rows;
+            sums2[c] = running ? 0 : correlation[c] * factor * layer.scale[c];
+            sums[c] = running ? 0 : sums[c] * factor / rows;
             factors[c] = factor;
         }
         for (size_t p = 0; p < size_t(rows) * filters; p += filters)
@@ -702,7 +703,7 @@ struct Examples {
     }
 
     // result += the derivative of backward's gradient in a direction of kernels and head, and d_norms that
-    // of the normalisations' gradient.
+    // of the normalisations' gradient. Of a pass normalised by its own statistics.
     STAGE void hessian_product(const Pass<T>& pass, Values<T> values, const T* direction, T* result,
                                T* d_norms) {
         constexpr int L = Lanes<T>::count;
@@ -766,11 +767,6 @@ struct Examples {
                 store(g_shift, load(g_shift) + load(sums + c));
                 store(g_scale, load(g_scale) + load(sums2 + c) * scale + cross);
                 const Vector<T> factor = load(layer.gain + c) * scale;
-                if (net.running) {
-                    for (size_t p = c; p < rows * filters; p += filters)
-                        store(dg_product + p, load(dg_gained + p) * factor);
-                    continue;
-                }
                 const Vector<T> mean = load(sums + c) * factor / one_row;
                 const Vector<T> correlation = load(sums2 + c) * scale / one_row;
                 const Vector<T> of_centred = (correlation + cross / one_row) * scale * factor;
@@ -799,7 +795,7 @@ struct Examples {
 // Of the learner, as native.py describes it; all but theta is shared by no one else.
 struct Task {
     int way, channels, image_size, filters, support, query, steps, first_order;
-    int running;       // normalisation by running statistics
+    int running;       // the query set is normalised by running statistics
     int scaled;        // normalisation has a scale
     int norm_rows;     // normalisations' own values for so many numbers of inner steps taken
     int rate_rows;     // rates' own values for so many inner steps
@@ -832,13 +828,13 @@ struct Learner {
 
     Learner(const Task& task, bool training, T* workspace)
         : task(task),
-          net(task.way, task.channels, task.image_size, task.filters, task.running),
+          net(task.way, task.channels, task.image_size, task.filters),
           steps(task.steps),
           curved(training && !task.first_order && !task.reptile),
           keeps_gradients(training && task.learns_rates),
           arena{workspace},
-          support(net, task.support, curved, arena),
-          query(net, task.query, false, arena) {
+          support(net, task.support, false, curved, arena),
+          query(net, task.query, task.running, false, arena) {
         for (int s = 0; s < std::max(1, curved ? steps : 1); s++)
             trail.push_back(support.new_pass(arena));
         query_pass = query.new_pass(arena);
@@ -918,7 +914,7 @@ struct Learner {
             }
             Pass<T>& pass = s < steps ? trail[curved ? s : 0] : query_pass;
             if (s < steps) support.forward(pass, at(theta, s));
-            if (net.running && s < task.norm_rows)
+            if (task.running && s < task.norm_rows)
                 (s < steps ? support : query)
                     .observe(pass, at(theta, s).norms, total.norms + norm_row(s));
             if (s < steps) adapt(theta, support, pass, s);

@@ -1,0 +1,28 @@
+"""Network and inner loop together: what is meta-learned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec, Parameters
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network and how it adapts."""
+
+    network: NetworkSpec
+    inner: InnerLoop
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every tensor that a checkpoint holds the value of."""
+        return self.inner.shapes(self.network)
+
+    def initial_parameters(self, seed: int) -> Parameters:
+        """float32 on the CPU, a function of ``seed`` alone."""
+        return self.inner.initial_parameters(self.network, seed)
+
+    def parameter_count(self) -> int:
+        return sum(math.prod(shape) for shape in self.shapes().values())
