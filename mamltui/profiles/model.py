@@ -427,13 +427,8 @@ class EngineSection(_Model):
     )
 
 
-class Profile(_Model):
-    """An experiment. Two profiles are equal when all their values are.
-
-    Raises:
-        pydantic.ValidationError: when built in code from values that are not allowed, alone or
-            together. Profiles of users go through :func:`mamltui.profiles.load_profile`.
-    """
+class Head(_Model):
+    """The keys at the top of a profile, before its sections."""
 
     name: str = Field(
         "profile",
@@ -461,6 +456,16 @@ class Profile(_Model):
         description="What is meta-learned, and how; MAML++ is maml with switches of [plus].",
         json_schema_extra=_unit("-"),
     )
+
+
+class Profile(Head):
+    """An experiment. Two profiles are equal when all their values are.
+
+    Raises:
+        pydantic.ValidationError: when built in code from values that are not allowed, alone or
+            together. Profiles of users go through :func:`mamltui.profiles.load_profile`.
+    """
+
     data: DataSection = DataSection()
     task: TaskSection = TaskSection()
     network: NetworkSection = NetworkSection()

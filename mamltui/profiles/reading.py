@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from mamltui.errors import ProfileError
 from mamltui.profiles.keys import keys_of, sections_of
 from mamltui.profiles.locate import key_lines
-from mamltui.profiles.model import NAME_LENGTH, Profile
+from mamltui.profiles.model import NAME_LENGTH, Head, Profile
 from mamltui.profiles.problems import (
     InvalidProfileError,
     Problem,
@@ -214,8 +214,8 @@ class _Reading:
                 values = {}
             parts[section] = self.checked(model, values, (section,))
         top = {key: value for key, value in self.values.items() if key not in sections}
-        head = self.checked(Profile, {"name": name, **top}, ())
-        parts.update(name=head.name, description=head.description)
+        head = self.checked(Head, {"name": name, **top}, ())
+        parts.update({key: getattr(head, key) for key in Head.model_fields})
         wrong = {path for path, _, _ in self.faults}
         rules = [
             rule
