@@ -49,6 +49,13 @@ def test_a_text_needs_no_quotation_marks(text: str) -> None:
 
 def test_a_key_at_the_top_can_be_overridden() -> None:
     assert overridden("name=2024.run").name == "2024.run"
+    assert overridden("algorithm=fomaml", toml="algorithm = 'anil'").algorithm == "fomaml"
+
+
+def test_the_algorithm_is_read_before_what_it_asks_of_the_sections() -> None:
+    steps = ("inner.steps=0", "inner.test_steps=0", "evaluation.steps=0")
+    assert overridden("algorithm=protonet", *steps).algorithm == "protonet"
+    assert "protonet has no inner loop" in problem("algorithm=protonet").what
 
 
 def test_an_override_goes_before_the_file_and_the_last_one_wins() -> None:

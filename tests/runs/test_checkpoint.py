@@ -14,11 +14,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mamltui.errors import CheckpointError, RunError
+from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
 from mamltui.runs import Checkpoint, RunFolder, load_checkpoint
 from mamltui.runs.checkpoint import save_checkpoint
-from tests.runs.conftest import make_checkpoint
+from tests.runs.conftest import NETWORK, make_checkpoint
 
 LEARNER = Learner(NETWORK, InnerLoop(1, 0.4))
 
