@@ -68,10 +68,10 @@ def fetch(which: Which = DataSet.omniglot, data_dir: DataDir = None) -> None:
 
 @app.command()
 def verify(which: Which = DataSet.omniglot, data_dir: DataDir = None) -> None:
-    """Verify a data set and print what it was known by.
+    """Verify Omniglot or CIFAR-100 and print its checksum.
 
-    Every drawing of Omniglot is read from its source and compared with what was published, and so
-    is every file of CIFAR-100: the SHA-256 of the former, the MD5 of the latter's archive.
+    Every drawing of Omniglot is read from its source and compared with what was published: SHA-256
+    of them all. So is every file of CIFAR-100: MD5 of its archive.
     """
     if which is DataSet.cifar_fs:
         from mamltui.data.cifar import verify_cifar
