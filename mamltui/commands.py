@@ -15,7 +15,7 @@ class Place:
     runs: Path | None = None
     """The folder that holds the run folders."""
     data: Path | None = None
-    """A folder to look in for Omniglot first."""
+    """A folder to look in for Omniglot or CIFAR-100 first."""
     device: str = "auto"
 
     def options(self, runs: str) -> list[str]:

@@ -21,7 +21,9 @@ RunsDir = Annotated[
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", metavar="DIR", help="A folder to look in for Omniglot first."),
+    typer.Option(
+        "--data-dir", metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."
+    ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where to compute.")]
 

@@ -54,7 +54,7 @@ def doctor(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A folder to look in for Omniglot first."),
+        typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
     ] = None,
 ) -> None:
     """Show what mamltui finds on this machine; exit code 3 when it cannot keep runs here."""
@@ -139,6 +139,7 @@ def _available_memory() -> int | None:
 
 def _data(data_dir: Path | None) -> Iterator[tuple[str, str]]:
     from mamltui.caching import cache_folder
+    from mamltui.data.cifar_find import find_cifar
     from mamltui.data.omniglot_find import search
 
     folder = cache_folder()
@@ -146,10 +147,15 @@ def _data(data_dir: Path | None) -> Iterator[tuple[str, str]]:
     found, looked = search(data_dir)
     if found:
         yield "omniglot", f"found through {found.origin}: {found.source}"
-        return
-    yield "omniglot", "not found; `mamltui data fetch` downloads it. Looked in:"
-    for place in looked:
-        yield "", place
+    else:
+        yield "omniglot", "not found; `mamltui data fetch` downloads it. Looked in:"
+        for place in looked:
+            yield "", place
+    cifar = find_cifar(data_dir)
+    if cifar:
+        yield "cifar-100", f"found through {cifar.origin}: {cifar.source}"
+    else:
+        yield "cifar-100", "not found; `mamltui data fetch cifar-fs` downloads it"
 
 
 def _why_not_writable(folder: Path) -> str | None:

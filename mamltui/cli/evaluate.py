@@ -65,7 +65,8 @@ def evaluate(
     ] = None,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder to look in for Omniglot first.")
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
     ] = None,
     runs_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")

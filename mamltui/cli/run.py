@@ -47,7 +47,8 @@ def run(
         ),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder to look in for Omniglot first.")
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
     ] = None,
     resume: Annotated[
         str | None,

@@ -14,9 +14,12 @@ class ImageBank:
     """A data set in memory: every class has the same number of drawings."""
 
     name: str
-    """``omniglot``, ``strokes`` or ``folder``."""
+    """``omniglot``, ``strokes``, ``cifar-fs`` or ``folder``."""
     images: Tensor
-    """[classes, drawings, channels, size, size] uint8; 255 = stroke, 0 = paper."""
+    """[classes, drawings, channels, size, size] uint8.
+
+    Grey: 255 = stroke, 0 = paper. Of three channels: red, green and blue as in the files.
+    """
     class_names: tuple[str, ...]
     """One name a class, in the order of ``images``."""
     content_hash: str

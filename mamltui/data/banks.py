@@ -18,7 +18,7 @@ class Banks:
     """Loads the images of profiles and keeps them; may be asked from any thread.
 
     Args:
-        data_dir: a folder to look for Omniglot in, before the others.
+        data_dir: a folder to look for Omniglot or CIFAR-100 in, before the others.
     """
 
     def __init__(self, data_dir: Path | None = None) -> None:

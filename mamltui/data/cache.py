@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mamltui.caching import cache_folder
+from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
+from mamltui.data.progress import Progress
 
 _FORMAT = "1"
 _HEADER = "mamltui"
@@ -43,6 +46,40 @@ def bank_hash(images: Tensor, class_names: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
+def file_fingerprint(paths: Iterable[Path]) -> str:
+    """SHA-256 of paths, sizes and times of the last change: a quick way to see that one changed.
+
+    Raises:
+        OSError: one of them cannot be looked at.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        line = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}\n"
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def recall(path: Path, *, content: str, fingerprint: str | None, say: Progress) -> ImageBank | None:
+    """:func:`load_packed`, where a file that does not hold what is wanted is as good as none."""
+    try:
+        return load_packed(path, content=content, fingerprint=fingerprint)
+    except StaleCacheError as error:
+        say(f"the packed images {printable(str(path))} are made anew: {error}")
+        return None
+
+
+def remember(path: Path, bank: ImageBank, *, content: str, fingerprint: str, say: Progress) -> None:
+    """:func:`store_packed`, where a cache folder that cannot be written only costs time."""
+    try:
+        store_packed(path, bank, content=content, fingerprint=fingerprint)
+    except OSError as error:
+        say(
+            f"the cache folder {printable(str(path.parent))} cannot be written "
+            f"({error.strerror or error}): {bank.name} will be read anew at the next start"
+        )
+
+
 def store_packed(path: Path, bank: ImageBank, *, content: str, fingerprint: str) -> None:
     """Write ``bank`` at ``path``, one bit a pixel when it is all 0 and 255; whole or not at all.
 
@@ -56,7 +93,8 @@ def store_packed(path: Path, bank: ImageBank, *, content: str, fingerprint: str)
         OSError: the folder cannot be written.
     """
     pixels = bank.images.contiguous().numpy()
-    binary = bool(((pixels == 0) | (pixels == 255)).all())
+    # Class by class: the first grey one decides, and no second set of all images is made.
+    binary = all(bool(((drawings == 0) | (drawings == 255)).all()) for drawings in pixels)
     header = {
         "format": _FORMAT,
         "content": content,

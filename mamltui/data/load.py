@@ -24,8 +24,8 @@ def load_bank(
 
     Args:
         data: which set, and for some its folder, how images are resized and to what size.
-        data_dir: a folder to look for Omniglot in, before the others.
-        download: whether a missing Omniglot is downloaded.
+        data_dir: a folder to look for Omniglot or CIFAR-100 in, before the others.
+        download: whether what is missing of them is downloaded.
         progress: told in words what happens.
 
     Raises:
@@ -45,6 +45,16 @@ def load_bank(
         from mamltui.data.strokes import strokes_bank
 
         return strokes_bank(image_size=data.image_size)
+    if data.set == "cifar-fs":
+        from mamltui.data.cifar import load_cifar
+
+        return load_cifar(
+            data_dir,
+            resize=data.resize,
+            image_size=data.image_size,
+            download=download,
+            progress=progress,
+        )
     from mamltui.data.folder import load_folder
 
     if not data.path:

@@ -7,24 +7,19 @@ from pathlib import Path
 from mamltui.caching import cache_folder
 from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
-from mamltui.data.cache import (
-    StaleCacheError,
-    is_packed,
-    load_packed,
-    packed_folder,
-    store_packed,
-)
+from mamltui.data.cache import is_packed, packed_folder, recall, remember
+from mamltui.data.download import DownloadError
 from mamltui.data.omniglot_content import OMNIGLOT, Expected
 from mamltui.data.omniglot_find import (
     FoundOmniglot,
     find_omniglot,
     look_in,
     missing_omniglot,
-    roots,
     search,
 )
 from mamltui.data.omniglot_read import read_omniglot
 from mamltui.data.progress import Progress, silent
+from mamltui.data.roots import roots
 from mamltui.errors import DataError
 
 __all__ = [
@@ -71,18 +66,18 @@ def load_omniglot(
         say(f"no Omniglot in {lack}")
     packed = packed_path(resize, image_size, expected)
     if found is None:
-        bank = _packed_bank(packed, None, expected, say)
+        bank = recall(packed, content=expected.sha256, fingerprint=None, say=say)
         if bank is not None:
             return bank
         found = _downloaded(looked, download, expected, progress)
     # Taken before reading, so that a change meanwhile is seen at the next start.
     fingerprint = found.fingerprint()
-    bank = _packed_bank(packed, fingerprint, expected, say)
+    bank = recall(packed, content=expected.sha256, fingerprint=fingerprint, say=say)
     if bank is None:
         bank = read_omniglot(
             found, resize=resize, image_size=image_size, progress=progress, expected=expected
         )
-        _keep_packed(packed, bank, fingerprint, expected, say)
+        remember(packed, bank, content=expected.sha256, fingerprint=fingerprint, say=say)
     return bank
 
 
@@ -115,7 +110,7 @@ def fetch_omniglot(
     Raises:
         DataError: it cannot be downloaded.
     """
-    from mamltui.data.omniglot_download import DownloadError, download_omniglot
+    from mamltui.data.omniglot_download import download_omniglot
 
     origin, target = roots(data_dir)[0]
     found = look_in(origin, target, expected=expected)
@@ -165,29 +160,8 @@ def _verify(found: FoundOmniglot, expected: Expected, progress: Progress | None)
         found, resize="nearest", image_size=28, progress=progress, expected=expected
     )
     packed = packed_path("nearest", 28, expected)
-    _keep_packed(packed, bank, fingerprint, expected, progress or silent)
-
-
-def _packed_bank(
-    packed: Path, fingerprint: str | None, expected: Expected, say: Progress
-) -> ImageBank | None:
-    try:
-        return load_packed(packed, content=expected.sha256, fingerprint=fingerprint)
-    except StaleCacheError as error:
-        say(f"the packed images {printable(str(packed))} are made anew: {error}")
-        return None
-
-
-def _keep_packed(
-    packed: Path, bank: ImageBank, fingerprint: str, expected: Expected, say: Progress
-) -> None:
-    try:
-        store_packed(packed, bank, content=expected.sha256, fingerprint=fingerprint)
-    except OSError as error:
-        say(
-            f"the cache folder {printable(str(packed.parent))} cannot be written "
-            f"({error.strerror or error}): Omniglot will be read anew at the next start"
-        )
+    say = progress or silent
+    remember(packed, bank, content=expected.sha256, fingerprint=fingerprint, say=say)
 
 
 def _downloaded(
@@ -195,7 +169,7 @@ def _downloaded(
 ) -> FoundOmniglot:
     if not download:
         raise missing_omniglot(looked, "downloading it was not asked for")
-    from mamltui.data.omniglot_download import DownloadError, download_omniglot
+    from mamltui.data.omniglot_download import download_omniglot
 
     target = cache_folder()
     try:

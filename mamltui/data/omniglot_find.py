@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mamltui.caching import cache_folder
 from mamltui.data.archive import printable
+from mamltui.data.cache import file_fingerprint
 from mamltui.data.omniglot_content import OMNIGLOT, Expected
+from mamltui.data.roots import DATA_DIR_VARIABLE, roots
 from mamltui.errors import DataError
 
-DATA_DIR_VARIABLE = "MAMLTUI_DATA_DIR"
 TORCHVISION_FOLDER = "omniglot-py"
 """What torchvision calls its folder inside the root that it is given."""
 
@@ -41,20 +39,17 @@ class FoundOmniglot:
         Raises:
             DataError: a part cannot be looked at.
         """
-        digest = hashlib.sha256()
         try:
-            for place in self.places.values():
-                # A drawing that comes or goes changes the time of its character's folder.
-                inside = [] if place.suffix == ".zip" else [*place.glob("*"), *place.glob("*/*")]
-                for path in [place, *sorted(inside)]:
-                    status = path.stat()
-                    line = f"{path.absolute()} {status.st_size} {status.st_mtime_ns}\n"
-                    digest.update(line.encode(errors="surrogateescape"))
+            # A drawing that comes or goes changes the time of its character's folder.
+            return file_fingerprint(
+                path
+                for place in self.places.values()
+                for path in (place, *sorted(_folders_in(place)))
+            )
         except OSError as error:
             raise DataError(
                 f"cannot be read: {error.strerror or error}", where=printable(str(self.root))
             ) from error
-        return digest.hexdigest()
 
 
 def find_omniglot(
@@ -98,16 +93,6 @@ def look_in(origin: str, root: Path, *, expected: Expected = OMNIGLOT) -> FoundO
     return f"has no {' and no '.join(lost)}, neither as a zip nor as a folder"
 
 
-def roots(data_dir: Path | None = None) -> list[tuple[str, Path]]:
-    """The folders that Omniglot is looked for in, and what names each of them."""
-    found = []
-    if data_dir is not None:
-        found.append(("--data-dir", data_dir))
-    if named := os.environ.get(DATA_DIR_VARIABLE):
-        found.append((DATA_DIR_VARIABLE, Path(named).expanduser()))
-    return [*found, ("cache folder", cache_folder())]
-
-
 def missing_omniglot(looked: list[str], reason: str) -> DataError:
     """The error for an Omniglot that is nowhere; ``looked`` are the places, one a line."""
     places = "".join(f"\n  {line}" for line in looked)
@@ -134,3 +119,8 @@ def _places(root: Path, expected: Expected) -> dict[str, Path]:
             if folder in places:
                 break
     return places
+
+
+def _folders_in(place: Path) -> list[Path]:
+    """The alphabets and characters of a part, if it is a folder."""
+    return [] if place.suffix == ".zip" else [*place.glob("*"), *place.glob("*/*")]

@@ -1,8 +1,9 @@
 """Named class splits: which characters are for training, for validation and for the test.
 
 Characters are split before they are rotated, so the four turns of one always stay together. The
-lists that the papers used came from the order of somebody's file system and cannot be had again;
-these are sorted, shuffled with a fixed seed and published by their hash.
+lists that the papers on Omniglot used came from the order of somebody's file system and cannot be
+had again; these are sorted, shuffled with a fixed seed and published by their hash. Those of
+CIFAR-FS were published, and are taken as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
+from mamltui.data import cifar_classes
 from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import random_bits, random_order
 from mamltui.errors import ProfileError
@@ -34,6 +36,8 @@ class SplitRule:
     """One line for people."""
     published_hash: str | None = None
     """``ClassSplit.hash`` on the whole, undamaged data set."""
+    class_names: tuple[tuple[str, ...], ...] | None = None
+    """The classes for training, validation and test, where their lists were published."""
 
 
 SPLITS = {
@@ -61,13 +65,20 @@ SPLITS = {
         "all characters shuffled",
         "0b4df045e66367601118a592f3e180a743bc01d9dca90a7199f93f9bda5589c4",
     ),
+    "bertinetto": SplitRule(
+        "cifar-fs",
+        (64, 16, 20),
+        "lists of Bertinetto, Henriques, Torr and Vedaldi 2019",
+        "ac17a59c8e8d42b99fa9b8443fe120649bafee212bc3a22f8674a694a2b9d876",
+        (cifar_classes.TRAIN, cifar_classes.VALIDATION, cifar_classes.TEST),
+    ),
     "proportional": SplitRule(
         None, None, "training 64 %, validation 16 %, test 20 % of any data set's classes, shuffled"
     ),
 }
 """Every split by its name in a profile."""
 
-DEFAULT_SPLITS = {"omniglot": "finn", "strokes": "strokes"}
+DEFAULT_SPLITS = {"omniglot": "finn", "strokes": "strokes", "cifar-fs": "bertinetto"}
 """What ``auto`` means for a data set; ``proportional`` for every other."""
 
 
@@ -116,6 +127,16 @@ def split_classes(bank: ImageBank, split: str = "auto") -> ClassSplit:
                 hint='split = "finn" shuffles all characters.',
             )
         order = [*_shuffled(background), *evaluation]
+    elif rule.class_names:
+        place = {name: i for i, name in enumerate(names)}
+        lacking = [name for part in rule.class_names for name in part if name not in place]
+        if lacking:
+            raise ProfileError(
+                f"the split {name} names classes that {bank.source} lacks: {', '.join(lacking)}",
+                where="data.split",
+                hint='split = "proportional" takes any classes.',
+            )
+        order = [place[name] for part in rule.class_names for name in part]
     else:
         order = _shuffled(by_name)
     parts = [

@@ -46,9 +46,9 @@ class _Model(BaseModel):
 class DataSection(_Model):
     """Which images the tasks are made of."""
 
-    set: Literal["strokes", "omniglot", "folder"] = Field(
+    set: Literal["strokes", "omniglot", "cifar-fs", "folder"] = Field(
         "strokes",
-        description="Data set: embedded drawn characters, Omniglot, or your own images.",
+        description="Data set: embedded drawn characters, Omniglot, CIFAR-FS, or your own images.",
         json_schema_extra=_unit("-"),
     )
     path: str = Field(
@@ -59,7 +59,13 @@ class DataSection(_Model):
         json_schema_extra=_unit("folder"),
     )
     split: Literal[
-        "auto", "finn", "antoniou", "background-evaluation", "strokes", "proportional"
+        "auto",
+        "finn",
+        "antoniou",
+        "background-evaluation",
+        "strokes",
+        "bertinetto",
+        "proportional",
     ] = Field(
         "auto",
         description="Named split of the classes; auto is the data set's own.",
@@ -72,7 +78,7 @@ class DataSection(_Model):
     )
     resize: Literal["nearest", "antialias"] = Field(
         "nearest",
-        description="Scaling of images: nearest is binary as in the paper, antialias gives greys.",
+        description="Scaling: nearest is binary as in the paper, antialias for greys and photos.",
         json_schema_extra=_unit("-"),
     )
     image_size: int = Field(

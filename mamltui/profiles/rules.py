@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SPLITS = {
     "omniglot": ("finn", "antoniou", "background-evaluation", "proportional"),
     "strokes": ("strokes", "proportional"),
+    "cifar-fs": ("bertinetto", "proportional"),
     "folder": ("proportional",),
 }
 """The named splits of each data set; the first is what ``auto`` means."""
@@ -23,10 +24,11 @@ CLASSES = {
     ("omniglot", "antoniou"): {"train": 1150, "validation": 50, "test": 423},
     ("omniglot", "background-evaluation"): {"train": 864, "validation": 100, "test": 659},
     ("strokes", "strokes"): {"train": 900, "validation": 100, "test": 200},
+    ("cifar-fs", "bertinetto"): {"train": 64, "validation": 16, "test": 20},
 }
 """Class counts that are known before the data set is opened."""
 
-DRAWINGS = {"omniglot": 20, "strokes": 20}
+DRAWINGS = {"omniglot": 20, "strokes": 20, "cifar-fs": 600}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from mamltui.results.evaluation import STATISTICS, Evaluation
 COLUMNS = {
     "run": "name of the run's folder",
     "profile": "name of the profile it was trained from",
-    "data": "data set: omniglot, strokes or folder",
+    "data": "data set: omniglot, strokes, cifar-fs or folder",
     "way": "classes in a task",
     "shot": "support images per class",
     "train_steps": "inner steps in training",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -29,6 +30,19 @@ def write_characters(folder: Path, classes: int = 25, drawings: int = 6) -> Path
             paper = (~(character ^ wrong)).to(torch.uint8) * 255
             image = Image.fromarray(paper.numpy())
             image.save(folder / f"class{number:02}" / f"{drawing}.png")
+    return folder
+
+
+def write_photographs(folder: Path, classes: int = 19) -> Path:
+    """A folder of class folders, each with 3 pictures of one colour and of different sizes."""
+    generator = np.random.default_rng(0)
+    for number in range(classes):
+        (folder / f"class{number:02}").mkdir(parents=True)
+        colour = generator.integers(0, 200, (1, 1, 3))
+        for photograph, height in enumerate((32, 40, 90)):
+            pixels = colour + generator.integers(0, 56, (height, 48, 3))
+            image = Image.fromarray(pixels.astype(np.uint8))
+            image.save(folder / f"class{number:02}" / f"{photograph}.png")
     return folder
 
 

@@ -35,6 +35,7 @@ def test_doctor_tells_versions_devices_memory_and_folders(
     assert ("not available" in found["cuda"]) is not torch.cuda.is_available()
     assert str(cache_dir) in found["cache folder"]
     assert "not found" in found["omniglot"]
+    assert "`mamltui data fetch cifar-fs` downloads it" in found["cifar-100"]
     assert f"{tmp_path / 'runs'}, writable" in found["runs folder"]
     assert not (tmp_path / "runs").exists()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from mamltui.cli import main
+from mamltui.data.cifar import load_cifar
 from mamltui.data.omniglot_content import OMNIGLOT_SHA256
-from tests.data import miniature
+from tests.data import miniature, miniature_cifar
 
 Captured = pytest.CaptureFixture[str]
 
@@ -19,9 +21,11 @@ def test_status_without_omniglot_says_where_it_looked(
     assert main(["data", "status", "--data-dir", str(tmp_path / "nowhere")]) == 0
     output = capsys.readouterr()
     lines = output.out.splitlines()
-    assert [line.split()[0] for line in lines] == ["strokes", "omniglot", "folder", "cache"]
+    names = ["strokes", "omniglot", "cifar-fs", "folder", "cache"]
+    assert [line.split()[0] for line in lines] == names
     assert lines[1].split()[1] == "missing"
-    assert lines[3] == f"cache     {cache_dir}"
+    assert lines[2].split()[1] == "missing"
+    assert lines[4] == f"cache     {cache_dir}"
     assert f"--data-dir: {tmp_path}/nowhere: there is no such folder" in output.err
     assert not cache_dir.exists()
 
@@ -75,6 +79,51 @@ def test_fetch_without_a_network_ends_with_3_and_leaves_nothing(
     assert f"{folder}: Omniglot could not be downloaded" in output.err
     assert list(folder.iterdir()) == []
     assert not cache_dir.exists()
+    assert main(["data", "fetch", "cifar-fs", "--data-dir", str(folder)]) == 3
+    assert f"{folder}: CIFAR-100 could not be downloaded" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def test_fetch_knows_the_sets_that_can_be_downloaded(capsys: Captured) -> None:
+    assert main(["data", "fetch", "strokes"]) == 2
+    output = capsys.readouterr().err
+    assert "'omniglot'" in output
+    assert "'cifar-fs'" in output
+
+
+@pytest.mark.usefixtures("cache_dir")
+def test_verify_and_status_of_cifar_fs(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = miniature_cifar.files()
+    packed = miniature_cifar.archive(contents)
+    miniature_cifar.publish(monkeypatch, contents, packed)
+    root = miniature_cifar.write_archive(tmp_path / "data", packed)
+    asked = ["--data-dir", str(root)]
+    assert main(["data", "verify", "cifar-fs", *asked]) == 0
+    md5, place = capsys.readouterr().out.split()
+    assert md5 == hashlib.md5(packed).hexdigest()
+    assert place == f"{root}/cifar-100-python.tar.gz"
+    assert main(["data", "status", *asked]) == 0
+    cifar = capsys.readouterr().out.splitlines()[2]
+    assert cifar.split()[1] == "found"
+    assert f"{place}, through --data-dir; not read yet" in cifar
+    load_cifar(root, resize="antialias", image_size=32)
+    assert main(["data", "status", *asked]) == 0
+    cifar = capsys.readouterr().out.splitlines()[2]
+    assert cifar.split()[1] == "verified"
+    assert "packed: antialias-32" in cifar
+    (root / "cifar-100-python.tar.gz").write_bytes(b"something else")
+    assert main(["data", "verify", "cifar-fs", *asked]) == 3
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "is not the published CIFAR-100" in output.err
+
+
+@pytest.mark.usefixtures("cache_dir")
+def test_verify_of_a_cifar_that_is_not_there_ends_with_3(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["data", "verify", "cifar-fs", "--data-dir", str(tmp_path)]) == 3
+    assert "has no cifar-100-python.tar.gz" in capsys.readouterr().err
 
 
 def test_verify_prints_the_published_hash_of_real_omniglot(

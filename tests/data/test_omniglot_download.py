@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,38 +12,9 @@ from torchvision.datasets import Omniglot
 from mamltui.data.omniglot import fetch_omniglot, find_omniglot, load_omniglot
 from mamltui.errors import DataError
 from tests.data import miniature
+from tests.data.serving import Server
 
 EXPECTED = miniature.expected()
-
-
-class Server:
-    """Serves ``files`` by name; ``cut`` bytes of a body, then the connection closes."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.cut: int | None = None
-        self.requests: list[str] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.requests.append(self.path)
-                content = outer.files.get(self.path.rpartition("/")[2])
-                if content is None:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content[: outer.cut])
-
-            do_HEAD = do_GET  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.http.server_port}/python"
 
 
 @pytest.fixture
@@ -60,12 +29,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(Omniglot, "download_url_prefix", server.address)
     monkeypatch.setattr(Omniglot, "zips_md5", sums)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    thread = threading.Thread(target=server.http.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
-    thread.join()
+    with server.serving():
+        yield server
 
 
 def load(progress: list[str] | None = None, download: bool = True) -> int:

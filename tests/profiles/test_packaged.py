@@ -15,6 +15,7 @@ STUDY = [f"study-{name}" for name in PAPER]
 STEPS = [
     f"study-{name}-train{steps}" for name in ("5way5shot", "20way5shot") for steps in (1, 3, 5)
 ]
+COLOUR = ["cifar-fs-5way1shot", "cifar-fs-5way5shot"]
 SETTINGS = {5: (1, 3, 0.4, 32), 20: (5, 5, 0.1, 16)}
 
 
@@ -24,11 +25,11 @@ def settings(profile: Profile) -> tuple[int, int, float, int]:
 
 
 def test_these_are_the_profiles() -> None:
-    assert set(packaged_profiles()) == {"quickstart", *PAPER, *STUDY, *STEPS}
+    assert set(packaged_profiles()) == {"quickstart", *PAPER, *COLOUR, *STUDY, *STEPS}
     assert next(iter(packaged_profiles())) == "quickstart"
 
 
-@pytest.mark.parametrize("name", ["quickstart", *PAPER, *STUDY, *STEPS])
+@pytest.mark.parametrize("name", ["quickstart", *PAPER, *COLOUR, *STUDY, *STEPS])
 def test_a_packaged_profile_is_called_like_its_file_and_described(name: str) -> None:
     profile = load_profile(name)
     assert profile.name == name
@@ -76,6 +77,19 @@ def test_the_experiment_changes_the_training_steps_alone(name: str) -> None:
     expected = load_profile(base, [f"inner.steps={steps}", f"name={name}"])
     profile = load_profile(name)
     assert profile.model_copy(update={"description": expected.description}) == expected
+
+
+@pytest.mark.parametrize("name", COLOUR)
+def test_the_profiles_of_cifar_fs_take_its_images_and_split_as_published(name: str) -> None:
+    profile = load_profile(name)
+    data, task = profile.data, profile.task
+    assert f"cifar-fs-{task.way}way{task.shot}shot" == name
+    assert (data.set, data.split, data.image_size) == ("cifar-fs", "bertinetto", 32)
+    assert not data.rotations
+    assert task.query == 15
+    assert settings(profile) == (5, 10, 0.01, 4)
+    assert (profile.network.filters, profile.network.pooling) == (32, "max")
+    assert profile.meta.iterations == 60_000
 
 
 def test_quickstart_needs_no_download_and_validates_often() -> None:

@@ -105,7 +105,13 @@ def test_the_page_on_profiles_shows_messages_as_they_are() -> None:
 
 def test_the_page_on_profiles_names_every_packaged_family() -> None:
     text = DOCS.read_text(encoding="utf-8")
-    for name in ("quickstart", "5way1shot", "20way5shot", "study-20way5shot-train1"):
+    for name in (
+        "quickstart",
+        "5way1shot",
+        "20way5shot",
+        "study-20way5shot-train1",
+        "cifar-fs-5way1shot",
+    ):
         assert f"`{name}`" in text
 
 

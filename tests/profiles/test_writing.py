@@ -24,7 +24,7 @@ from mamltui.profiles import (
     parse_profile,
 )
 from mamltui.profiles.model import NAME_PATTERN
-from mamltui.profiles.rules import SPLITS
+from mamltui.profiles.rules import DRAWINGS, SPLITS
 
 PRINTABLE = st.characters(exclude_categories=("Cc", "Cs"))
 # A busy machine is no failure of these properties.
@@ -36,8 +36,8 @@ COUNT = st.integers(1, 10_000)
 @st.composite
 def profiles(draw: st.DrawFn) -> Profile:
     """Any profile that is allowed."""
-    kind = draw(st.sampled_from(["strokes", "omniglot", "folder"]))
-    drawings = 20_000 if kind == "folder" else 20
+    kind = draw(st.sampled_from(["strokes", "omniglot", "cifar-fs", "folder"]))
+    drawings = DRAWINGS.get(kind, 20_000)
     shot = draw(st.integers(1, drawings // 2))
     path = st.text(PRINTABLE, min_size=1, max_size=30).filter(str.strip)
     choices = {
@@ -52,7 +52,7 @@ def profiles(draw: st.DrawFn) -> Profile:
         **{key: draw(value) for key, value in choices.items()},
     }
     task = {
-        "way": draw(st.integers(2, 50)),
+        "way": draw(st.integers(2, 16 if kind == "cifar-fs" else 50)),
         "shot": shot,
         "query": draw(
             st.just(shot) | st.integers(1, drawings - shot).filter(lambda q: q <= 10_000)

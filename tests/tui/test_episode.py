@@ -12,8 +12,8 @@ import pytest
 from mamltui.profiles import load_profile
 from mamltui.tui.screens.dialogs import Ask
 from mamltui.tui.screens.episode import EpisodeScreen
-from mamltui.tui.widgets.glyphs import braille
-from tests.cli.run_folders import trained_run
+from mamltui.tui.widgets.glyphs import braille, draw
+from tests.cli.run_folders import trained_run, write_photographs
 from tests.tui.conftest import SIZES, screen_text, until
 from tests.tui.looking import (
     MakeApp,
@@ -58,6 +58,25 @@ async def test_the_images_are_those_that_the_network_sees(
                 for parts in zip(*drawn, strict=True):
                     assert " " + "          ".join(parts) in text
             await press(pilot, "n", shows=f"test task {task + 1}")
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("size", [32, 84])
+async def test_photographs_are_drawn_by_their_brightness(make_app: MakeApp, size: int) -> None:
+    photographs = write_photographs(Path("photographs"))
+    data = {"set": "folder", "path": str(photographs), "image_size": size, "rotations": False}
+    run = trained_run(Path("runs"), photographs, data=data).path
+    app = make_app()
+    async with opened(app, run, size=(160, 45)) as pilot:
+        text = screen_text(app)
+        episode = sampler_of(run, "test").batch(0, 1)
+        for images in (episode.support_x[0], episode.query_x[0, ::2]):
+            drawn = [draw(image.numpy()).lines for image in images]
+            for parts in zip(*drawn, strict=True):
+                assert "  ".join(parts) in text
+        assert f"brightness as dots, scaled down from {size}x{size}" in text
+        assert_table_shows(text, scores_of(run, "test", 0))
+        await press(pilot, "n", shows="test task 1")
 
 
 @pytest.mark.parametrize("split", ["test", "validation", "train"])

@@ -37,7 +37,7 @@ async def test_profiles_and_runs_are_listed_at_every_size(
     app = make_app()
     async with app.run_test(size=size) as pilot:
         await listed(pilot)
-        assert "Profiles 16" in screen_text(app)
+        assert "Profiles 18" in screen_text(app)
         assert at_cursor(pilot) == "quickstart"
         await pilot.press("tab")
         await until(pilot, lambda: "Runs 1" in screen_text(app))
@@ -88,7 +88,7 @@ async def test_a_broken_profile_is_listed_with_its_problem_among_the_others(
     app = make_app()
     async with app.run_test(size=size, notifications=True) as pilot:
         await listed(pilot)
-        assert "Profiles 18" in screen_text(app)
+        assert "Profiles 20" in screen_text(app)
         await go_to(pilot, "broken")
         assert "line 2  inner.steps: 0 is" in line_of(app, "broken")
         await until(pilot, lambda: "an integer from 0 to 1,000" in screen_text(app))
@@ -143,7 +143,7 @@ async def test_a_profile_is_explained_value_by_value(
         lines = [" ".join(cell.plain.strip() for cell in entry.cells) for entry in shown._entries]
         assert "filters 64 channels Filters of each convolution." in lines
         assert (
-            "* set omniglot Data set: embedded drawn characters, Omniglot, or your own "
+            "* set omniglot Data set: embedded drawn characters, Omniglot, CIFAR-FS, or your own "
             "images." in lines
         )
         assert "steps 1 step Gradient steps on the support set in training." in lines
@@ -177,7 +177,7 @@ async def test_the_filter_narrows_both_lists_as_it_is_typed_and_escape_clears_it
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("slash", *"20-way 1-shot")
-        await until(pilot, lambda: "Profiles 2 of 16" in screen_text(app))
+        await until(pilot, lambda: "Profiles 2 of 18" in screen_text(app))
         assert "Runs 0 of 2" in screen_text(app)
         assert app.current_mode == "home"  # the digits were typed, not obeyed
         await pilot.press("escape")
@@ -188,7 +188,7 @@ async def test_the_filter_narrows_both_lists_as_it_is_typed_and_escape_clears_it
         await pilot.press("l")
         await until(pilot, lambda: at_cursor(pilot) == tiny_run.name)
         await pilot.press("escape")
-        await until(pilot, lambda: "Profiles 16" in screen_text(app))
+        await until(pilot, lambda: "Profiles 18" in screen_text(app))
         assert at_cursor(pilot) == tiny_run.name
 
 
@@ -266,7 +266,7 @@ async def test_a_runs_folder_that_is_a_file_is_told_and_the_profiles_are_listed(
     async with app.run_test(size=(160, 45)) as pilot:
         await listed(pilot)
         assert "the runs folder is a file" in screen_text(app)
-        assert "Profiles 16" in screen_text(app)
+        assert "Profiles 18" in screen_text(app)
 
 
 def test_home_is_imported_without_what_is_slow_to_import() -> None:

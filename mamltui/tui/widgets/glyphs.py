@@ -12,6 +12,10 @@ LARGEST = 28
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint32)
 """What each of a character's dots adds to U+2800, the one without dots."""
 ROWS, COLUMNS = DOTS.shape
+LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Of red, green and blue."""
+BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) + 0.5) / 16
+"""From which brightness on there is a dot, by the place of the pixel."""
 
 
 class Glyph(NamedTuple):
@@ -36,25 +40,38 @@ def braille(image: NDArray[Any]) -> list[str]:
 
 
 def draw(image: NDArray[np.floating[Any]]) -> Glyph:
-    """Draw an image [channels, height, width] of values from 0 (paper) to 1 (stroke).
+    """Draw an image [1 or 3, height, width] of values from 0 to 1.
 
-    Colours are averaged, and a dot stands for at least 0.5. A side longer than ``LARGEST`` is
+    Grey, 0 is paper and 1 stroke: a dot stands for at least 0.5. A side longer than ``LARGEST`` is
     scaled down; a dot then stands for a block in which any pixel is at least 0.5, so that thin
     strokes stay.
+
+    Red, green and blue are a photograph: as many dots as it is bright (luminance of ITU-R BT.601,
+    ordered dithering after Bayer 1973), on the means of blocks where it is scaled down.
     """
     notes = []
-    if image.shape[0] > 1:
-        notes.append("colours as grey")
-    grey = image.mean(axis=0)
-    binary = grey >= 0.5
-    if not np.array_equal(grey, binary):
-        notes.append("dots from half grey on")
-    height, width = binary.shape
-    if max(height, width) > LARGEST:
-        scale = LARGEST / max(height, width)
-        shrunk = [max(1, round(side * scale)) for side in (height, width)]
-        for axis, (side, wanted) in enumerate(zip((height, width), shrunk, strict=True)):
-            starts = np.arange(wanted) * side // wanted
-            binary = np.logical_or.reduceat(binary, starts, axis=axis)
-        notes.append(f"scaled down from {width}x{height}")
+    if image.shape[0] == 1:
+        grey = image[0]
+        binary = grey >= 0.5
+        if not np.array_equal(grey, binary):
+            notes.append("dots from half grey on")
+        binary = _shrunk(binary, np.logical_or)
+    else:
+        notes.append("brightness as dots")
+        grey = np.tensordot(LUMINANCE, image, axes=1)
+        grey = _shrunk(grey, np.add) / _shrunk(np.ones_like(grey), np.add)
+        rows, columns = np.indices(grey.shape) % len(BAYER)
+        binary = grey > BAYER[rows, columns]
+    if binary.shape != image.shape[1:]:
+        notes.append(f"scaled down from {image.shape[2]}x{image.shape[1]}")
     return Glyph(braille(binary), ", ".join(notes))
+
+
+def _shrunk(values: NDArray[Any], reduce: np.ufunc) -> NDArray[Any]:
+    """``values`` with no side longer than ``LARGEST``: each is ``reduce`` of a block."""
+    scale = min(1.0, LARGEST / max(values.shape))
+    for axis, side in enumerate(values.shape):
+        wanted = max(1, round(side * scale))
+        starts = np.arange(wanted) * side // wanted
+        values = reduce.reduceat(values, starts, axis=axis)
+    return values

@@ -63,13 +63,27 @@ def test_greys_are_parted_at_half_and_that_is_said() -> None:
     assert glyph.note == "dots from half grey on"
 
 
-def test_colours_are_averaged_and_that_is_said() -> None:
-    image = np.zeros((3, 8, 8), dtype=np.float32)
-    image[0, 2] = 1.0  # a third: paper
-    image[:2, 5] = 1.0  # two thirds: stroke
+@pytest.mark.parametrize("size", [28, 32, 84])
+def test_of_colours_the_brightness_is_the_share_of_dots_and_that_is_said(size: int) -> None:
+    # From left to right red, green, blue and white: green is brighter than red, blue is darkest.
+    image = np.zeros((3, size, size), dtype=np.float32)
+    quarter = size // 4
+    for channel in range(3):
+        image[channel, :, channel * quarter : (channel + 1) * quarter] = 1.0
+        image[channel, :, 3 * quarter :] = 1.0
     glyph = draw(image)
-    assert decode(glyph.lines)[:, :8].any(axis=1).tolist() == [row == 5 for row in range(8)]
-    assert glyph.note == "colours as grey, dots from half grey on"
+    shown = decode(glyph.lines)
+    assert shown.shape == (LARGEST, LARGEST)
+    shares = [shown[:, start : start + 7].mean() for start in (0, 7, 14, 21)]
+    assert shares == pytest.approx([0.299, 0.587, 0.114, 1.0], abs=0.06)
+    scaled = f", scaled down from {size}x{size}" if size > LARGEST else ""
+    assert glyph.note == f"brightness as dots{scaled}"
+
+
+def test_a_photograph_in_black_and_white_is_drawn_as_it_is() -> None:
+    binary = np.random.default_rng(0).random((20, 20)) > 0.5
+    image = np.repeat(binary[None], 3, axis=0).astype(np.float32)
+    assert draw(image).lines == braille(binary)
 
 
 @pytest.mark.parametrize("size", [29, 64, 105, 256])
