@@ -221,16 +221,16 @@ def test_a_combination_with_a_value_that_is_wrong_already_is_not_reported_again(
 
 def test_the_message_of_several_problems_holds_each_of_them() -> None:
     with pytest.raises(ProfileError) as caught:
-        parse_profile("[inner]\nalfa = 1\nsteps = 0\n", "dir/x.toml")
+        parse_profile("[inner]\nalfa = 1\nsteps = -1\n", "dir/x.toml")
     text = str(caught.value)
     assert text.splitlines()[0] == "dir/x.toml: 2 problems"
     assert "dir/x.toml:2: inner.alfa: unknown key" in text
     assert "did you mean inner.alpha?" in text
-    assert "dir/x.toml:3: inner.steps: 0 is not allowed" in text
+    assert "dir/x.toml:3: inner.steps: -1 is not allowed" in text
 
 
 def test_a_file_of_nothing_but_problems_is_answered_in_a_page() -> None:
-    toml = "".join(f"key{number} = 1\n" for number in range(20_000)) + "[inner]\nsteps = 0\n"
+    toml = "".join(f"key{number} = 1\n" for number in range(20_000)) + "[inner]\nsteps = -1\n"
     with pytest.raises(InvalidProfileError) as caught:
         parse_profile(toml, "x.toml")
     assert len(str(caught.value).splitlines()) == 52

@@ -105,7 +105,7 @@ async def test_a_mistake_is_named_with_its_line_as_it_is_typed(
 
 
 async def test_the_cursor_jumps_from_mistake_to_mistake(place: Path, make_app: MakeApp) -> None:
-    own_profile(place, "mine", "[inner]\nsteps = 0\nalpha = 1\n[task]\nway = 1\n")
+    own_profile(place, "mine", "[inner]\nsteps = -1\nalpha = 1\n[task]\nway = 1\n")
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         area = await open_editor(pilot, "mine", "e")

@@ -83,7 +83,7 @@ async def test_a_broken_profile_is_listed_with_its_problem_among_the_others(
     size: tuple[int, int], place: Path, make_app: MakeApp
 ) -> None:
     (place / "profiles").mkdir()
-    (place / "profiles" / "broken.toml").write_text("[inner]\nsteps = 0\n")
+    (place / "profiles" / "broken.toml").write_text("[inner]\nsteps = -1\n")
     (place / "profiles" / "good.toml").write_text("[inner]\nsteps = 2\n")
     app = make_app()
     async with app.run_test(size=size, notifications=True) as pilot:
