@@ -16,6 +16,8 @@ STEPS = [
     f"study-{name}-train{steps}" for name in ("5way5shot", "20way5shot") for steps in (1, 3, 5)
 ]
 COLOUR = ["cifar-fs-5way1shot", "cifar-fs-5way5shot"]
+PLUS = [f"plus-{name}" for name in PAPER]
+OTHERS = [f"{algorithm}-5way1shot" for algorithm in ("reptile", "protonet", "imaml")]
 SETTINGS = {5: (1, 3, 0.4, 32), 20: (5, 5, 0.1, 16)}
 
 
@@ -25,11 +27,19 @@ def settings(profile: Profile) -> tuple[int, int, float, int]:
 
 
 def test_these_are_the_profiles() -> None:
-    assert set(packaged_profiles()) == {"quickstart", *PAPER, *COLOUR, *STUDY, *STEPS}
+    assert set(packaged_profiles()) == {
+        "quickstart",
+        *PAPER,
+        *COLOUR,
+        *STUDY,
+        *STEPS,
+        *PLUS,
+        *OTHERS,
+    }
     assert next(iter(packaged_profiles())) == "quickstart"
 
 
-@pytest.mark.parametrize("name", ["quickstart", *PAPER, *COLOUR, *STUDY, *STEPS])
+@pytest.mark.parametrize("name", sorted(packaged_profiles()))
 def test_a_packaged_profile_is_called_like_its_file_and_described(name: str) -> None:
     profile = load_profile(name)
     assert profile.name == name
@@ -60,6 +70,26 @@ def test_the_papers_profiles_follow_the_paper(name: str) -> None:
     assert profile.evaluation.episodes == 600
     # The step on the mean loss, the same for both: the paper's loss is way times the mean.
     assert profile.inner.alpha * profile.task.way == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("name", PLUS)
+def test_the_profiles_of_maml_plus_plus_have_all_its_parts(name: str) -> None:
+    profile = load_profile(name)
+    task, plus = profile.task, profile.plus
+    assert f"plus-{task.way}way{task.shot}shot" == name
+    assert all(value is True for value in plus.model_dump().values() if isinstance(value, bool))
+    assert profile.meta.schedule == "cosine"
+    assert profile.meta.iterations == 100 * 500
+    assert plus.multi_step_iterations == 10 * 500
+    assert plus.first_order_iterations == 50 * 500
+    assert settings(profile) == (5, 5, 0.1, 8)
+    assert profile.data.split == "antoniou"
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_profile_of_another_algorithm_is_called_like_it(name: str) -> None:
+    profile = load_profile(name)
+    assert f"{profile.algorithm}-5way1shot" == name
 
 
 @pytest.mark.parametrize("name", [*STUDY, *STEPS])
