@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from mamltui.data.bank import ImageBank
-from mamltui.data.episodes import random_bits, random_order
+from mamltui.data.randomness import random_bits, random_order
 from mamltui.errors import ProfileError
 
 _SHUFFLE_SEED = 0
