@@ -8,17 +8,23 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from mamltui.data.augmentation import augmented, gaussian
 from mamltui.data.bank import ImageBank
 from mamltui.data.randomness import random_bits, random_order, signed64
 from mamltui.errors import UsageError
 from mamltui.maml.episode import Episodes
 
+if TYPE_CHECKING:
+    from mamltui.profiles import AugmentSection
+
 SPLIT_NUMBERS = {"train": 0, "validation": 1, "test": 2}
+FIRST_AUGMENTED = 2**32
+"""Random numbers of a task from here on are keys of its drawings: beyond all that ``plan`` uses."""
 
 
 class EpisodePlan(NamedTuple):
@@ -43,6 +49,8 @@ class Tables(NamedTuple):
     """[classes of the split + way * drawings + way] int64: a task's random numbers, 0, 1, 2 ..."""
     turned_pixel: Tensor
     """[4, pixels] int64: where each pixel of a turned image comes from."""
+    smoothing: Tensor | None
+    """[size, size] float64: the Gaussian of elastic augmentation; None: there is none."""
 
 
 class EpisodeSampler:
@@ -58,6 +66,9 @@ class EpisodeSampler:
         rotations: turn each class of a task by 0, 90, 180 or 270 degrees, all its drawings alike.
             A character never meets its own rotation: the classes of a task are distinct characters.
         seed: any integer.
+        augmentation: every drawing, support and query alike, is changed at random by itself, after
+            its class was turned; None or all off: it is not. Images of a bank that is ink and
+            paper alone stay so. The tasks are otherwise the same.
 
     Raises:
         UsageError: the split has too few classes or the classes too few drawings.
@@ -74,6 +85,7 @@ class EpisodeSampler:
         query: int,
         rotations: bool,
         seed: int,
+        augmentation: AugmentSection | None = None,
     ) -> None:
         if split not in SPLIT_NUMBERS:
             raise UsageError(
@@ -106,6 +118,8 @@ class EpisodeSampler:
         self.query = query
         self.rotations = rotations
         self.seed = seed
+        self.augmentation = augmentation if augmentation and augmentation.is_on else None
+        self._is_binary = self.augmentation is not None and bank.is_binary()
         split_number = torch.tensor(SPLIT_NUMBERS[split])
         self._split_key = int(random_bits(signed64(seed), split_number))
         self._tables: Tables | None = None
@@ -119,9 +133,10 @@ class EpisodeSampler:
             first_task: an int, or int64 [] on ``device``, which is not waited for: so it can change
                 from one replay of a captured graph to the next.
         """
-        tables = self.tables(device)
-        number = torch.arange(tasks, device=device) + first_task
-        task_key = random_bits(self._split_key, number)
+        return self._plan(self._task_key(first_task, tasks, device))
+
+    def _plan(self, task_key: Tensor) -> EpisodePlan:
+        tables, tasks = self.tables(task_key.device), len(task_key)
         bits = random_bits(task_key[:, None], tables.counter)
         sizes = [len(self.classes), self.way * self.bank.drawings, self.way]
         class_bits, drawing_bits, turn_bits = torch.split(bits, sizes, dim=1)
@@ -145,7 +160,8 @@ class EpisodeSampler:
 
         The bank moves to ``device`` on the first call and stays there while the device is the same.
         """
-        plan = self.plan(first_task, tasks, device)
+        task_key = self._task_key(first_task, tasks, device)
+        plan = self._plan(task_key)
         tables = self.tables(device)
         row = plan.class_index[..., None] * self.bank.drawings + plan.drawing
         images = tables.drawings.index_select(0, row.flatten()).view(*row.shape, -1)
@@ -154,6 +170,13 @@ class EpisodeSampler:
             source = source.view(tasks, self.way, 1, -1).expand_as(images)
             images = images.gather(-1, source)
         images = images.view(*row.shape, *self.bank.images.shape[2:])
+        if self.augmentation is not None:
+            assert tables.smoothing is not None
+            place = torch.arange(row[0].numel(), device=device).view(row.shape[1:])
+            key = random_bits(task_key[:, None, None], place + FIRST_AUGMENTED)
+            images = augmented(
+                images, key, self.augmentation, tables.smoothing, binary=self._is_binary
+            )
         support, query = torch.split(images, [self.shot, self.query], dim=2)
         label = torch.arange(self.way, device=device)[:, None]
         return Episodes(
@@ -181,8 +204,16 @@ class EpisodeSampler:
                 len(self.classes) + self.way * self.bank.drawings + self.way, device=wanted
             ),
             turned_pixel=torch.stack(turns).to(wanted),
+            smoothing=None
+            if self.augmentation is None
+            else gaussian(self.bank.image_size, self.augmentation.smoothness).to(wanted),
         )
         return self._tables
+
+    def _task_key(self, first_task: int | Tensor, tasks: int, device: torch.device | str) -> Tensor:
+        """[tasks] int64, from which all random numbers of each task come."""
+        number = torch.arange(tasks, device=device) + first_task
+        return random_bits(self._split_key, number)
 
 
 def _intensity(pixels: Tensor, dtype: torch.dtype) -> Tensor:
