@@ -235,6 +235,7 @@ def sampler_of(profile: Profile, bank: ImageBank) -> EpisodeSampler:
         query=task.query,
         rotations=profile.data.rotations,
         seed=profile.meta.seed,
+        augmentation=profile.augment,
     )
 
 

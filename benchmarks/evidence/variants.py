@@ -97,7 +97,13 @@ STATISTICS = "plus.per_step_statistics=true"
 LSLR = "plus.learned_rates=true"
 CA = ("meta.schedule=cosine", "meta.final_learning_rate=0.00001")
 CLIP = "meta.clip_norm=5"
-AUGMENT = ("augment.angle=10", "augment.shift=2", "augment.scale=0.1", "augment.elastic=0.5")
+AUGMENT = (
+    "augment.angle=10",
+    "augment.shift=1",
+    "augment.scale=0.1",
+    "augment.shear=10",
+    "augment.elastic=1",
+)
 ONE, TWENTY = ("5w1s",), ("20w1s",)
 
 BASE = "maml"

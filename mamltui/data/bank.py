@@ -42,3 +42,7 @@ class ImageBank:
     @property
     def image_size(self) -> int:
         return self.images.shape[3]
+
+    def is_binary(self) -> bool:
+        """Whether there is only ink (255) and paper (0), no grey; looks at all images."""
+        return bool(((self.images == 0) | (self.images == 255)).all())

@@ -1,72 +1,30 @@
 """The episode sampler: task number t of a split is a pure function of (seed, split, t).
 
-Nothing is drawn from a stateful generator. Every choice is a hash of its own coordinates, in
-wrapping 64-bit integer arithmetic, so a task is the same on every device, in every batch, in any
-order, after a resume and under any version of torch.
+Nothing is drawn from a stateful generator. Every choice is a hash of its own coordinates, so a task
+is the same on every device, in every batch, in any order, after a resume and under any version of
+torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from mamltui.data.augmentation import augmented, gaussian
 from mamltui.data.bank import ImageBank
+from mamltui.data.randomness import random_bits, random_order, signed64
 from mamltui.errors import UsageError
 from mamltui.maml.episode import Episodes
 
+if TYPE_CHECKING:
+    from mamltui.profiles import AugmentSection
+
 SPLIT_NUMBERS = {"train": 0, "validation": 1, "test": 2}
-
-
-def signed64(value: int) -> int:
-    """``value`` modulo 2**64 as torch's int64 holds it."""
-    return (value + 2**63) % 2**64 - 2**63
-
-
-_GAMMA = signed64(0x9E3779B97F4A7C15)
-_MULTIPLIER_1 = signed64(0xBF58476D1CE4E5B9)
-_MULTIPLIER_2 = signed64(0x94D049BB133111EB)
-
-
-def _shift_right(bits: Tensor, places: int) -> Tensor:
-    """Logical shift: torch's own shift of a negative int64 would copy the sign."""
-    return (bits >> places).bitwise_and_((1 << (64 - places)) - 1)
-
-
-def random_bits(key: Tensor | int, counter: Tensor) -> Tensor:
-    """Output number ``counter`` of SplitMix64 started in state ``key``.
-
-    Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
-
-    Args:
-        key: int64, or an int in the range of int64; broadcasts against ``counter``.
-        counter: int64.
-
-    Returns:
-        int64, all 64 bits uniform.
-    """
-    bits = (counter + 1) * _GAMMA + key
-    bits = bits.bitwise_xor_(_shift_right(bits, 30)).mul_(_MULTIPLIER_1)
-    bits = bits.bitwise_xor_(_shift_right(bits, 27)).mul_(_MULTIPLIER_2)
-    return bits.bitwise_xor_(_shift_right(bits, 31))
-
-
-def random_order(bits: Tensor, first: int | None = None) -> Tensor:
-    """The ``first`` (omitted: all) numbers of a random order of 0 .. n - 1.
-
-    Args:
-        bits: [..., n] int64 of ``random_bits``.
-
-    Returns:
-        [..., first] int64, distinct along the last dimension; every order is equally likely.
-    """
-    numbers = torch.arange(bits.shape[-1], device=bits.device)
-    # The number itself in the low bits makes all sort keys of a selection different: a tie, which
-    # devices would break each in its own way, cannot happen.
-    number_mask = (1 << (len(numbers) - 1).bit_length()) - 1
-    return ((bits & ~number_mask) | numbers).topk(first or len(numbers)).indices
+FIRST_AUGMENTED = 2**32
+"""Random numbers of a task from here on are keys of its drawings: beyond all that ``plan`` uses."""
 
 
 class EpisodePlan(NamedTuple):
@@ -91,6 +49,8 @@ class Tables(NamedTuple):
     """[classes of the split + way * drawings + way] int64: a task's random numbers, 0, 1, 2 ..."""
     turned_pixel: Tensor
     """[4, pixels] int64: where each pixel of a turned image comes from."""
+    smoothing: Tensor | None
+    """[size, size] float64: the Gaussian of elastic augmentation; None: there is none."""
 
 
 class EpisodeSampler:
@@ -106,6 +66,9 @@ class EpisodeSampler:
         rotations: turn each class of a task by 0, 90, 180 or 270 degrees, all its drawings alike.
             A character never meets its own rotation: the classes of a task are distinct characters.
         seed: any integer.
+        augmentation: every drawing, support and query alike, is changed at random by itself, after
+            its class was turned; None or all off: it is not. Images of a bank that is ink and
+            paper alone stay so. The tasks are otherwise the same.
 
     Raises:
         UsageError: the split has too few classes or the classes too few drawings.
@@ -122,6 +85,7 @@ class EpisodeSampler:
         query: int,
         rotations: bool,
         seed: int,
+        augmentation: AugmentSection | None = None,
     ) -> None:
         if split not in SPLIT_NUMBERS:
             raise UsageError(
@@ -154,6 +118,8 @@ class EpisodeSampler:
         self.query = query
         self.rotations = rotations
         self.seed = seed
+        self.augmentation = augmentation if augmentation and augmentation.is_on else None
+        self._is_binary = self.augmentation is not None and bank.is_binary()
         split_number = torch.tensor(SPLIT_NUMBERS[split])
         self._split_key = int(random_bits(signed64(seed), split_number))
         self._tables: Tables | None = None
@@ -167,9 +133,10 @@ class EpisodeSampler:
             first_task: an int, or int64 [] on ``device``, which is not waited for: so it can change
                 from one replay of a captured graph to the next.
         """
-        tables = self.tables(device)
-        number = torch.arange(tasks, device=device) + first_task
-        task_key = random_bits(self._split_key, number)
+        return self._plan(self._task_key(first_task, tasks, device))
+
+    def _plan(self, task_key: Tensor) -> EpisodePlan:
+        tables, tasks = self.tables(task_key.device), len(task_key)
         bits = random_bits(task_key[:, None], tables.counter)
         sizes = [len(self.classes), self.way * self.bank.drawings, self.way]
         class_bits, drawing_bits, turn_bits = torch.split(bits, sizes, dim=1)
@@ -177,7 +144,7 @@ class EpisodeSampler:
         drawing_bits = drawing_bits.reshape(tasks, self.way, self.bank.drawings)
         drawing = random_order(drawing_bits, self.shot + self.query)
         if self.rotations:
-            quarter_turns = _shift_right(turn_bits, 62)
+            quarter_turns = (turn_bits >> 62).bitwise_and_(3)
         else:
             quarter_turns = torch.zeros_like(class_index)
         return EpisodePlan(class_index, drawing, quarter_turns)
@@ -193,7 +160,8 @@ class EpisodeSampler:
 
         The bank moves to ``device`` on the first call and stays there while the device is the same.
         """
-        plan = self.plan(first_task, tasks, device)
+        task_key = self._task_key(first_task, tasks, device)
+        plan = self._plan(task_key)
         tables = self.tables(device)
         row = plan.class_index[..., None] * self.bank.drawings + plan.drawing
         images = tables.drawings.index_select(0, row.flatten()).view(*row.shape, -1)
@@ -202,6 +170,13 @@ class EpisodeSampler:
             source = source.view(tasks, self.way, 1, -1).expand_as(images)
             images = images.gather(-1, source)
         images = images.view(*row.shape, *self.bank.images.shape[2:])
+        if self.augmentation is not None:
+            assert tables.smoothing is not None
+            place = torch.arange(row[0].numel(), device=device).view(row.shape[1:])
+            key = random_bits(task_key[:, None, None], place + FIRST_AUGMENTED)
+            images = augmented(
+                images, key, self.augmentation, tables.smoothing, binary=self._is_binary
+            )
         support, query = torch.split(images, [self.shot, self.query], dim=2)
         label = torch.arange(self.way, device=device)[:, None]
         return Episodes(
@@ -229,8 +204,16 @@ class EpisodeSampler:
                 len(self.classes) + self.way * self.bank.drawings + self.way, device=wanted
             ),
             turned_pixel=torch.stack(turns).to(wanted),
+            smoothing=None
+            if self.augmentation is None
+            else gaussian(self.bank.image_size, self.augmentation.smoothness).to(wanted),
         )
         return self._tables
+
+    def _task_key(self, first_task: int | Tensor, tasks: int, device: torch.device | str) -> Tensor:
+        """[tasks] int64, from which all random numbers of each task come."""
+        number = torch.arange(tasks, device=device) + first_task
+        return random_bits(self._split_key, number)
 
 
 def _intensity(pixels: Tensor, dtype: torch.dtype) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 
 from mamltui.data import cifar_classes
 from mamltui.data.bank import ImageBank
-from mamltui.data.episodes import random_bits, random_order
+from mamltui.data.randomness import random_bits, random_order
 from mamltui.errors import ProfileError
 
 _SHUFFLE_SEED = 0

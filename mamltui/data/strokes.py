@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mamltui.data.bank import ImageBank
-from mamltui.data.episodes import random_bits, signed64
+from mamltui.data.randomness import random_bits, signed64
 
 CLASSES = 1200
 DRAWINGS = 20

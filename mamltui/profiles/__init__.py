@@ -10,6 +10,7 @@ from __future__ import annotations
 from mamltui.profiles.differences import Difference, differences
 from mamltui.profiles.keys import Key, keys_of
 from mamltui.profiles.model import (
+    AugmentSection,
     DataSection,
     EngineSection,
     EvaluationSection,
@@ -32,6 +33,7 @@ from mamltui.profiles.schema import json_schema
 from mamltui.profiles.steps import parse_steps
 
 __all__ = [
+    "AugmentSection",
     "DataSection",
     "Difference",
     "EngineSection",

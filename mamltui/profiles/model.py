@@ -90,6 +90,58 @@ class DataSection(_Model):
     )
 
 
+class AugmentSection(_Model):
+    """Random changes of the drawings of training tasks, of each by itself; all off."""
+
+    angle: float = Field(
+        0.0,
+        ge=0,
+        le=180,
+        description="Largest turn, either way.",
+        json_schema_extra=_unit("degrees"),
+    )
+    shift: float = Field(
+        0.0,
+        ge=0,
+        le=128,
+        description="Largest shift along each axis, either way.",
+        json_schema_extra=_unit("pixels"),
+    )
+    scale: float = Field(
+        0.0,
+        ge=0,
+        le=0.9,
+        description="Largest change of size: 0.1 scales by 0.9 to 1.1.",
+        json_schema_extra=_unit("-"),
+    )
+    shear: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="Largest slant of an upright line, either way.",
+        json_schema_extra=_unit("degrees"),
+    )
+    elastic: float = Field(
+        0.0,
+        ge=0,
+        le=128,
+        description="Elastic bending: root mean square of how far a pixel moves.",
+        json_schema_extra=_unit("pixels"),
+    )
+    smoothness: float = Field(
+        4.0,
+        gt=0,
+        le=256,
+        description="Elastic bending: standard deviation of the Gaussian that smooths it.",
+        json_schema_extra=_unit("pixels"),
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any drawing is changed at all."""
+        return any((self.angle, self.shift, self.scale, self.shear, self.elastic))
+
+
 class TaskSection(_Model):
     """The shape of a task."""
 
@@ -473,6 +525,7 @@ class Profile(Head):
     """
 
     data: DataSection = DataSection()
+    augment: AugmentSection = AugmentSection()
     task: TaskSection = TaskSection()
     network: NetworkSection = NetworkSection()
     inner: InnerSection = InnerSection()

@@ -77,10 +77,26 @@ def broken_rules(profile: Profile) -> list[BrokenRule]:
             )
         )
     split = splits[0] if data.split == "auto" else data.split
-    found += [*_of_the_algorithm(profile), *_of_the_network(profile)]
+    found += [
+        *_of_the_augmentation(profile),
+        *_of_the_algorithm(profile),
+        *_of_the_network(profile),
+    ]
     return found + misfits(
         profile, CLASSES.get((data.set, split), {}), DRAWINGS.get(data.set), source=data.set
     )
+
+
+def _of_the_augmentation(profile: Profile) -> Iterator[BrokenRule]:
+    """Drawings that would be moved off their images."""
+    size = profile.data.image_size
+    for name in ("shift", "elastic"):
+        if getattr(profile.augment, name) > size / 2:
+            yield BrokenRule(
+                (f"augment.{name}", "data.image_size"),
+                f"{getattr(profile.augment, name):g} pixels move drawings off images of {size}",
+                f"allowed here: up to {size / 2:g}",
+            )
 
 
 def _of_the_algorithm(profile: Profile) -> Iterator[BrokenRule]:

@@ -90,6 +90,7 @@ class Trainer:
                 query=task.query,
                 rotations=profile.data.rotations,
                 seed=profile.meta.seed,
+                augmentation=profile.augment if name == "train" else None,
             )
             for name, found in classes.items()
         }

@@ -184,6 +184,7 @@ class Looker:
             query=profile.task.query,
             rotations=profile.data.rotations,
             seed=profile.meta.seed,
+            augmentation=profile.augment if request.split == "train" else None,
         )
         self._kept = (key, sampler)
         return sampler

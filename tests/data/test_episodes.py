@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from mamltui.data.bank import ImageBank
-from mamltui.data.episodes import EpisodeSampler, random_bits, random_order
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.data.randomness import random_bits, random_order
 from mamltui.errors import UsageError
 from tests.fake_cuda import CUDA, Launches, fake_cuda
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from mamltui.data.bank import ImageBank
-from mamltui.data.episodes import EpisodeSampler, random_bits
+from mamltui.data.episodes import EpisodeSampler
+from mamltui.data.randomness import random_bits
 from mamltui.data.splits import split_classes
 from mamltui.data.strokes import (
     CONTENT_HASH,

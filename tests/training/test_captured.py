@@ -20,7 +20,7 @@ from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.strategies import analytic
-from mamltui.profiles import MetaSection
+from mamltui.profiles import AugmentSection, MetaSection
 from mamltui.runs import RunFolder
 from mamltui.training import Control
 from mamltui.training.captured import CapturedStep
@@ -60,11 +60,19 @@ REMEDIES = MetaSection(
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def make_sampler() -> EpisodeSampler:
+def make_sampler(augmentation: AugmentSection | None = None) -> EpisodeSampler:
     bank = make_bank()
     classes = split_classes(bank, "proportional").train
     return EpisodeSampler(
-        bank, classes, split="train", way=3, shot=2, query=2, rotations=True, seed=5
+        bank,
+        classes,
+        split="train",
+        way=3,
+        shot=2,
+        query=2,
+        rotations=True,
+        seed=5,
+        augmentation=augmentation,
     )
 
 
@@ -386,6 +394,15 @@ class Uses(Launches):
         if not any(leaf is self._tensor for leaf in tree_leaves((args, kwargs))):
             del self.names[before:]
         return found
+
+
+def test_an_iteration_on_augmented_drawings_can_be_captured() -> None:
+    sampler = make_sampler(AugmentSection(angle=10, shift=1, scale=0.1, shear=10, elastic=1))
+    with fake_cuda():
+        step, _, _ = make_step(CUDA, sampler, task_chunk=2)
+        with Launches() as launches:
+            step._iteration()
+    assert sum("grid_sampler" in name for name in launches.names) == 1
 
 
 def test_the_fused_update_leaves_all_as_it_is_after_a_bad_gradient() -> None:

@@ -59,6 +59,21 @@ def interrupted(
     raise AssertionError(f"no {at.name} at {iteration}")
 
 
+AUGMENTED = ("augment.angle=10", "augment.shift=1", "augment.scale=0.1", "augment.elastic=1")
+
+
+def test_a_training_on_augmented_drawings_goes_on_to_the_same_end(
+    root: Path, unbroken: RunFolder
+) -> None:
+    profile = make_profile(*AUGMENTED)
+    whole = make_run(root / "whole", profile)
+    train(whole)
+    run = interrupted(root / "parts", Step, 6, profile)
+    train(run)
+    assert_same_training(run, whole)
+    assert metrics(run) != metrics(unbroken)
+
+
 def notices(events: list[Event]) -> list[str]:
     return [event.message for event in events if isinstance(event, Notice)]
 

@@ -157,6 +157,17 @@ def test_validation_scores_a_fixed_set_of_episodes(unbroken: RunFolder) -> None:
     assert event.loss_per_step == pytest.approx(query.loss.mean(0).tolist())
 
 
+def test_augmentation_is_for_training_tasks_alone(root: Path, unbroken: RunFolder) -> None:
+    run = make_run(root, make_profile("augment.angle=20", "augment.elastic=1"))
+    train(run)
+    assert metrics(run) != metrics(unbroken)
+    best = run.load_checkpoint("best")
+    query = score(
+        NETWORK, INNER, best.parameters, sampler("validation").batch(0, 8), steps=3
+    ).transductive
+    assert best.best_loss == pytest.approx(float(query.loss[:, 3].mean()))
+
+
 def test_equal_numbers_of_right_answers_are_equal_accuracies(unbroken: RunFolder) -> None:
     logged = [record.event for record in unbroken.read_events().records]
     for event in logged:

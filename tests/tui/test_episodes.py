@@ -12,9 +12,11 @@ import pytest
 
 from mamltui.data.banks import Banks
 from mamltui.errors import CheckpointError, DataError, RunError
+from mamltui.profiles import AugmentSection
 from mamltui.runs import RunFolder
 from mamltui.tui.episodes import (
     LARGEST_TASK,
+    SPLITS,
     Look,
     Looker,
     Request,
@@ -66,6 +68,20 @@ def test_names_and_turns_are_those_of_the_classes(run: RunFolder) -> None:
     assert {degrees for found in looks for degrees in found.degrees} == {0, 90, 180, 270}
     bank = Banks().bank(run.profile.data)
     assert all(set(found.class_names) <= set(bank.class_names) for found in looks)
+
+
+def test_training_episodes_are_shown_augmented_as_in_training_and_no_others(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {split: look(request(run, split=split)) for split in SPLITS}
+    augment = AugmentSection(angle=30.0, shift=3.0)
+    changed = run.profile.model_copy(update={"augment": augment})
+    monkeypatch.setattr(RunFolder, "profile", changed)
+    found = {split: look(request(run, split=split)) for split in SPLITS}
+    for split in SPLITS:
+        same = found[split].query.drawn == plain[split].query.drawn
+        assert same == (split != "train")
+        assert found[split].class_names == plain[split].class_names
 
 
 def test_a_look_that_nobody_wants_any_more_is_given_up(run: RunFolder) -> None:

@@ -89,7 +89,7 @@ The arrows ↑ and ↓ between the rows say which images are which.
 | n, b | next, previous task |
 | g | go to a task by its number; in training also as iteration:task, e.g. 350:4 |
 | o | parameters: of the training that goes on, of its best or last checkpoint |
-| d | split: test, validation, train |
+| d | split: test, validation, train (drawings augmented as in training) |
 | a | another alpha, for this look only |
 | +, - | more, fewer inner steps |
 | 0 | back to the profile's alpha and steps |
