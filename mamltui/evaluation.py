@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -16,17 +17,20 @@ from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
 from mamltui.learner import learner_of
 from mamltui.maml.chunks import is_out_of_memory
 from mamltui.maml.engine import Engine
-from mamltui.maml.evaluate import StepScores, mean_and_ci95
+from mamltui.maml.ensemble import ensemble_scores
+from mamltui.maml.evaluate import Scores, StepScores, mean_and_ci95
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.strategies import Case, why_not
 from mamltui.profiles import Profile
-from mamltui.results import STATISTICS, Evaluation, StepResult, write_results
+from mamltui.results import STATISTICS, Evaluation, StepResult, ensemble_of, write_results
 from mamltui.runs import RunFolder
 from mamltui.runs.checkpoint import Checkpoint
+from mamltui.runs.kept import load_kept
 
 Split = Literal["train", "validation", "test"]
-Kind = Literal["best", "last"]
+Kind = Literal["best", "last", "ensemble"]
+"""Of the checkpoints: the best by validation, the last, or all that ``validation.keep`` kept."""
 Progress = Callable[[int, int], None]
 """Called with the episodes done and the episodes asked for."""
 Partial = Callable[[Evaluation], None]
@@ -66,7 +70,7 @@ def evaluate_run(
     Raises:
         Interrupted: ``should_stop`` said so.
         RunError: the run cannot be read.
-        CheckpointError: the checkpoint is missing, damaged or of another network.
+        CheckpointError: a checkpoint is missing, damaged or of another network.
         DataError: ``bank`` holds other data than the run was trained on.
         UsageError: no steps, fewer than two episodes, or the split is too small for a task.
         DeviceError: the device is out of memory.
@@ -79,7 +83,7 @@ def evaluate_run(
     classes = split_classes(bank, profile.data.split)
     _check_data(run, bank, classes)
     learner = learner_of(profile, bank)
-    loaded = _load_checkpoint(run, checkpoint, learner)
+    members = _load_members(run, checkpoint, learner)
     sampler = EpisodeSampler(
         bank,
         getattr(classes, split),
@@ -103,8 +107,8 @@ def evaluate_run(
         test_steps=profile.inner.test_steps,
         split=split,
         class_split=classes.name,
-        checkpoint=checkpoint,
-        iteration=loaded.iteration,
+        checkpoint=ensemble_of(len(members)) if checkpoint == "ensemble" else checkpoint,
+        iteration=members[-1].iteration,
         seed=sampler.seed,
         episodes=episodes,
         rotations=profile.data.rotations,
@@ -118,7 +122,10 @@ def evaluate_run(
     chunks = _score_chunks(
         profile,
         learner,
-        {name: tensor.to(device) for name, tensor in loaded.parameters.items()},
+        [
+            {name: tensor.to(device) for name, tensor in member.parameters.items()}
+            for member in members
+        ],
         sampler,
         steps=wanted[-1],
         episodes=episodes,
@@ -189,7 +196,10 @@ def _check_data(run: RunFolder, bank: ImageBank, classes: ClassSplit) -> None:
         )
 
 
-def _load_checkpoint(run: RunFolder, kind: Kind, learner: Learner) -> Checkpoint:
+def _load_members(run: RunFolder, kind: Kind, learner: Learner) -> list[Checkpoint]:
+    """What is scored as one, in the order of their iterations."""
+    if kind == "ensemble":
+        return load_kept(run, learner)
     path = run.checkpoint_path(kind)
     if kind == "best" and not path.exists() and run.checkpoint_path("last").exists():
         raise CheckpointError(
@@ -197,13 +207,13 @@ def _load_checkpoint(run: RunFolder, kind: Kind, learner: Learner) -> Checkpoint
             where=str(path),
             hint="Evaluate the last one: --checkpoint last",
         )
-    return run.load_checkpoint(kind, learner)
+    return [run.load_checkpoint(kind, learner)]
 
 
 def _score_chunks(
     profile: Profile,
     learner: Learner,
-    parameters: Parameters,
+    members: Sequence[Parameters],
     sampler: EpisodeSampler,
     *,
     steps: int,
@@ -218,12 +228,18 @@ def _score_chunks(
     engine = Engine(
         network, inner, device=device, strategy=strategy, task_chunk=profile.engine.task_chunk
     )
+    score: Callable[..., Scores]
+    if len(members) == 1:
+        score = partial(engine.score, members[0])
+    else:
+        chunk_size = profile.engine.task_chunk
+        score = partial(ensemble_scores, network, inner, members, task_chunk=chunk_size)
     block = block_size(profile, network, device)
     for first in range(0, episodes, block):
         batch = sampler.batch(first, min(block, episodes - first), device=device)
         for chunk in batch.chunks(engine.tasks_at_once(batch)):
             try:
-                scores = engine.score(parameters, chunk, steps=steps, should_stop=should_stop)
+                scores = score(chunk, steps=steps, should_stop=should_stop)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

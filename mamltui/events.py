@@ -77,7 +77,7 @@ class Checkpointed(Event):
 
     name: ClassVar[str] = "checkpointed"
     kind: str
-    """``last`` or ``best``."""
+    """``last``, ``best`` or ``top``: one of the best."""
     path: str
     """Seen from the run folder."""
 

@@ -32,6 +32,7 @@ class CheckpointName(str, Enum):
 
     best = "best"
     last = "last"
+    ensemble = "ensemble"
 
 
 class DeviceName(str, Enum):
@@ -58,7 +59,8 @@ def evaluate(
     ] = None,
     split: Annotated[SplitName, typer.Option(help="The classes to evaluate on.")] = SplitName.test,
     checkpoint: Annotated[
-        CheckpointName, typer.Option(help="Best by validation, or last.")
+        CheckpointName,
+        typer.Option(help="Best by validation, last, or all that validation.keep kept, as one."),
     ] = CheckpointName.best,
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Seed of the episodes.")

@@ -255,11 +255,12 @@ def _results(folder: RunFolder) -> list[Evaluation]:
 
 
 def _last_test(folder: RunFolder) -> Evaluation | None:
-    """The newest result on the test split."""
+    """The newest result of a single checkpoint on the test split."""
     from mamltui.results import read_evaluations
 
     paths = sorted(folder.evaluation.glob("test-*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return read_evaluations(paths[-1])[-1] if paths else None
+    singles = [path for path in paths if not path.name.startswith("test-ensemble-")]
+    return read_evaluations(singles[-1])[-1] if singles else None
 
 
 def _best_text(info: RunInfo) -> str:
@@ -282,7 +283,7 @@ def _result_text(evaluation: Evaluation) -> str:
     return (
         f"{accuracy_cell(own)} % transductive, {accuracy_cell(support)} % support statistics "
         f"after {evaluation.test_steps} inner steps; {evaluation.split} split, "
-        f"{evaluation.checkpoint} checkpoint of iteration {evaluation.iteration:,}, "
+        f"{evaluation.scored}, "
         f"{evaluation.episodes:,} episodes"
     )
 

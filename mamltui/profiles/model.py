@@ -416,6 +416,13 @@ class ValidationSection(_Model):
         description="Early stopping after so many validations without a better one; 0: never.",
         json_schema_extra=_unit("validations"),
     )
+    keep: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="How many of the best checkpoints are kept; several make an ensemble.",
+        json_schema_extra=_unit("checkpoints"),
+    )
 
     def is_out_of_patience(self, validated: int, best: int) -> bool:
         """Whether the best validation is ``patience`` or more of them before the latest.

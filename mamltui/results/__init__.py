@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mamltui.results.evaluation import STATISTICS, Evaluation, StepResult
+from mamltui.results.evaluation import STATISTICS, Evaluation, StepResult, ensemble_of
 from mamltui.results.files import (
     json_text,
     kept_evaluations,
@@ -35,6 +35,7 @@ __all__ = [
     "csv_table",
     "csv_text",
     "describe",
+    "ensemble_of",
     "grids",
     "json_text",
     "kept_evaluations",

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 STATISTICS = ("transductive", "support")
 """Whose batch statistics normalise the query images: their own (paper) or the support set's."""
+
+
+def ensemble_of(models: int) -> str:
+    """What stands for the checkpoint where several were scored as one."""
+    return f"ensemble of {models}"
 
 
 def task_name(data: str, way: int, shot: int) -> str:
@@ -31,7 +37,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One checkpoint of one run, scored on the episodes of one split."""
+    """One checkpoint of one run, or an ensemble of several, scored on the episodes of one split."""
 
     run: str
     profile: str
@@ -51,9 +57,9 @@ class Evaluation:
     class_split: str
     """Name of the rule that parted the classes."""
     checkpoint: str
-    """``best`` or ``last``."""
+    """``best``, ``last`` or what ``ensemble_of`` says."""
     iteration: int
-    """Meta-iterations behind the checkpoint."""
+    """Meta-iterations behind the checkpoint; of an ensemble, behind its newest."""
     seed: int
     """Seed of the evaluation's episodes."""
     episodes: int
@@ -79,6 +85,20 @@ class Evaluation:
     def headline(self, statistics: str = "transductive") -> StepResult:
         """The score after the profile's own test steps: a step count never chosen on this split."""
         return next(item for item in self.results(statistics) if item.steps == self.test_steps)
+
+    @property
+    def models(self) -> int | None:
+        """Of an ensemble, how many; None of a single checkpoint, whose result stands alone."""
+        found = re.fullmatch(r"ensemble of (\d+)", self.checkpoint)
+        return int(found[1]) if found else None
+
+    @property
+    def scored(self) -> str:
+        """What was scored in words, e.g. ``best checkpoint, iteration 60,000``."""
+        of = f"iteration {self.iteration:,}"
+        if self.models is None:
+            return f"{self.checkpoint} checkpoint, {of}"
+        return f"{self.checkpoint} checkpoint{'' if self.models == 1 else 's'} up to {of}"
 
     @property
     def task(self) -> str:

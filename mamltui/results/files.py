@@ -126,8 +126,9 @@ def result_stem(evaluation: Evaluation) -> str:
     steps = steps_text(evaluation.steps)
     if len(steps) > 60:  # a file name has 255 bytes at most
         steps = hashlib.sha256(steps.encode()).hexdigest()[:16]
+    checkpoint = evaluation.checkpoint.replace(" ", "-")
     return (
-        f"{evaluation.split}-{evaluation.checkpoint}-iteration{evaluation.iteration}-steps{steps}"
+        f"{evaluation.split}-{checkpoint}-iteration{evaluation.iteration}-steps{steps}"
         f"-episodes{evaluation.episodes}-seed{evaluation.seed}-{evaluation.device}"
     )
 

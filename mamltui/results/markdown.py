@@ -71,7 +71,7 @@ def describe(evaluation: Evaluation) -> str:
     return (
         f"{evaluation.task}, {steps} in training; {evaluation.split} split "
         f"({evaluation.class_split}), {evaluation.episodes:,} episodes of seed {evaluation.seed}; "
-        f"{evaluation.checkpoint} checkpoint, iteration {evaluation.iteration:,}"
+        f"{evaluation.scored}"
     )
 
 

@@ -37,7 +37,6 @@ class Figure:
     """None: the source does not say."""
     verified: bool
     """Whether the figure was checked against its source; others are not shown."""
-    remark: str | None
     protocol: Mapping[str, Any]
 
     @property
@@ -75,7 +74,6 @@ def published_figures() -> tuple[Figure, ...]:
             interval=figure.get("interval"),
             transductive=method.get("transductive"),
             verified=method["verified"],
-            remark=method.get("remark"),
             protocol=method.get("protocol", {}),
         )
         for method in _published()["method"]
@@ -193,6 +191,7 @@ def _percent(fraction: float) -> Decimal:
 
 def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
     theirs = dict(figure.protocol)
+    theirs["models"] = _models(theirs.get("models", 1))
     if "query_per_shot" in theirs:
         theirs["query_images"] = theirs.pop("query_per_shot") * figure.shot
     ours: dict[str, tuple[Any, str]] = {
@@ -205,6 +204,7 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         "image_size": (evaluation.image_size, "images of {} pixels, theirs {}"),
         "query_images": (evaluation.query, "{} query images a class, theirs {}"),
         "filters": (evaluation.filters, "{} filters, theirs {}"),
+        "models": (_models(evaluation.models or 1), "{}, theirs {}"),
         "iterations": (evaluation.iteration, "{:,} meta-iterations, theirs {:,}"),
     }
     found = [
@@ -216,6 +216,8 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         found.insert(0, f"{evaluation.split} split, theirs test")
     if figure.transductive is None:
         found.append("batch statistics not stated there")
-    if figure.remark:
-        found.append(figure.remark)
     return tuple(found)
+
+
+def _models(count: int) -> str:
+    return "a single model" if count == 1 else f"an ensemble of {count} models"

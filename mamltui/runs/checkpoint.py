@@ -16,6 +16,7 @@ from mamltui.errors import CheckpointError
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
 from mamltui.runs.files import write_whole
+from mamltui.runs.state import Best
 
 FORMAT = 1
 _KEY = "mamltui"
@@ -48,6 +49,8 @@ class Checkpoint:
     """None before the first validation, as the two below."""
     best_accuracy: float | None = None
     best_loss: float | None = None
+    kept: tuple[Best, ...] = ()
+    """Of the checkpoints kept for an ensemble, the best first."""
     elapsed: float = 0.0
     """Seconds of training."""
 
@@ -78,6 +81,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, about: dict[str, str]
         "best_iteration": checkpoint.best_iteration,
         "best_accuracy": checkpoint.best_accuracy,
         "best_loss": checkpoint.best_loss,
+        "kept": [best.model_dump() for best in checkpoint.kept],
         "elapsed": checkpoint.elapsed,
         "about": about,
     }
@@ -183,6 +187,8 @@ def _read(content: bytes) -> Checkpoint:
         best_iteration=best[0],
         best_accuracy=best[1],
         best_loss=best[2],
+        # Checkpoints of earlier versions say nothing of it.
+        kept=tuple(Best(**values) for values in metadata.get("kept", [])),
         elapsed=float(metadata["elapsed"]),
     )
 

@@ -2,7 +2,7 @@
 
     profile.toml      the resolved profile       run.json       state, versions, data, best
     metrics.jsonl     a line a logged step       events.jsonl   a line for every other event
-    checkpoints/      last and best              evaluation/    results
+    checkpoints/      last, best and top-N       evaluation/    results
     lock              held by the process that trains
 
 One process trains into a folder, under its lock; any number read it meanwhile, without.
@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does wit
 
 RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
 Kind = Literal["last", "best"]
+Place = Kind | int
+"""Of a checkpoint; a number: one of the best, of that meta-iteration, kept for an ensemble."""
 
 
 def runs_root(root: Path | None = None) -> Path:
@@ -268,10 +270,11 @@ class RunFolder:
         self._metrics.keep(lambda step: step.iteration <= iteration)
         self._events.keep(is_before)
 
-    def checkpoint_path(self, kind: Kind) -> Path:
-        return self.path / "checkpoints" / f"{kind}.safetensors"
+    def checkpoint_path(self, place: Place) -> Path:
+        name = f"top-{place}" if isinstance(place, int) else place
+        return self.path / "checkpoints" / f"{name}.safetensors"
 
-    def save_checkpoint(self, kind: Kind, checkpoint: Checkpoint) -> Checkpointed:
+    def save_checkpoint(self, place: Place, checkpoint: Checkpoint) -> Checkpointed:
         """Replace a checkpoint in one go, after all lines written before are on the disk.
 
         Raises:
@@ -281,7 +284,8 @@ class RunFolder:
 
         self._metrics.sync()
         self._events.sync()
-        path = self.checkpoint_path(kind)
+        path = self.checkpoint_path(place)
+        kind = "top" if isinstance(place, int) else place
         about = {
             "run": self.name,
             "profile_sha256": sha256(self.profile.to_toml().encode()).hexdigest(),
@@ -290,7 +294,7 @@ class RunFolder:
         save_checkpoint(checkpoint, path, about=about)
         return Checkpointed(checkpoint.iteration, kind, path.relative_to(self.path).as_posix())
 
-    def load_checkpoint(self, kind: Kind, expect: Learner | None = None) -> Checkpoint:
+    def load_checkpoint(self, place: Place, expect: Learner | None = None) -> Checkpoint:
         """Read and check a checkpoint.
 
         Raises:
@@ -298,7 +302,7 @@ class RunFolder:
         """
         from mamltui.runs.checkpoint import load_checkpoint
 
-        return load_checkpoint(self.checkpoint_path(kind), expect)
+        return load_checkpoint(self.checkpoint_path(place), expect)
 
     def check_removable(self) -> None:
         """Refuse what is in use, and folders that mamltui did not make.

@@ -71,8 +71,9 @@ def find_latest_resumable(root: Path | None, profile: Profile) -> RunFolder | No
     """The newest run of the same experiment that ended before ``profile.meta.iterations``.
 
     Runs that diverged are left out: they would diverge again. Settings that do not change what is
-    learned may differ (iterations, patience, intervals of logging and checkpoints, evaluation,
-    engine). One that stopped early is gone on with if ``profile`` has more patience.
+    learned may differ (iterations, patience, intervals of logging and checkpoints, how many are
+    kept, evaluation, engine). One that stopped early is gone on with if ``profile`` has more
+    patience.
 
     Raises:
         RunError: ``root`` is not a folder or not readable.
@@ -105,12 +106,12 @@ def _experiment(profile: Profile) -> Profile:
     """The profile with what does not change the learning left at its defaults."""
     plain = Profile()
     meta = profile.meta.model_copy(update={"iterations": plain.meta.iterations})
-    patience = {"patience": plain.validation.patience}
+    unlearned = plain.validation.model_dump(include={"patience", "keep"})
     return profile.model_copy(
         update={
             "description": plain.description,
             "meta": meta,
-            "validation": profile.validation.model_copy(update=patience),
+            "validation": profile.validation.model_copy(update=unlearned),
             "run": plain.run,
             "evaluation": plain.evaluation,
             "engine": plain.engine,

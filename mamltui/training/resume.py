@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from importlib import metadata
 from typing import NamedTuple
 
@@ -10,9 +12,12 @@ import torch
 from mamltui.errors import CheckpointError, RunError
 from mamltui.maml.learner import Learner
 from mamltui.profiles import Profile
-from mamltui.runs import Checkpoint, RunFolder, RunInfo, TrainedOn
+from mamltui.runs import Best, Checkpoint, RunFolder, RunInfo, TrainedOn
+from mamltui.runs.folder import Place
+from mamltui.runs.kept import keep_only, kept_iterations
 from mamltui.training.device import describe_device
 from mamltui.training.state import TrainingState
+from mamltui.training.validation import ranked
 
 
 class Start(NamedTuple):
@@ -54,7 +59,10 @@ def find_start(
     else:
         notices += _differences(info, before, profile, device)
         state = TrainingState.restored(checkpoint, profile.meta, device)
-        _restore_best(run, checkpoint, learner)
+        if checkpoint.best_iteration == checkpoint.iteration:
+            _restore(run, checkpoint, "best", learner)
+        state.kept = _restore_kept(run, checkpoint, state.best, profile, learner)
+    keep_only(run, {best.iteration for best in state.kept})
     run.cut_back(state.iteration, state.validated)
     if profile != before:
         run.set_profile(profile)
@@ -106,16 +114,37 @@ def _check_unfinished(
         )
 
 
-def _restore_best(run: RunFolder, checkpoint: Checkpoint, learner: Learner) -> None:
-    """A new best is written after the same last: between the two, the process may have ended."""
-    if checkpoint.best_iteration != checkpoint.iteration:
-        return
+def _restore(run: RunFolder, checkpoint: Checkpoint, place: Place, learner: Learner) -> None:
+    """A new one there is written after the same last: in between, the process may have ended."""
     try:
-        if run.load_checkpoint("best", expect=learner).iteration == checkpoint.iteration:
+        if run.load_checkpoint(place, learner).iteration == checkpoint.iteration:
             return
     except CheckpointError:
         pass
-    run.save_checkpoint("best", checkpoint)
+    run.save_checkpoint(place, checkpoint)
+
+
+def _restore_kept(
+    run: RunFolder,
+    checkpoint: Checkpoint,
+    best: Best | None,
+    profile: Profile,
+    learner: Learner,
+) -> tuple[Best, ...]:
+    """What is kept from here on, for ``profile`` may keep more or fewer than before."""
+    there = {*kept_iterations(run), checkpoint.iteration}
+    kept = ranked((each for each in checkpoint.kept if each.iteration in there), profile.validation)
+    if any(each.iteration == checkpoint.iteration for each in kept):
+        _restore(run, checkpoint, checkpoint.iteration, learner)
+    if kept or best is None or profile.validation.keep == 1:
+        return kept
+    # Until now only the best was kept: it is the first of more, if it is whole.
+    with suppress(CheckpointError):
+        saved = run.load_checkpoint("best", learner)
+        if saved.iteration == best.iteration:
+            run.save_checkpoint(best.iteration, replace(saved, kept=(best,)))
+            return (best,)
+    return ()
 
 
 def _differences(

@@ -41,6 +41,8 @@ class TrainingState:
     validated: int = 0
     """The last validation's iteration; 0: none yet."""
     best: Best | None = None
+    kept: tuple[Best, ...] = ()
+    """Of the checkpoints kept for an ensemble, the best first."""
 
     @classmethod
     def fresh(cls, learner: Learner, meta: MetaSection, device: torch.device) -> TrainingState:
@@ -91,6 +93,7 @@ class TrainingState:
             iteration=checkpoint.iteration,
             validated=checkpoint.validated,
             best=best,
+            kept=checkpoint.kept,
         )
 
     @property
@@ -179,6 +182,7 @@ class TrainingState:
             best_iteration=self.best.iteration if self.best else None,
             best_accuracy=self.best.accuracy if self.best else None,
             best_loss=self.best.loss if self.best else None,
+            kept=self.kept,
             elapsed=elapsed,
         )
 

@@ -31,7 +31,8 @@ from mamltui.learner import learner_of
 from mamltui.maml.chunks import Interrupted
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, State, TrainedOn
-from mamltui.runs.folder import Kind
+from mamltui.runs.folder import Place
+from mamltui.runs.kept import keep_only
 from mamltui.training.clock import Clock
 from mamltui.training.control import Control
 from mamltui.training.device import describe_device, out_of_memory
@@ -39,7 +40,7 @@ from mamltui.training.divergence import Divergence, Watch
 from mamltui.training.meta_step import Logged, MetaStep
 from mamltui.training.resume import find_start
 from mamltui.training.schedule import learning_rate
-from mamltui.training.validation import Validator
+from mamltui.training.validation import Validator, ranked
 
 INFO_SECONDS = 5.0
 """``run.json`` follows the metrics at most this often."""
@@ -292,6 +293,7 @@ class Trainer:
         state.validated = state.iteration
         if is_best:
             state.best = found
+        state.kept = ranked((*state.kept, found), self.profile.validation)
         events: list[Event] = [
             self._tell(
                 Validated(
@@ -306,9 +308,15 @@ class Trainer:
                 )
             )
         ]
+        # The last before the others: a resume makes them from it, if it finds only that one.
+        is_kept = found in state.kept
+        if is_best or is_kept:
+            events.append(self._save("last"))
         if is_best:
-            # In this order: a resume makes the best from the last, if it finds only that one.
-            events += [self._save("last"), self._save("best")]
+            events.append(self._save("best"))
+        if is_kept:
+            events.append(self._save(state.iteration))
+            keep_only(self.run, {best.iteration for best in state.kept})
         self._update()
         yield from events
 
@@ -336,14 +344,14 @@ class Trainer:
                 self._update("running")
                 yield self._tell(Resumed(iteration))
 
-    def _save(self, kind: Kind) -> Checkpointed:
+    def _save(self, place: Place) -> Checkpointed:
         """Write a checkpoint, but never one of parameters that went bad."""
         self._watch.check()
         if not self._state.is_finite():
             raise Divergence(f"a parameter is not finite at iteration {self._state.iteration}")
         with self._clock.aside():
-            event = self.run.save_checkpoint(kind, self._state.checkpoint(self._clock.elapsed))
-        if kind == "last":
+            event = self.run.save_checkpoint(place, self._state.checkpoint(self._clock.elapsed))
+        if place == "last":
             self._saved = (self._state.iteration, self._state.validated)
         self._tell(event)
         self._update()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -12,7 +12,7 @@ from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
 from mamltui.maml.evaluate import StepScores, mean_and_ci95
 from mamltui.maml.network import Parameters
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, ValidationSection
 from mamltui.runs import Best
 
 
@@ -77,3 +77,18 @@ class Validator:
         if self._profile.validation.criterion == "accuracy":
             return found.accuracy > best.accuracy
         return found.loss < best.loss
+
+
+def ranked(found: Iterable[Best], validation: ValidationSection) -> tuple[Best, ...]:
+    """Those to keep for an ensemble, the best first; of equals the earlier comes first.
+
+    None where ``keep`` is 1: the best alone has a place of its own.
+    """
+    if validation.keep == 1:
+        return ()
+
+    def rank(each: Best) -> tuple[float, int]:
+        score = -each.accuracy if validation.criterion == "accuracy" else each.loss
+        return score, each.iteration
+
+    return tuple(sorted(found, key=rank)[: validation.keep])

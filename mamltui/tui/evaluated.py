@@ -10,14 +10,15 @@ from typing import Literal
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
 from mamltui.profiles.steps import steps_text
-from mamltui.results import Evaluation, StepResult
+from mamltui.results import Evaluation, StepResult, ensemble_of
 from mamltui.results.evaluation import task_name
 from mamltui.runs import RunFolder, RunInfo, list_runs
+from mamltui.runs.kept import kept_iterations
 
 Split = Literal["test", "validation", "train"]
-Kind = Literal["best", "last"]
+Kind = Literal["best", "last", "ensemble"]
 SPLITS: tuple[Split, ...] = ("test", "validation", "train")
-KINDS: tuple[Kind, ...] = ("best", "last")
+KINDS: tuple[Kind, ...] = ("best", "last", "ensemble")
 UNKNOWN = float("nan")
 
 
@@ -63,6 +64,8 @@ class Candidate:
     """Why it cannot be evaluated at all; empty if it can."""
     checkpoints: tuple[Kind, ...]
     """Those that are there."""
+    kept: tuple[int, ...] = ()
+    """The meta-iterations of those that make an ensemble."""
 
     @property
     def task(self) -> str:
@@ -77,6 +80,8 @@ class Candidate:
         if self.problem:
             return self.problem
         if checkpoint not in self.checkpoints:
+            if checkpoint == "ensemble":
+                return "it keeps no ensemble (validation.keep), press o for another checkpoint"
             return f"it has no {checkpoint} checkpoint, press o for its {self.checkpoints[0]} one"
         return ""
 
@@ -102,10 +107,16 @@ def _candidate(
             profile = run.profile
         except MamltuiError as error:
             problem = str(error)
-    checkpoints = tuple(kind for kind in KINDS if run.checkpoint_path(kind).is_file())
+    singles: tuple[Literal["best", "last"], ...] = ("best", "last")
+    checkpoints: tuple[Kind, ...] = tuple(
+        kind for kind in singles if run.checkpoint_path(kind).is_file()
+    )
+    kept = tuple(kept_iterations(run))
+    if kept:
+        checkpoints += ("ensemble",)
     if problem is None and not checkpoints:
         problem = "it has no checkpoint yet"
-    return Candidate(name, path, state, info, profile, problem or "", checkpoints)
+    return Candidate(name, path, state, info, profile, problem or "", checkpoints, kept)
 
 
 def known_evaluation(
@@ -120,11 +131,14 @@ def known_evaluation(
     if profile is None or info is None:
         return None
     steps = settings.steps_of(profile)
+    checkpoint: str = settings.checkpoint
+    if checkpoint == "ensemble":
+        checkpoint = ensemble_of(len(candidate.kept))
     fitting = [
         evaluation
         for evaluation in kept
         if evaluation.split == settings.split
-        and evaluation.checkpoint == settings.checkpoint
+        and evaluation.checkpoint == checkpoint
         and evaluation.episodes == settings.episodes_of(profile)
         and evaluation.seed == profile.meta.seed
         and set(steps) <= set(evaluation.steps)
@@ -133,6 +147,8 @@ def known_evaluation(
         now = info.iteration
         if settings.checkpoint == "best" and info.best is not None:
             now = info.best.iteration
+        elif settings.checkpoint == "ensemble" and candidate.kept:
+            now = candidate.kept[-1]
         fitting = [evaluation for evaluation in fitting if evaluation.iteration == now]
     if not fitting:
         return None

@@ -333,14 +333,18 @@ def _kinds(stamps: dict[str, _RunStamp]) -> dict[str, tuple[bool, bool]]:
 
 
 def _newest_test(path: Path) -> Evaluation | None:
-    """The newest result on the test split that can be read."""
+    """The newest result of a single checkpoint on the test split that can be read."""
     try:
         files = [(file.stat().st_mtime_ns, file) for file in (path / "evaluation").glob("*.json")]
     except OSError:
         return None
     for _, file in sorted(files, reverse=True):
         try:
-            found = [item for item in read_evaluations(file) if item.split == "test"]
+            found = [
+                item
+                for item in read_evaluations(file)
+                if item.split == "test" and item.models is None
+            ]
         except RunError:
             continue
         if found:

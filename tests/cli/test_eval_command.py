@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from mamltui.cli import main
 from mamltui.cli.tables import print_evaluation
 from mamltui.errors import ExitCode
 from mamltui.results import COLUMNS, Evaluation, read_evaluations
-from mamltui.runs import RunFolder
+from mamltui.runs import Best, RunFolder
 from tests.cli.run_folders import trained_run, write_characters
 from tests.results.examples import evaluation
 
@@ -76,6 +77,20 @@ def test_options_choose_what_is_evaluated(run: RunFolder, capsys: Capture) -> No
     for row in rows:
         chosen = [row[key] for key in ("episodes", "split", "checkpoint", "seed")]
         assert chosen == ["4", "validation", "last", "3"]
+
+
+def test_an_ensemble_is_called_one(run: RunFolder, capsys: Capture) -> None:
+    best = run.load_checkpoint("best")
+    kept = tuple(Best(iteration=each, accuracy=0.5, loss=1.0) for each in (20, 40))
+    for iteration in (20, 40):
+        run.save_checkpoint(iteration, replace(best, iteration=iteration, kept=kept))
+    assert evaluate(run.path, "--checkpoint", "ensemble", "--csv", "-") == ExitCode.DONE
+    rows = rows_of(capsys.readouterr().out)
+    assert {(row["checkpoint"], row["iteration"]) for row in rows} == {("ensemble of 2", "40")}
+    names = {path.name.split("-steps")[0] for path in run.evaluation.iterdir()}
+    assert names == {"test-ensemble-of-2-iteration40"}
+    assert evaluate(run.path, "--checkpoint", "ensemble") == ExitCode.DONE
+    assert "ensemble of 2 checkpoints up to iteration 40" in capsys.readouterr().out
 
 
 def test_the_same_command_gives_the_same_bytes(run: RunFolder, capsys: Capture) -> None:
@@ -148,6 +163,7 @@ def test_a_run_named_twice_is_evaluated_once(run: RunFolder, capsys: Capture) ->
         (["RUN", "--episodes", "1"], ExitCode.USAGE, "episodes"),
         (["RUN", "--split", "tset"], ExitCode.USAGE, "tset"),
         (["RUN", "--checkpoint", "first"], ExitCode.USAGE, "first"),
+        (["RUN", "--checkpoint", "ensemble"], ExitCode.UNAVAILABLE, "--set validation.keep=5"),
         (["RUN", "--seed", "-1"], ExitCode.USAGE, "seed"),
         (["RUN", "--csv", "-", "--json"], ExitCode.USAGE, "cannot share stdout"),
         (["RUN", "--csv", "no/such/folder/x.csv"], ExitCode.USAGE, "no such folder"),

@@ -169,6 +169,23 @@ def test_compare_takes_the_newest_test_result_and_no_other_split(
     assert line.split() == ["test", "episodes", "100", "-"]
 
 
+def test_an_ensemble_is_shown_apart_from_the_runs_own_result(
+    root: Path, characters: Path, capsys: Capture
+) -> None:
+    single, both = (trained_run(root, characters, "small") for _ in range(2))
+    write_results(both.evaluation, evaluation())
+    for run in (single, both):
+        write_results(run.evaluation, evaluation(checkpoint="ensemble of 5", episodes=100))
+    assert runs("compare", single.name, both.name) == ExitCode.DONE
+    out = capsys.readouterr().out
+    (line,) = (line for line in out.splitlines() if line.startswith("test episodes"))
+    assert line.split() == ["test", "episodes", "-", "600"]
+    assert runs("show", both.name) == ExitCode.DONE
+    results = [line for line in capsys.readouterr().out.splitlines() if "transductive" in line]
+    assert ["best checkpoint, " in line for line in results] == [True, False]
+    assert "ensemble of 5 checkpoints up to iteration 60,000, 100 episodes" in results[1]
+
+
 def test_compare_needs_two_runs(run: RunFolder, capsys: Capture) -> None:
     assert runs("compare", run.name) == ExitCode.USAGE
     assert "at least two runs" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import torch
 from mamltui.events import Step
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile, parse_profile
-from mamltui.runs import AdamState, Checkpoint, RunFolder
+from mamltui.runs import AdamState, Best, Checkpoint, RunFolder
 
 NETWORK = NetworkSpec(way=5, channels=1, image_size=8, filters=4)
 
@@ -55,6 +55,7 @@ def make_checkpoint(iteration: int = 40, network: NetworkSpec = NETWORK) -> Chec
         best_iteration=iteration - 20,
         best_accuracy=0.1 + 0.2,
         best_loss=1 / 3,
+        kept=(Best(iteration=iteration - 20, accuracy=0.1 + 0.2, loss=1 / 3),),
         elapsed=12.75,
     )
 

@@ -168,6 +168,9 @@ def _with(**values: object) -> Callable[[Tensors, Metadata], None]:
         (_with(elapsed=None), "elapsed is None"),
         (_with(best_iteration=None), "best validation"),
         (_with(best_accuracy="high"), "best validation"),
+        (_with(kept=[{"iteration": 20, "accuracy": 0.5}]), "loss"),
+        (_with(kept=[{"iteration": 20, "accuracy": "high", "loss": 1.0}]), "accuracy"),
+        (_with(kept=[20]), "must be a mapping|mapping"),
         (_with(network=[5, 1, 8, 4]), "must be a mapping|mapping"),
         (_with(network={"way": 5, "depth": 4}), "depth"),
         (_with(network={"way": 5, "channels": 1, "image_size": 8, "filters": 0}), "no network"),
@@ -181,6 +184,11 @@ def test_a_damaged_checkpoint_is_refused_by_its_damage(
     rewrite(path, change)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(path)
+
+
+def test_a_checkpoint_of_an_earlier_version_kept_none(path: Path, checkpoint: Checkpoint) -> None:
+    rewrite(path, _without("kept"))
+    assert_same(load_checkpoint(path), replace(checkpoint, kept=()))
 
 
 def test_a_checkpoint_of_another_network_is_refused_with_both_named(path: Path) -> None:

@@ -12,6 +12,8 @@ from mamltui.data.bank import ImageBank
 from mamltui.events import Event
 from mamltui.profiles import Profile, parse_profile
 from mamltui.runs import Checkpoint, RunFolder
+from mamltui.runs.folder import Place
+from mamltui.runs.kept import kept_iterations
 from mamltui.training import Control, Trainer
 
 CPU = torch.device("cpu")
@@ -40,6 +42,7 @@ ALL_REMEDIES = (
     "meta.clip_norm=0.5",
     "meta.clip_value=0.1",
 )
+COMPARED = ("iteration", "validated", "best_iteration", "best_accuracy", "best_loss", "kept")
 TIMINGS = {"iterations_per_second", "elapsed"}
 
 
@@ -103,8 +106,11 @@ def assert_same_training(first: RunFolder, second: RunFolder) -> None:
     """Bit for bit the same metrics, validations and checkpoints."""
     assert metrics(first) == metrics(second)
     assert validations(first) == validations(second)
-    for kind in ("last", "best"):
-        ours, theirs = first.load_checkpoint(kind), second.load_checkpoint(kind)
+    kept = kept_iterations(first)
+    assert kept == kept_iterations(second)
+    places: tuple[Place, ...] = ("last", "best", *kept)
+    for place in places:
+        ours, theirs = first.load_checkpoint(place), second.load_checkpoint(place)
         assert_same_tensors(ours, theirs)
-        for key in ("iteration", "validated", "best_iteration", "best_accuracy", "best_loss"):
-            assert getattr(ours, key) == getattr(theirs, key), (kind, key)
+        for key in COMPARED:
+            assert getattr(ours, key) == getattr(theirs, key), (place, key)

@@ -184,7 +184,7 @@ def test_task_chunks_change_only_rounding(chunk: int) -> None:
         for _ in range(4):
             step.run()
     for a, b in zip(copies(found), copies(expected), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)  # a step is 1e-3
     assert cut.metrics() == pytest.approx(whole.metrics(), rel=1e-4)
 
 

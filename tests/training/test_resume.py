@@ -101,10 +101,11 @@ def test_a_killed_training_goes_on_to_the_same_end(root: Path, unbroken: RunFold
     assert_same_training(run, unbroken)
 
 
-def kill_points(root: Path, first: int, stride: int) -> list[Path]:
+def kill_points(root: Path, first: int, stride: int, *overrides: str) -> list[Path]:
     """Runs of trainings that were killed at some of their operations on the disk."""
+    arguments = (str(root), str(first), str(stride), *overrides)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.training.kill_points", str(root), str(first), str(stride)],
+        [sys.executable, "-m", "tests.training.kill_points", *arguments],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,

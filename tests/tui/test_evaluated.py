@@ -10,7 +10,7 @@ import pytest
 
 from mamltui.data.banks import Banks
 from mamltui.results import Evaluation, grids
-from mamltui.runs import RunFolder
+from mamltui.runs import Best, RunFolder
 from mamltui.tui.board import Board
 from mamltui.tui.evaluated import Candidate, Settings, known_evaluation, unmeasured
 from mamltui.tui.sweep import Sweep
@@ -61,6 +61,28 @@ def test_a_damaged_run_is_listed_and_refused_with_the_reason(
     run = candidates(place)["one"]
     assert problem.casefold() in run.refusal("best").casefold()
     assert run.task == ""
+
+
+def test_a_run_that_keeps_several_can_be_evaluated_as_an_ensemble(place: Path) -> None:
+    folder = make_run(place, "one")
+    ensemble = Settings(checkpoint="ensemble")
+    alone = candidates(place)["one"]
+    assert "validation.keep" in alone.refusal("ensemble")
+    best = folder.load_checkpoint("best")
+    kept = tuple(Best(iteration=each, accuracy=0.5, loss=1.0) for each in (20, 40))
+    for iteration in (20, 40):
+        folder.save_checkpoint(iteration, replace(best, iteration=iteration, kept=kept))
+    run = candidates(place)["one"]
+    assert run.refusal("ensemble") == run.refusal("best") == ""
+    sweep = Sweep([run], ensemble, banks=Banks(), device="cpu").start()
+    assert sweep.wait(SECONDS)
+    found = sweep.parts[run.name].evaluation
+    assert found is not None and found.checkpoint == "ensemble of 2"
+    assert known_evaluation(run, ensemble, [found]) == found
+    assert known_evaluation(run, Settings(), [found]) is None
+    for change in ({"checkpoint": "ensemble of 3"}, {"iteration": 20}):
+        assert known_evaluation(run, ensemble, [replace(found, **change)]) is None
+    assert ensemble.options() == ["--checkpoint", "ensemble"]
 
 
 def test_the_same_settings_find_an_earlier_result(run: Candidate, found: Evaluation) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from mamltui.errors import RunError
+from mamltui.results import write_results
 from mamltui.runs import RunFolder
 from mamltui.tui.listing import Catalogue, ListedRun, Listing, age, remove_run
 from tests.tui.home_place import change_run, copy_run
@@ -92,6 +94,13 @@ def test_a_new_result_is_found_and_a_damaged_one_left_out(tiny_run: Path) -> Non
     assert run.test is not None and run.score[1] == "test"
     (tiny_run / "evaluation" / "worse.json").write_text("{")
     assert catalogue.read().runs[0].test == run.test
+
+
+def test_the_result_of_an_ensemble_is_not_the_runs_own(tiny_run: Path) -> None:
+    own = Catalogue(RUNS, None).read().runs[0].test
+    assert own is not None
+    write_results(tiny_run / "evaluation", replace(own, checkpoint="ensemble of 3"))
+    assert Catalogue(RUNS, None).read().runs[0].test == own
 
 
 def test_a_run_that_is_damaged_later_and_mended_is_listed_as_such(tiny_run: Path) -> None:

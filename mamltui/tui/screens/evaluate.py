@@ -63,7 +63,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
 | e | inner steps at test, such as 0..10 or 1,3,5 |
 | n | number of episodes |
 | d | split: test, validation, train |
-| o | checkpoint: best, last |
+| o | checkpoint: best, last, or the ensemble of those kept |
 | v | query images normalised together (transductive) or by the support set |
 | m | what a cell shows: accuracy, loss, difference to the published accuracy |
 | E, M | export finished rows as CSV, as Markdown |

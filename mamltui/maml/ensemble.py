@@ -1,0 +1,71 @@
+"""Several models as one, by the mean of their logits (Antoniou, Edwards and Storkey 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mamltui.maml.chunks import choose_task_chunk
+from mamltui.maml.episode import Episodes
+from mamltui.maml.evaluate import Scores
+from mamltui.maml.inner import InnerLoop, adapted_step_by_step, task_accuracies, task_losses
+from mamltui.maml.network import NetworkSpec, Parameters, forward
+
+
+def ensemble_scores(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    members: Sequence[Parameters],
+    episodes: Episodes,
+    *,
+    steps: int,
+    task_chunk: int = 0,
+    should_stop: Callable[[], bool] | None = None,
+) -> Scores:
+    """Adapt each of ``members`` by itself, and score the mean of their logits after every step.
+
+    One after another they adapt to ``task_chunk`` tasks at once (0: chosen), so memory is that of
+    one. ``should_stop`` is asked before each pass of each of them over a chunk.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
+    """
+    parts = []
+    for chunk in episodes.chunks(task_chunk or choose_task_chunk(network, 0, episodes)):
+        found = [
+            _logits(network, inner, parameters, chunk, steps, should_stop) for parameters in members
+        ]
+        labels = (chunk.query_y, chunk.query_y, chunk.support_y)
+        mean = [torch.stack(logits).mean(dim=0) for logits in zip(*found, strict=True)]
+        parts.append(torch.stack([_scores(*each) for each in zip(mean, labels, strict=True)], 1))
+    return Scores.of(torch.cat(parts).double().cpu(), support_statistics=True)
+
+
+def _logits(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    steps: int,
+    should_stop: Callable[[], bool] | None,
+) -> list[Tensor]:
+    """Transductive, support statistics, support: each [steps + 1, tasks, examples, way]."""
+    collected: list[list[Tensor]] = [[] for _ in range(3)]
+    passes = adapted_step_by_step(network, inner, parameters, episodes, steps, should_stop)
+    for step, (fast, support) in enumerate(passes):
+        with torch.no_grad():
+            for kind, statistics in enumerate((None, support.statistics)):
+                logits, _ = forward(
+                    network, fast, episodes.query_x, step=step, statistics=statistics
+                )
+                collected[kind].append(logits)
+            collected[2].append(support.logits.detach())
+    return [torch.stack(each) for each in collected]
+
+
+def _scores(logits: Tensor, labels: Tensor) -> Tensor:
+    """Losses and accuracies [tasks, 2, steps + 1] of logits [steps + 1, tasks, examples, way]."""
+    scores = [(task_losses(each, labels), task_accuracies(each, labels)) for each in logits]
+    return torch.stack([torch.stack(each, dim=1) for each in scores], dim=2)
