@@ -41,7 +41,7 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import MamltuiError
 from mamltui.evaluation import evaluate_run
-from mamltui.learner import inner_loop_of, network_of
+from mamltui.learner import inner_loop_of, learner_of, network_of
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import Parameters
@@ -241,11 +241,10 @@ def sampler_of(profile: Profile, bank: ImageBank) -> EpisodeSampler:
 
 def new_step(bench: Bench, profile: Profile, precision: str) -> tuple[CapturedStep, TrainingState]:
     """A training at its beginning, not yet captured."""
-    network = network_of(profile, bench.bank)
-    state = TrainingState.fresh(network, profile.meta, bench.device)
+    learner = learner_of(profile, bench.bank)
+    state = TrainingState.fresh(learner, profile.meta, bench.device)
     step = CapturedStep(
-        network,
-        inner_loop_of(profile),
+        learner,
         sampler_of(profile, bench.bank),
         state,
         Watch(1e6, bench.device),
