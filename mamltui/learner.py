@@ -68,7 +68,7 @@ def inner_loop_at(profile: Profile, iteration: int) -> InnerLoop:
     inner, plus = inner_loop_of(profile), profile.plus
     if plus.derivative_annealing and iteration < plus.first_order_iterations:
         inner = replace(inner, first_order=True)
-    if plus.multi_step_loss and iteration < plus.multi_step_iterations and inner.steps:
+    if plus.multi_step_loss and inner.steps > 1 and iteration < plus.multi_step_iterations:
         weights = multi_step_weights(inner.steps, iteration / plus.multi_step_iterations)
         inner = replace(inner, query_weights=weights)
     return inner

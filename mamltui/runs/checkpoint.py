@@ -145,8 +145,8 @@ def _check(checkpoint: Checkpoint, expect: Learner, path: Path) -> None:
     if found != wanted:
         name = next(iter(sorted(found.items() ^ wanted.items())))[0]
         raise CheckpointError(
-            f"the checkpoint is of another inner loop: {name} is {_shape(found.get(name))}, "
-            f"not {_shape(wanted.get(name))}",
+            f"the checkpoint is of another inner loop: {name} is {_shape(found.get(name))} there "
+            f"and {_shape(wanted.get(name))} here",
             where=str(path),
         )
 

@@ -337,3 +337,56 @@ def test_the_body_of_anil_and_the_head_of_boil_do_not_move() -> None:
 def test_a_network_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="there is no network"):
         replace(NetworkSpec(way=5), **changes)
+
+
+def test_first_order_is_second_order_where_the_hessian_vanishes() -> None:
+    """Of answers that are sure and wrong, the gradient is large and its derivative zero."""
+    network, _, parameters, episodes = problem("ANIL")
+    parameters["head.weight"] = parameters["head.weight"] * 1e5
+    inner = replace(MAML, adapts="head")
+    whole, short = (
+        Engine(network, each, device=CPU, dtype=torch.float64)
+        .meta_gradient(parameters, episodes)
+        .gradient
+        for each in (inner, replace(inner, first_order=True))
+    )
+    for name in ("head.weight", "head.bias"):
+        assert torch.allclose(whole[name], short[name], rtol=1e-10)
+        assert whole[name].abs().max() > 0.1
+    curved = dict(parameters)
+    curved["head.weight"] = parameters["head.weight"] / 1e5
+    whole, short = (
+        Engine(network, each, device=CPU, dtype=torch.float64)
+        .meta_gradient(curved, episodes)
+        .gradient
+        for each in (inner, replace(inner, first_order=True))
+    )
+    assert not torch.allclose(whole["head.weight"], short["head.weight"], rtol=1e-3)
+
+
+def test_no_inner_steps_are_plain_training() -> None:
+    network, inner, parameters, episodes = problem("no steps")
+    theta = {name: value.clone().requires_grad_() for name, value in parameters.items()}
+    losses = [
+        F.cross_entropy(logits_of(network, theta, x, 0), y)
+        for x, y in zip(episodes.query_x, episodes.query_y, strict=True)
+    ]
+    torch.stack(losses).mean().backward()
+    expected = {name: value.grad for name, value in theta.items() if value.grad is not None}
+    found = Engine(network, inner, device=CPU, dtype=torch.float64)
+    assert (
+        relative_difference(found.meta_gradient(parameters, episodes).gradient, expected) <= 1e-12
+    )
+
+
+def test_reptile_takes_the_support_and_the_query_set_in_turns() -> None:
+    network, inner, parameters, episodes = problem("Reptile")
+    engine = Engine(network, replace(inner, steps=1), device=CPU, dtype=torch.float64)
+    other = episodes._replace(query_x=1 - episodes.query_x)
+    once = engine.meta_gradient(parameters, episodes).gradient
+    assert torch.equal(
+        engine.meta_gradient(parameters, other).gradient["head.bias"], once["head.bias"]
+    )
+    engine = Engine(network, replace(inner, steps=2), device=CPU, dtype=torch.float64)
+    twice = engine.meta_gradient(parameters, episodes).gradient["head.bias"]
+    assert not torch.allclose(engine.meta_gradient(parameters, other).gradient["head.bias"], twice)
