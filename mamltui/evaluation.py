@@ -22,7 +22,7 @@ from mamltui.maml.evaluate import Scores, StepScores, mean_and_ci95
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.strategies import Case, why_not
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, method_of
 from mamltui.results import STATISTICS, Evaluation, StepResult, ensemble_of, write_results
 from mamltui.runs import RunFolder
 from mamltui.runs.checkpoint import Checkpoint
@@ -118,6 +118,8 @@ def evaluate_run(
         device=device.type,
         transductive=(),
         support=(),
+        algorithm=method_of(profile),
+        running_statistics=profile.plus.per_step_statistics,
     )
     chunks = _score_chunks(
         profile,

@@ -58,6 +58,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: its state, its settings, its best validation, its results."""
+    from mamltui.profiles import method_of
     from mamltui.results import visible
     from mamltui.runs import RunFolder
 
@@ -84,6 +85,7 @@ def show(
         "profile": profile.name,
         "about": profile.description,
         "task": f"{profile.data.set}, {task.way}-way {task.shot}-shot, {task.query} query a class",
+        "algorithm": method_of(profile),
         "inner loop": f"steps {inner.steps} in training, {inner.test_steps} at test, "
         f"alpha {inner.alpha:g}, {inner.loss_scale} loss",
         "iterations": f"{info.iteration:,} of {info.iterations:,}",
@@ -281,7 +283,8 @@ def _result_text(evaluation: Evaluation) -> str:
 
     own, support = evaluation.headline("transductive"), evaluation.headline("support")
     return (
-        f"{accuracy_cell(own)} % transductive, {accuracy_cell(support)} % support statistics "
+        f"{accuracy_cell(own)} % {evaluation.kind('transductive')}, "
+        f"{accuracy_cell(support)} % support statistics "
         f"after {evaluation.test_steps} inner steps; {evaluation.split} split, "
         f"{evaluation.scored}, "
         f"{evaluation.episodes:,} episodes"

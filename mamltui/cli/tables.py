@@ -117,7 +117,8 @@ def _print_sweep(console: Console, evaluation: Evaluation) -> None:
         results = evaluation.results(statistics)
         columns.append(_accuracies(results, plus_minus))
         columns.append([f"{result.loss:.4f}" for result in results])
-    header = ("steps ", "transductive %", "loss", "support statistics %", "loss")
+    own = evaluation.kind("transductive")
+    header = ("steps ", f"{own} %", "loss", "support statistics %", "loss")
     rows = zip(*columns, strict=True)
     print_table(console, aligned(header, rows, right=range(5)), marked=[headline])
     console.print()
@@ -195,7 +196,10 @@ def _print_comparison(console: Console, evaluation: Evaluation, *, named: bool) 
         headline = evaluation.headline(statistics)
         beside = [item for item in comparisons if item.statistics == statistics]
         end = ":" if beside else ""
-        say(console, f"{accuracy_cell(headline)} % after {steps}, {KINDS[statistics]}{end}")
+        say(
+            console,
+            f"{accuracy_cell(headline)} % after {steps}, {evaluation.kind(statistics)}{end}",
+        )
         for comparison in beside:
             say(console, f"{comparison.words} [{comparison.figure.cited}]", indent=2)
             if comparison.differences:

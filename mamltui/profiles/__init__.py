@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from mamltui.profiles.algorithms import method_of
 from mamltui.profiles.differences import Difference, differences
 from mamltui.profiles.keys import Key, keys_of
 from mamltui.profiles.model import (
@@ -52,6 +53,7 @@ __all__ = [
     "json_schema",
     "keys_of",
     "load_profile",
+    "method_of",
     "packaged_profiles",
     "parse_profile",
     "parse_steps",

@@ -60,3 +60,17 @@ def inapplicable(profile: Profile) -> Iterator[tuple[str, str]]:
         section, name = key.split(".")
         if getattr(getattr(profile, section), name):
             yield key, reason
+
+
+def method_of(profile: Profile) -> str:
+    """The algorithm with the parts of MAML++ that are on, e.g. ``maml + MSL + LSLR``."""
+    plus = profile.plus
+    parts = {
+        "MSL": plus.multi_step_loss,
+        "DA": plus.derivative_annealing,
+        "BNWB": plus.per_step_norm,
+        "BNRS": plus.per_step_statistics,
+        "LSLR": plus.learned_rates,
+        "CA": profile.meta.schedule == "cosine",
+    }
+    return " + ".join([profile.algorithm, *(name for name, is_on in parts.items() if is_on)])

@@ -72,6 +72,10 @@ class Evaluation:
     transductive: tuple[StepResult, ...]
     """In the order of the steps, each step once."""
     support: tuple[StepResult, ...]
+    algorithm: str = "maml"
+    """What was trained, e.g. ``anil`` or ``maml + LSLR``."""
+    running_statistics: bool = False
+    """Whether the scores called transductive are by running statistics of the training instead."""
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -81,6 +85,12 @@ class Evaluation:
     def results(self, statistics: str) -> tuple[StepResult, ...]:
         """Scores with one of ``STATISTICS``."""
         return {"transductive": self.transductive, "support": self.support}[statistics]
+
+    def kind(self, statistics: str) -> str:
+        """One of ``STATISTICS`` in words, as it was for this evaluation."""
+        if statistics == "support":
+            return "support statistics"
+        return "running statistics" if self.running_statistics else "transductive"
 
     def headline(self, statistics: str = "transductive") -> StepResult:
         """The score after the profile's own test steps: a step count never chosen on this split."""

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,8 @@ def _evaluation(item: dict[str, Any]) -> Evaluation:
     kinds = {"str": str, "int": int, "bool": bool}
     values: dict[str, Any] = {}
     for field in fields(Evaluation):
+        if field.default is not MISSING and field.name not in item:
+            continue  # the file is older than the field
         value = item[field.name]
         kind = kinds.get(str(field.type))
         if kind is None:

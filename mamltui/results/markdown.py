@@ -30,7 +30,8 @@ def _markdown_evaluation(evaluation: Evaluation) -> str:
         "",
         f"{_markdown(describe(evaluation))}.",
         "",
-        "| test steps | accuracy %, transductive | loss | accuracy %, support statistics | loss |",
+        f"| test steps | accuracy %, {evaluation.kind('transductive')} | loss "
+        "| accuracy %, support statistics | loss |",
         "|---:|---:|---:|---:|---:|",
     ]
     for ours, other in zip(evaluation.transductive, evaluation.support, strict=True):
@@ -68,8 +69,9 @@ def _markdown_grid(grid: Grid) -> str:
 def describe(evaluation: Evaluation) -> str:
     """What was measured, in one line."""
     steps = f"{evaluation.train_steps} inner step{'' if evaluation.train_steps == 1 else 's'}"
+    trained = "" if evaluation.algorithm == "maml" else f"{evaluation.algorithm}, "
     return (
-        f"{evaluation.task}, {steps} in training; {evaluation.split} split "
+        f"{trained}{evaluation.task}, {steps} in training; {evaluation.split} split "
         f"({evaluation.class_split}), {evaluation.episodes:,} episodes of seed {evaluation.seed}; "
         f"{evaluation.scored}"
     )

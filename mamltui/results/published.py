@@ -214,6 +214,8 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
     ]
     if evaluation.split != "test":
         found.insert(0, f"{evaluation.split} split, theirs test")
+    if evaluation.running_statistics and figure.transductive:
+        found.append("running statistics, theirs transductive")
     if figure.transductive is None:
         found.append("batch statistics not stated there")
     return tuple(found)

@@ -17,7 +17,8 @@ COLUMNS = {
     "train_steps": "inner steps in training",
     "test_steps": "inner steps after which this row was measured; 0 is before adaptation",
     "statistics": "transductive: query images normalised with their own batch statistics, as in "
-    "the paper; support: with those of the support set",
+    "the paper; running: with running statistics of the training (MAML++); support: with those of "
+    "the support set",
     "accuracy_percent": "mean query accuracy over the episodes, percent, four decimals",
     "accuracy_ci95_percent": "half width of its 95% interval, percent, four decimals",
     "loss": "mean query cross-entropy over the episodes, nats, six decimals",
@@ -31,6 +32,7 @@ COLUMNS = {
     "class_split": "name of the rule that parted the classes",
     "rotations": "true where each class of a task is turned by 0, 90, 180 or 270 degrees",
     "resize": "how drawings were brought to the network's size: nearest or antialias",
+    "algorithm": "what was trained, with the parts of MAML++ that were on",
 }
 """The columns of the CSV, in order, and what they hold."""
 
@@ -60,7 +62,7 @@ def csv_text(evaluations: Sequence[Evaluation]) -> str:
                     | {
                         "rotations": str(evaluation.rotations).lower(),
                         "test_steps": result.steps,
-                        "statistics": statistics,
+                        "statistics": evaluation.kind(statistics).removesuffix(" statistics"),
                         "accuracy_percent": f"{100 * result.accuracy:.4f}",
                         "accuracy_ci95_percent": f"{100 * result.accuracy_ci95:.4f}",
                         "loss": f"{result.loss:.6f}",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mamltui.errors import MamltuiError
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, method_of
 from mamltui.profiles.steps import steps_text
 from mamltui.results import Evaluation, StepResult, ensemble_of
 from mamltui.results.evaluation import task_name
@@ -195,4 +195,6 @@ def unmeasured(candidate: Candidate, settings: Settings) -> Evaluation:
         device="",
         transductive=unknown,
         support=unknown,
+        algorithm=method_of(profile),
+        running_statistics=profile.plus.per_step_statistics,
     )

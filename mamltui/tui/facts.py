@@ -7,7 +7,7 @@ from itertools import chain
 
 from mamltui.errors import MamltuiError
 from mamltui.measures import duration
-from mamltui.profiles import Key, Profile, keys_of
+from mamltui.profiles import Key, Profile, keys_of, method_of
 from mamltui.profiles.keys import toml_value
 from mamltui.results import (
     Evaluation,
@@ -205,7 +205,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
         ),
         Entry.of(
             ("inner loop", MUTED),
-            f"{inner.steps} steps in training, {inner.test_steps} at test, "
+            f"{method_of(profile)}, {inner.steps} steps in training, {inner.test_steps} at test, "
             f"alpha {inner.alpha:g}, {inner.loss_scale} loss",
         ),
         Entry.of(("data", MUTED), visible(data)),

@@ -179,3 +179,12 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     reader.join(timeout=10)
     assert received == ["data"]
     assert pipe.is_fifo()
+
+
+def test_a_result_written_before_there_were_other_algorithms_is_of_maml(tmp_path: Path) -> None:
+    document = json.loads(json_text([evaluation()]))
+    for name in ("algorithm", "running_statistics"):
+        del document["evaluations"][0][name]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document))
+    assert read_evaluations(path) == [evaluation()]

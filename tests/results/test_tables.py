@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mamltui.results import COLUMNS, csv_text, spreadsheet_safe, visible
+from mamltui.results import COLUMNS, csv_text, markdown_text, spreadsheet_safe, visible
 from tests.results.examples import evaluation
 
 
@@ -25,7 +25,7 @@ def test_a_row_holds_what_was_measured_with_fixed_decimals() -> None:
     lines = csv_text([evaluation()]).splitlines()
     assert lines[4] == (
         "5way1shot-20260131-142501-3f9a,5way1shot,omniglot,5,1,1,3,transductive,98.2100,0.3100,"
-        "0.617900,0.012500,600,test,best,60000,0,1,finn,true,nearest"
+        "0.617900,0.012500,600,test,best,60000,0,1,finn,true,nearest,maml"
     )
 
 
@@ -62,3 +62,12 @@ def test_any_name_is_printable_and_never_a_formula(name: str) -> None:
     assert not safe.lstrip().startswith(tuple("=+-@\t\r"))
     assert safe.removeprefix("'") == visible(name).removeprefix("'")
     assert rows_of(csv_text([evaluation(run=name)]))[0]["run"] == safe
+
+
+def test_running_statistics_are_not_called_transductive() -> None:
+    found = evaluation(algorithm="maml + BNRS", running_statistics=True)
+    rows = [line.split(",") for line in csv_text([found]).splitlines()]
+    place = rows[0].index("statistics")
+    assert {row[place] for row in rows[1:]} == {"running", "support"}
+    assert {row[-1] for row in rows[1:]} == {"maml + BNRS"}
+    assert "transductive" not in markdown_text([found]).replace("theirs transductive", "")
