@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mamltui.profiles import packaged_profiles
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.screens.dialogs import Confirm
 from mamltui.tui.widgets.details import Details
@@ -27,6 +28,7 @@ from tests.tui.home_place import (
 )
 
 MakeApp = Callable[..., MamltuiApp]
+LISTED = len(packaged_profiles()) + 1  # and the place has one of its own
 LARGE = [(80, 24), (160, 45)]
 
 
@@ -37,7 +39,7 @@ async def test_profiles_and_runs_are_listed_at_every_size(
     app = make_app()
     async with app.run_test(size=size) as pilot:
         await listed(pilot)
-        assert "Profiles 18" in screen_text(app)
+        assert f"Profiles {LISTED}" in screen_text(app)
         assert at_cursor(pilot) == "quickstart"
         await pilot.press("tab")
         await until(pilot, lambda: "Runs 1" in screen_text(app))
@@ -88,9 +90,9 @@ async def test_a_broken_profile_is_listed_with_its_problem_among_the_others(
     app = make_app()
     async with app.run_test(size=size, notifications=True) as pilot:
         await listed(pilot)
-        assert "Profiles 20" in screen_text(app)
+        assert f"Profiles {LISTED + 2}" in screen_text(app)
         await go_to(pilot, "broken")
-        assert "line 2  inner.steps: 0 is" in line_of(app, "broken")
+        assert "line 2  inner.steps: -1 is" in line_of(app, "broken")
         await until(pilot, lambda: "an integer from 0 to 1,000" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: "This profile cannot be run" in screen_text(app))
@@ -102,15 +104,18 @@ async def test_profiles_of_the_given_folder_are_listed_and_other_toml_files_are_
 ) -> None:
     given = place / "experiments"
     given.mkdir()
-    (given / "deep.toml").write_text("[inner]\nsteps = 7\n")
+    (given / "wide.toml").write_text("[inner]\nsteps = 7\n")
     (place / "pyproject.toml").write_text('[project]\nname = "other"\n')
     app = make_app(profiles_dir=given)
     async with app.run_test(size=(160, 45)) as pilot:
         await listed(pilot)
-        await pilot.press("G")
-        assert "experim" in line_of(app, " deep ")
-        assert line_of(app, " tiny ")
-        assert not line_of(app, "pyproject")
+        for text in ("wide", "tiny", "pyproject"):
+            found = int(text != "pyproject")
+            await pilot.press("slash", *text)
+            await until(pilot, lambda found=found: f"Profiles {found} of" in screen_text(app))
+            assert not found or line_of(app, f" {text} ")
+            assert text != "wide" or "experim" in line_of(app, " wide ")
+            await pilot.press("escape")
 
 
 async def test_a_damaged_run_says_what_is_damaged(tiny_run: Path, make_app: MakeApp) -> None:
@@ -177,7 +182,7 @@ async def test_the_filter_narrows_both_lists_as_it_is_typed_and_escape_clears_it
     async with app.run_test(size=(80, 24)) as pilot:
         await listed(pilot)
         await pilot.press("slash", *"20-way 1-shot")
-        await until(pilot, lambda: "Profiles 2 of 18" in screen_text(app))
+        await until(pilot, lambda: f"Profiles 3 of {LISTED}" in screen_text(app))
         assert "Runs 0 of 2" in screen_text(app)
         assert app.current_mode == "home"  # the digits were typed, not obeyed
         await pilot.press("escape")
@@ -188,7 +193,7 @@ async def test_the_filter_narrows_both_lists_as_it_is_typed_and_escape_clears_it
         await pilot.press("l")
         await until(pilot, lambda: at_cursor(pilot) == tiny_run.name)
         await pilot.press("escape")
-        await until(pilot, lambda: "Profiles 18" in screen_text(app))
+        await until(pilot, lambda: f"Profiles {LISTED}" in screen_text(app))
         assert at_cursor(pilot) == tiny_run.name
 
 
@@ -266,7 +271,7 @@ async def test_a_runs_folder_that_is_a_file_is_told_and_the_profiles_are_listed(
     async with app.run_test(size=(160, 45)) as pilot:
         await listed(pilot)
         assert "the runs folder is a file" in screen_text(app)
-        assert "Profiles 18" in screen_text(app)
+        assert f"Profiles {LISTED}" in screen_text(app)
 
 
 def test_home_is_imported_without_what_is_slow_to_import() -> None:
