@@ -58,7 +58,12 @@ def _logits(
         with torch.no_grad():
             for kind, statistics in enumerate((None, support.statistics)):
                 logits, _ = forward(
-                    network, fast, episodes.query_x, step=step, statistics=statistics
+                    network,
+                    fast,
+                    episodes.query_x,
+                    step=step,
+                    statistics=statistics,
+                    running=statistics is None,
                 )
                 collected[kind].append(logits)
             collected[2].append(support.logits.detach())

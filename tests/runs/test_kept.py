@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import CheckpointError
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.learner import Learner
 from mamltui.runs import Best, Checkpoint, RunFolder, checkpoint
 from mamltui.runs.kept import keep_only, kept_iterations, load_kept
 from tests.runs.conftest import NETWORK, make_checkpoint
+
+LEARNER = Learner(NETWORK, InnerLoop(1, 0.4))
 
 
 def keep(run: RunFolder, iteration: int, *kept: int) -> None:
@@ -44,7 +47,7 @@ def test_one_that_the_newest_put_out_is_left_out(run: RunFolder) -> None:
     keep(run, 20, 20)
     keep(run, 30, 30, 20)
     keep(run, 40, 30, 40)
-    assert iterations(load_kept(run, NETWORK)) == [30, 40]
+    assert iterations(load_kept(run, LEARNER)) == [30, 40]
 
 
 def test_one_that_is_missing_is_left_out(run: RunFolder) -> None:
@@ -60,7 +63,7 @@ def test_one_that_is_deleted_while_they_are_read_is_no_error(
     keep(run, 30, 20, 30)
     load: Callable[..., Checkpoint] = checkpoint.load_checkpoint
 
-    def meanwhile(path: Path, expect: NetworkSpec | None = None) -> Checkpoint:
+    def meanwhile(path: Path, expect: Learner | None = None) -> Checkpoint:
         if path == run.checkpoint_path(20):
             keep(run, 40, 30, 40)
             keep_only(run, {30, 40})
@@ -79,7 +82,7 @@ def test_none_is_an_error_with_a_hint(run: RunFolder) -> None:
 def test_one_of_another_network_is_refused(run: RunFolder) -> None:
     keep(run, 20, 20)
     with pytest.raises(CheckpointError, match="another network"):
-        load_kept(run, replace(NETWORK, filters=5))
+        load_kept(run, replace(LEARNER, network=replace(NETWORK, filters=5)))
 
 
 def test_only_some_are_left(run: RunFolder) -> None:
