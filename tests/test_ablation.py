@@ -43,7 +43,7 @@ RUNAWAY = {
         "inner.test_steps=3",
         "inner.alpha=0.4",
         "inner.loss_scale=mean",
-        "meta.batch=16",
+        "meta.batch=4",
         "meta.learning_rate=0.001",
         "meta.learning_rate=1e30",
         *SMALL,
