@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mamltui.data.archive import printable
 from mamltui.data.cache import file_fingerprint
-from mamltui.data.roots import DATA_DIR_VARIABLE, roots
+from mamltui.data.roots import DATA_DIR_VARIABLE, search_roots
 from mamltui.errors import DataError
 
 FOLDER = "cifar-100-python"
@@ -61,13 +61,7 @@ def find_cifar(data_dir: Path | None = None) -> FoundCifar | None:
 
 def search(data_dir: Path | None = None) -> tuple[FoundCifar | None, list[str]]:
     """What :func:`find_cifar` finds, and what each folder before it lacks, in words."""
-    looked: list[str] = []
-    for origin, root in roots(data_dir):
-        seen = look_in(origin, root)
-        if isinstance(seen, FoundCifar):
-            return seen, looked
-        looked.append(f"{origin}: {printable(str(root))}: {seen}")
-    return None, looked
+    return search_roots(data_dir, look_in)
 
 
 def look_in(origin: str, root: Path) -> FoundCifar | str:

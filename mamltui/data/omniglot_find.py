@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mamltui.data.archive import printable
 from mamltui.data.cache import file_fingerprint
 from mamltui.data.omniglot_content import OMNIGLOT, Expected
-from mamltui.data.roots import DATA_DIR_VARIABLE, roots
+from mamltui.data.roots import DATA_DIR_VARIABLE, search_roots
 from mamltui.errors import DataError
 
 TORCHVISION_FOLDER = "omniglot-py"
@@ -68,13 +69,7 @@ def search(
     data_dir: Path | None = None, *, expected: Expected = OMNIGLOT
 ) -> tuple[FoundOmniglot | None, list[str]]:
     """What :func:`find_omniglot` finds, and what each folder before it lacks, in words."""
-    looked: list[str] = []
-    for origin, root in roots(data_dir):
-        seen = look_in(origin, root, expected=expected)
-        if isinstance(seen, FoundOmniglot):
-            return seen, looked
-        looked.append(f"{origin}: {printable(str(root))}: {seen}")
-    return None, looked
+    return search_roots(data_dir, partial(look_in, expected=expected))
 
 
 def look_in(origin: str, root: Path, *, expected: Expected = OMNIGLOT) -> FoundOmniglot | str:

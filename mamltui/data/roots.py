@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from mamltui.caching import cache_folder
+from mamltui.data.archive import printable
 
 DATA_DIR_VARIABLE = "MAMLTUI_DATA_DIR"
+
+Found = TypeVar("Found")
 
 
 def roots(data_dir: Path | None = None) -> list[tuple[str, Path]]:
@@ -18,3 +23,20 @@ def roots(data_dir: Path | None = None) -> list[tuple[str, Path]]:
     if named := os.environ.get(DATA_DIR_VARIABLE):
         found.append((DATA_DIR_VARIABLE, Path(named).expanduser()))
     return [*found, ("cache folder", cache_folder())]
+
+
+def search_roots(
+    data_dir: Path | None, look_in: Callable[[str, Path], Found | str]
+) -> tuple[Found | None, list[str]]:
+    """What ``look_in`` finds in the first folder that has it, and what those before it lack.
+
+    Args:
+        look_in: told what names a folder, and the folder; what is found, or in words what lacks.
+    """
+    looked: list[str] = []
+    for origin, root in roots(data_dir):
+        seen = look_in(origin, root)
+        if not isinstance(seen, str):
+            return seen, looked
+        looked.append(f"{origin}: {printable(str(root))}: {seen}")
+    return None, looked

@@ -16,6 +16,7 @@ from torch import Tensor
 from mamltui.maml.chunks import Interrupted, choose_task_chunk
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.strategies import Case, covering
 
@@ -77,7 +78,7 @@ def calibrate(
     episodes = random_episodes(case.network, Shape(tasks, shape.support, shape.query), case.device)
     parameters = {
         name: value.to(case.device)
-        for name, value in case.inner.initial_parameters(case.network, 0).items()
+        for name, value in Learner(case.network, case.inner).initial_parameters(0).items()
     }
     chosen = choose_task_chunk(case.network, case.inner.steps, episodes)
     chunks = {

@@ -96,14 +96,6 @@ class InnerLoop:
         size = self.step_size(network.way)
         return {name: torch.full(shape, size) for name, shape in self.rate_shapes(network).items()}
 
-    def shapes(self, network: NetworkSpec) -> dict[str, tuple[int, ...]]:
-        """Name and shape of all that is meta-learned: the network's parameters and the rates."""
-        return network.parameter_shapes() | self.rate_shapes(network)
-
-    def initial_parameters(self, network: NetworkSpec, seed: int) -> Parameters:
-        """All that is meta-learned, before the first meta-iteration; float32 on the CPU."""
-        return network.initial_parameters(seed) | self.initial_rates(network)
-
     def weights(self) -> tuple[float, ...]:
         """Of the query losses after 0, 1, ..., ``steps`` inner steps; zero: not looked at."""
         if self.query_weights:
@@ -118,22 +110,20 @@ class InnerLoop:
         return rate[min(step, self.steps - 1)] if self.rates == "per-step" else rate
 
 
-def task_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy in nats of logits [tasks, examples, way], a task: [tasks]."""
-    return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(dim=1)
+def task_losses(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy in nats of logits [tasks, examples, way], a task: [tasks].
+
+    ``smoothing``: part of the target that is spread over all classes.
+    """
+    losses = functional.cross_entropy(
+        logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing
+    )
+    return losses.mean(dim=1)
 
 
 def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
     """Fraction of each task's examples classified right: [tasks]."""
     return (logits.argmax(dim=2) == labels).to(logits.dtype).mean(dim=1)
-
-
-def smoothed_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """As ``task_losses``, with part of the target spread over all classes: [tasks]."""
-    losses = functional.cross_entropy(
-        logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing
-    )
-    return losses.mean(dim=1)
 
 
 def start_of(

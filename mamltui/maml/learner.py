@@ -18,11 +18,11 @@ class Learner:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor that a checkpoint holds the value of."""
-        return self.inner.shapes(self.network)
+        return self.network.parameter_shapes() | self.inner.rate_shapes(self.network)
 
     def initial_parameters(self, seed: int) -> Parameters:
         """float32 on the CPU, a function of ``seed`` alone."""
-        return self.inner.initial_parameters(self.network, seed)
+        return self.network.initial_parameters(seed) | self.inner.initial_rates(self.network)
 
     def parameter_count(self) -> int:
         return sum(math.prod(shape) for shape in self.shapes().values())

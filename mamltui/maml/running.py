@@ -22,8 +22,6 @@ from mamltui.maml.network import Parameters, forward
 def start_statistics(learner: Learner, parameters: Parameters, episodes: Episodes) -> None:
     """Set running statistics, in place, to those that the episodes have at each inner step."""
     network, inner = learner.network, learner.inner
-    if not network.running_steps:
-        return
     passes = adapted_step_by_step(network, inner, parameters, episodes, network.running_steps - 1)
     for step, (fast, support) in enumerate(passes):
         seen = support.statistics

@@ -1,4 +1,4 @@
-"""What the algorithms are, and which keys of a profile do not apply to which."""
+"""Which keys of a profile do not apply to which algorithm, and what was trained in words."""
 
 from __future__ import annotations
 
@@ -7,17 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mamltui.profiles.model import Profile
-
-ALGORITHMS = {
-    "maml": "Finn, Abbeel and Levine 2017: gradient through all inner steps",
-    "fomaml": "the same without second derivatives",
-    "anil": "Raghu et al. 2020: the inner loop changes the head alone",
-    "boil": "Oh et al. 2021: the inner loop changes the body alone",
-    "meta-sgd": "Li et al. 2017: a learned step size for every parameter",
-    "reptile": "Nichol, Achiam and Schulman 2018: towards the parameters after the inner loop",
-    "imaml": "Rajeswaran et al. 2019: implicit gradient at the end of a pulled-back inner loop",
-    "protonet": "Snell, Swersky and Zemel 2017: nearest class mean, no adaptation",
-}
 
 _NO_QUERY_LOSS = "its update is the way that the inner loop went, and no query loss enters"
 _ONLY_THE_END = "its gradient knows the end of the inner loop alone, not the steps"

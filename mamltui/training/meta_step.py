@@ -75,7 +75,7 @@ class MetaStep:
             torch.OutOfMemoryError: not even one task fits.
         """
         self._state, self._watch = state, watch
-        if state.iteration == 0:
+        if state.iteration == 0 and self._learner.network.running_steps:
             start_statistics(self._learner, state.parameters, self._episodes())
         self.engine = yield from choose_engine(
             self._profile,

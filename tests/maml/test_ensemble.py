@@ -13,6 +13,7 @@ from mamltui.maml.chunks import Interrupted
 from mamltui.maml.ensemble import ensemble_scores
 from mamltui.maml.evaluate import score
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import Parameters
 
 from .reference import conv4, random_problem
@@ -62,9 +63,8 @@ def test_models_that_are_the_same_score_as_one(kin: str) -> None:
     inner, changes = KIN[kin]
     plain, _, episodes = random_problem(query=3, filters=6)
     network = replace(plain, **changes)
-    weights: Parameters = {
-        name: value.double() for name, value in inner.initial_parameters(network, 3).items()
-    }
+    start = Learner(network, inner).initial_parameters(3)
+    weights: Parameters = {name: value.double() for name, value in start.items()}
     steps = inner.steps + 1 if inner.steps else 0
     one = score(network, inner, weights, episodes, steps=steps)
     alone = ensemble_scores(network, inner, [weights], episodes, steps=steps)

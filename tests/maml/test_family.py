@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from mamltui.maml.engine import Engine, UncoveredError
 from mamltui.maml.evaluate import score
 from mamltui.maml.inner import InnerLoop, adapted_step_by_step
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import STATISTICS, NetworkSpec, Parameters
 
 from .reference import random_problem, relative_difference
@@ -236,7 +237,7 @@ def problem(name: str) -> tuple[NetworkSpec, InnerLoop, Parameters, Any]:
     network, _, episodes = random_problem(tasks=2, way=3, query=2, filters=6)
     network = replace(network, **changes)
     generator = torch.Generator().manual_seed(1)
-    start = inner.initial_parameters(network, 0)
+    start = Learner(network, inner).initial_parameters(0)
     parameters = {
         name: value.double()
         + 0.1 * torch.rand(value.shape, generator=generator, dtype=torch.float64)
@@ -261,7 +262,7 @@ def test_a_strategy_equals_a_loop_written_apart_or_says_that_it_does_not_apply(
     network, inner, parameters, episodes = problem(name)
     if strategy == "native":  # whole vectors
         network = replace(network, filters=16)
-        parameters = inner.initial_parameters(network, 0)
+        parameters = Learner(network, inner).initial_parameters(0)
         parameters = {
             n: value.double() + 0.1 * torch.linspace(0, 1, value.numel()).double().view(value.shape)
             for n, value in parameters.items()

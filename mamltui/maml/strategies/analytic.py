@@ -178,8 +178,7 @@ def _moved(
 def _rate(inner: InnerLoop, network: NetworkSpec, theta: Parameters, name: str, step: int) -> Rate:
     """Of a kernel, a matrix here, where each of its elements has its own."""
     rate = inner.rate(network, theta, name, step)
-    is_whole = isinstance(rate, Tensor) and rate.dim() == 4
-    return rate.flatten(0, -2) if isinstance(rate, Tensor) and is_whole else rate
+    return rate.flatten(0, -2) if isinstance(rate, Tensor) and rate.dim() == 4 else rate
 
 
 def _norms(values: Parameters) -> Parameters:

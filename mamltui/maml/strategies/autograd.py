@@ -13,7 +13,6 @@ from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import (
     InnerLoop,
     inner_step,
-    smoothed_losses,
     start_of,
     support_pass,
     task_accuracies,
@@ -56,7 +55,7 @@ def meta_gradient(
             logits, statistics = forward(
                 network, fast, episodes.query_x, step=step, running=True, activation=activation
             )
-            losses = smoothed_losses(logits, episodes.query_y, inner.label_smoothing)
+            losses = task_losses(logits, episodes.query_y, inner.label_smoothing)
             objective = objective + weight * losses.sum()
         if step < inner.steps:
             support = support_pass(network, fast, episodes, step, activation)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import STATISTICS, NetworkSpec, Parameters
 
 FIELDS = ("shift", "scale", *STATISTICS)
@@ -42,7 +43,7 @@ class Packing:
     def unpacked(self, packed: Packed) -> Parameters:
         """A gradient by name, in the shapes of the parameters."""
         network = self.network
-        shapes = self.inner.shapes(network)
+        shapes = Learner(network, self.inner).shapes()
         named = self._split(packed.weights)
         for layer in range(network.layers):
             for place, field in enumerate(FIELDS):
