@@ -47,11 +47,11 @@ def new_padded(images: int, size: int, channels: int, like: Tensor) -> tuple[Ten
     """
     width, start = padded_size(size), leading_pad(size)
     padded = like.new_empty(images, width, width, channels)
-    padded[:, start + size :] = 0
-    padded[:, :, start + size :] = 0
+    padded[:, start + size :].zero_()
+    padded[:, :, start + size :].zero_()
     if start:
-        padded[:, 0] = 0
-        padded[:, :, 0] = 0
+        padded[:, 0].zero_()
+        padded[:, :, 0].zero_()
     return padded[:, start : start + size, start : start + size], padded
 
 
@@ -79,8 +79,8 @@ def fold_padded(patches: Tensor) -> Tensor:
     folded = patches.new_empty(images, even, even, channels)
     tiles = folded.view(images, size + 1, 2, size + 1, 2, channels)
     tiles[:, :size, :, :size] = patches[:, :, :, :2, :2].permute(0, 1, 3, 2, 4, 5)
-    tiles[:, size] = 0
-    tiles[:, :size, :, size] = 0
+    tiles[:, size].zero_()
+    tiles[:, :size, :, size].zero_()
     tiles[:, 1:, 0, :size] += patches[:, :, :, 2, :2]
     tiles[:, :size, :, 1:, 0] += patches[:, :, :, :2, 2].permute(0, 1, 3, 2, 4)
     tiles[:, 1:, 0, 1:, 0] += patches[:, :, :, 2, 2]
