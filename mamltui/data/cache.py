@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from mamltui.atomic import write_atomically
 from mamltui.caching import cache_folder
 from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
@@ -107,7 +106,8 @@ def store_packed(path: Path, bank: ImageBank, *, content: str, fingerprint: str)
         "binary": binary,
     }
     packed = torch.from_numpy(np.packbits(pixels.reshape(-1) > 0)) if binary else bank.images
-    write_whole(path, save({"images": packed.contiguous()}, {_HEADER: json.dumps(header)}))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, save({"images": packed.contiguous()}, {_HEADER: json.dumps(header)}))
 
 
 def load_packed(path: Path, *, content: str, fingerprint: str | None) -> ImageBank | None:
@@ -166,23 +166,3 @@ def _checked_header(
     if fingerprint not in (None, header["fingerprint"]):
         raise StaleCacheError("their source has changed, or is another")
     return header
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` beside ``path`` and rename: a reader sees the old file or the new, whole.
-
-    Raises:
-        OSError: the folder cannot be made or written; nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

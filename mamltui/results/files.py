@@ -12,6 +12,7 @@ from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
+from mamltui.atomic import write_atomically
 from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles.steps import steps_text
 from mamltui.results.evaluation import Evaluation, StepResult
@@ -154,7 +155,7 @@ def write_results(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
 
 
 def write_text(path: Path, text: str, *, error: type[MamltuiError] = MamltuiError) -> None:
-    """Write ``text`` beside ``path`` and rename it there; a device or pipe is written as it is.
+    """Write ``text`` in one go; a device or pipe is written as it is.
 
     Raises:
         MamltuiError: of class ``error``, the file cannot be written.
@@ -166,15 +167,7 @@ def write_text(path: Path, text: str, *, error: type[MamltuiError] = MamltuiErro
         if target.exists() and not target.is_file():
             target.write_bytes(data)
             return
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(target, data)
     except OSError as reason:
         raise _unwritable(path, reason, error) from reason
 

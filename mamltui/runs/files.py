@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from mamltui.atomic import write_atomically
 from mamltui.errors import RunError
 
 Record = TypeVar("Record")
@@ -22,37 +23,15 @@ def file_error(error: OSError, path: Path, doing: str) -> RunError:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write beside ``path``, then rename: readers, and a crash, see the old content or the new.
-
-    One process at a time may write a path.
+    """:func:`write_atomically` with an error for people.
 
     Raises:
         RunError: not writable, or the disk is full; ``path`` is then as it was.
     """
-    beside = path.with_name(f"{path.name}.tmp")
     try:
-        try:
-            with beside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
+        write_atomically(path, content)
     except OSError as error:
         raise file_error(error, path, "write") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Position(NamedTuple):

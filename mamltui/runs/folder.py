@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from mamltui import __version__
+from mamltui.atomic import PART_PATTERN
 from mamltui.errors import RunError
 from mamltui.events import Checkpointed, Event, Step, Validated, event_from_dict
 from mamltui.profiles import Profile, parse_profile
@@ -39,6 +40,8 @@ if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does wit
     from mamltui.runs.checkpoint import Checkpoint
 
 RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
+OLD_PARTS = "*.tmp"
+"""What earlier versions called the files that became whole ones by a rename."""
 Kind = Literal["last", "best"]
 Place = Kind | int
 """Of a checkpoint; a number: one of the best, of that meta-iteration, kept for an ensemble."""
@@ -269,6 +272,19 @@ class RunFolder:
 
         self._metrics.keep(lambda step: step.iteration <= iteration)
         self._events.keep(is_before)
+
+    def remove_parts(self) -> None:
+        """Delete what a process that was killed left of a file it was replacing.
+
+        Raises:
+            RunError: the folder is not writable.
+        """
+        for folder in (self.path, self.path / "checkpoints"):
+            for path in [*folder.glob(PART_PATTERN), *folder.glob(OLD_PARTS)]:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise file_error(error, path, "delete") from error
 
     def checkpoint_path(self, place: Place) -> Path:
         name = f"top-{place}" if isinstance(place, int) else place

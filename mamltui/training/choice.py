@@ -10,9 +10,9 @@ from contextlib import suppress
 import torch
 
 from mamltui import __version__
+from mamltui.atomic import write_atomically
 from mamltui.caching import cache_folder
 from mamltui.compiled import processor
-from mamltui.data.cache import write_whole
 from mamltui.errors import UsageError
 from mamltui.learner import changes_while_training
 from mamltui.maml.calibration import CONTENDERS, Shape, Trial, calibrate
@@ -128,7 +128,8 @@ def _calibrated(
     trials = calibrate(case, shape, should_stop)
     with suppress(OSError):  # then the next training tries again
         found = [(trial.strategy, trial.task_chunk, trial.seconds) for trial in trials]
-        write_whole(path, json.dumps(found).encode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(found).encode())
     return trials[0]
 
 

@@ -63,6 +63,7 @@ def find_start(
             _restore(run, checkpoint, "best", learner)
         state.kept = _restore_kept(run, checkpoint, state.best, profile, learner)
     keep_only(run, {best.iteration for best in state.kept})
+    run.remove_parts()
     run.cut_back(state.iteration, state.validated)
     if profile != before:
         run.set_profile(profile)

@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mamltui.atomic import write_atomically
+
 STATE_VARIABLE = "MAMLTUI_STATE_DIR"
 
 
@@ -44,6 +46,4 @@ class Memory:
         self._values[name] = value
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-            beside.write_text(json.dumps(self._values, indent=2), encoding="utf-8")
-            beside.replace(self._path)
+            write_atomically(self._path, json.dumps(self._values, indent=2).encode())

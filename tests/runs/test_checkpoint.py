@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -209,11 +210,12 @@ def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is had from /dev/full")
 def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_one(
-    run: RunFolder, checkpoint: Checkpoint
+    run: RunFolder, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.save_checkpoint("last", checkpoint)
     path = run.checkpoint_path("last")
-    path.with_name("last.safetensors.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "part")
+    path.with_name(f".last.safetensors.{os.getpid()}-part.part").symlink_to("/dev/full")
     with pytest.raises(RunError, match="No space left"):
         run.save_checkpoint("last", make_checkpoint(50))
     assert_same(run.load_checkpoint("last"), checkpoint)

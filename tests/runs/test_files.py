@@ -166,10 +166,13 @@ def test_a_full_disk_is_an_error_with_the_file_in_it(lines: LinesFile[int]) -> N
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is had from /dev/full")
-def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "state"
     write_whole(path, b"old")
-    (tmp_path / "state.tmp").symlink_to("/dev/full")
+    monkeypatch.setattr("secrets.token_hex", lambda _: "part")
+    (tmp_path / f".state.{os.getpid()}-part.part").symlink_to("/dev/full")
     with pytest.raises(RunError, match="No space left"):
         write_whole(path, b"new" * 10_000)
     assert path.read_bytes() == b"old"

@@ -32,7 +32,7 @@ def test_those_on_the_disk_are_found_in_order_and_nothing_else(run: RunFolder) -
     for iteration in (100, 20, 3):
         keep(run, iteration, iteration)
     run.save_checkpoint("best", make_checkpoint())
-    for name in ("top-7.safetensors.tmp", "top-x.safetensors", "top-8.txt"):
+    for name in (".top-7.safetensors.1-0.part", "top-x.safetensors", "top-8.txt"):
         (run.path / "checkpoints" / name).touch()
     assert kept_iterations(run) == [3, 20, 100]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +114,14 @@ def test_a_full_disk_ends_the_training_with_the_file_named(
 
 @needs_full_disk
 def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(
-    run: RunFolder, unbroken: RunFolder
+    run: RunFolder, unbroken: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda _: "part")
     with pytest.raises(RunError, match="No space left") as caught:
         for event in make_trainer(run).train():
             if isinstance(event, Step) and event.iteration == 6:
-                beside = run.checkpoint_path("last").with_name("last.safetensors.tmp")
-                beside.symlink_to("/dev/full")
+                part = f".last.safetensors.{os.getpid()}-part.part"
+                run.checkpoint_path("last").with_name(part).symlink_to("/dev/full")
     assert caught.value.where == str(run.checkpoint_path("last"))
     assert run.load_checkpoint("last").iteration == 5
     train(run)

@@ -104,7 +104,7 @@ def test_the_best_by_the_criterion_are_kept_and_of_equals_the_earlier(
     assert set(kept) <= {event.iteration for event in saved}
     for event in saved:
         assert event.path == f"checkpoints/top-{event.iteration}.safetensors"
-    assert not list(run.path.glob("**/*.tmp"))
+    assert not list(run.path.glob("**/*.part"))
 
 
 @pretended

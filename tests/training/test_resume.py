@@ -125,7 +125,7 @@ def check_kill_points(killed: list[Path], unbroken: RunFolder) -> None:
             started.add(events[0].iteration)
             assert isinstance(events[-1], Finished), path
         assert_same_training(run, unbroken)
-        assert not list(path.glob("**/*.tmp")), path
+        assert not list(path.glob("**/*.part")), path
     assert len(started) > 2
 
 
