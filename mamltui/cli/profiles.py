@@ -140,9 +140,11 @@ def _print_keys() -> None:
     from rich.text import Text
 
     from mamltui.profiles import Profile, keys_of
+    from mamltui.profiles.sources import EXTENDS, EXTENDS_HELP
 
     table = Table("KEY", "DEFAULT", "UNIT", "MEANING", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
+    table.add_row(Text(EXTENDS), Text("none"), Text("-"), Text(EXTENDS_HELP))
     section = ""
     for key in keys_of(Profile):
         if key.section != section:

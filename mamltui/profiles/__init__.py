@@ -24,13 +24,9 @@ from mamltui.profiles.model import (
     ValidationSection,
 )
 from mamltui.profiles.problems import InvalidProfileError, Problem, shown_text
-from mamltui.profiles.reading import (
-    load_profile,
-    packaged_profiles,
-    parse_profile,
-    profile_name,
-)
+from mamltui.profiles.reading import load_profile, parse_profile
 from mamltui.profiles.schema import json_schema
+from mamltui.profiles.sources import packaged_profiles, profile_name
 from mamltui.profiles.steps import parse_steps
 
 __all__ = [

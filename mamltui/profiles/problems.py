@@ -56,7 +56,7 @@ def unknown_key(path: Sequence[str], value: object) -> tuple[str, str | None]:
         what = f"unknown key; allowed in [{path[0]}]: {names}"
     else:
         kind = "section" if isinstance(value, dict) or len(path) > 1 else "key"
-        top = ", ".join(key.name for key in keys_of(Profile) if not key.section)
+        top = ", ".join(["extends", *(key.name for key in keys_of(Profile) if not key.section)])
         names = ", ".join(f"[{name}]" for name in sections)
         what = f"unknown {kind}; allowed at the top: {top} and the sections {names}"
     near = _nearest(path, value)
@@ -184,6 +184,8 @@ def _nearest(path: Sequence[str], value: object) -> list[str]:
         if near and (isinstance(value, dict) or name == near[0]):
             return [f"[{near[0]}]"]
     here = [key.name for key in keys if key.section == section]
+    if not section:
+        here.append("extends")
     if name in here:
         return [_path(section, name)]
     elsewhere = [key.path for key in keys if name in (key.name, key.path)]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import tomli
 from pydantic import ValidationError
 
-from mamltui.errors import ProfileError
 from mamltui.profiles.keys import keys_of, sections_of
 from mamltui.profiles.locate import key_lines
-from mamltui.profiles.model import NAME_LENGTH, Head, Profile
+from mamltui.profiles.model import Head, Profile
 from mamltui.profiles.problems import (
     InvalidProfileError,
     Problem,
@@ -26,32 +23,18 @@ from mamltui.profiles.problems import (
     wrong_value,
 )
 from mamltui.profiles.rules import broken_rules
-
-LARGEST = 1_000_000
-"""Bytes; a profile has a few thousand."""
+from mamltui.profiles.sources import (
+    extended,
+    find_profile,
+    parse_toml,
+    profile_name,
+    read_text,
+)
 
 LISTED = 50
 """Wrong keys beyond these are counted, not explained: nobody reads on."""
 
 _Path = tuple[str, ...]
-
-
-def packaged_profiles() -> dict[str, Path]:
-    """The profiles that come with mamltui: name -> file, 5-way before 20-way.
-
-    Raises:
-        ProfileError: the installation is incomplete.
-    """
-    package = Path(__file__).parents[1]
-    for folder in (package / "packaged_profiles", package.parent / "profiles"):
-        found = {path.stem: path for path in folder.glob("*.toml")}
-        if found:
-            return {name: found[name] for name in sorted(found, key=_natural)}
-    raise ProfileError(
-        "the profiles that belong to mamltui are not there",
-        where=str(package),
-        hint="install mamltui again",
-    )
 
 
 def load_profile(path_or_name: str, overrides: Sequence[str] = ()) -> Profile:
@@ -65,13 +48,20 @@ def load_profile(path_or_name: str, overrides: Sequence[str] = ()) -> Profile:
         ProfileError: there is no such profile, it cannot be read, or it is not TOML.
         InvalidProfileError: it breaks rules; all of them are named.
     """
-    path = _find(path_or_name)
+    path = find_profile(path_or_name)
     source = shown_text(str(path), most=4096)
-    return parse_profile(_text(path, source), source, overrides, name=profile_name(path.stem))
+    return _parse(
+        read_text(path, source), source, overrides, profile_name(path.stem), path.parent, path
+    )
 
 
 def parse_profile(
-    text: str, source: str, overrides: Sequence[str] = (), *, name: str | None = None
+    text: str,
+    source: str,
+    overrides: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    folder: Path | None = None,
 ) -> Profile:
     """A profile from TOML text.
 
@@ -79,92 +69,32 @@ def parse_profile(
         source: the file, for messages.
         overrides: as in :func:`load_profile`.
         name: the profile's name unless the text has one; by default from ``source``.
+        folder: what a file named by ``extends`` is seen from; by default that of ``source``.
 
     Raises:
         ProfileError, InvalidProfileError: as in :func:`load_profile`.
     """
-    reading = _Reading(source, _toml(text, source), key_lines(text))
+    path = Path(source)
+    return _parse(text, source, overrides, name or profile_name(path.stem), folder or path.parent)
+
+
+def _parse(
+    text: str,
+    source: str,
+    overrides: Sequence[str],
+    name: str,
+    folder: Path,
+    path: Path | None = None,
+) -> Profile:
+    own = parse_toml(text, source)
+    values, bases = extended(own, source, folder, () if path is None else (path.resolve(),))
+    for base in reversed(bases):
+        # What is wrong with a base is reported of its own file, and once.
+        load_profile(str(base))
+    reading = _Reading(source, values, key_lines(text))
     for override in overrides:
         reading.override(override)
-    return reading.profile(name or profile_name(Path(source).stem))
-
-
-def profile_name(text: str) -> str:
-    """The nearest name that a profile may have: letters, digits and ``_ . -``."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip(".-")[:NAME_LENGTH] or "profile"
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """A sort key: by the numbers in a name, then by its words."""
-    return [(int(part or 0), text) for text, part in re.findall(r"([^0-9]*)([0-9]*)", name)]
-
-
-def _find(path_or_name: str) -> Path:
-    packaged = packaged_profiles()
-    path = Path(path_or_name)
-    try:
-        folder = path.is_dir()
-        # Not is_file: a pipe or /dev/stdin can be read as well.
-        exists = path.exists()
-    except (OSError, ValueError):
-        folder, exists = False, False
-    if path_or_name in packaged and (folder or not exists):
-        return packaged[path_or_name]
-    if folder or not path_or_name:
-        inside = path / "profile.toml"
-        raise ProfileError(
-            "this is a folder, not a profile" if path_or_name else "a profile has to be named",
-            where=shown_text(path_or_name, 4096) or None,
-            hint=f"did you mean {inside}?"
-            if path_or_name and inside.is_file()
-            else f"packaged profiles: {', '.join(packaged)}",
-        )
-    if not exists:
-        near = get_close_matches(path.name.removesuffix(".toml")[:80].lower(), packaged, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise ProfileError(
-            "there is no such file and no such packaged profile",
-            where=shown_text(path_or_name, 4096),
-            hint=f"{meant}packaged profiles: {', '.join(packaged)}",
-        )
-    return path
-
-
-def _text(path: Path, source: str) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ProfileError(f"cannot be read: {error.strerror}", where=source) from error
-    if len(raw) > LARGEST:
-        raise ProfileError(f"larger than {LARGEST:,} bytes, so not a profile", where=source)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ProfileError("the text is UTF-16", where=source, hint="save it as UTF-8")
-    if b"\0" in raw:
-        raise ProfileError("this is a binary file, not a profile in TOML", where=source)
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ProfileError(
-            f"byte {raw[error.start]:#04x} is not UTF-8 text",
-            where=f"{source}:{line}",
-            hint="save the file as UTF-8, if it is a profile",
-        ) from error
-
-
-def _toml(text: str, source: str) -> dict[str, Any]:
-    try:
-        return tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise ProfileError(
-            f"not TOML: {shown_text(error.msg, 200)}",
-            where=f"{source}:{error.lineno}:{error.colno}",
-        ) from error
-    except RecursionError as error:
-        raise ProfileError("not a profile: nested too deeply", where=source) from error
-    except ValueError as error:
-        raise ProfileError("not a profile: a number has too many digits", where=source) from error
+    return reading.profile(name)
 
 
 @dataclass

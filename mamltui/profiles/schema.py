@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mamltui.profiles.model import Profile
+from mamltui.profiles.sources import EXTENDS, EXTENDS_HELP
 
 
 def json_schema() -> dict[str, Any]:
@@ -14,6 +15,14 @@ def json_schema() -> dict[str, Any]:
         **Profile.model_json_schema(),
         "title": "mamltui profile",
         "description": "An experiment, as described by a TOML file.",
+    }
+    schema["properties"] = {
+        EXTENDS: {
+            "type": "string",
+            "description": EXTENDS_HELP,
+            "unit": "-",
+        },
+        **schema["properties"],
     }
     for model in (schema, *schema["$defs"].values()):
         for key in model["properties"].values():

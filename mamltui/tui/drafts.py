@@ -90,7 +90,7 @@ def checked(text: str, path: Path) -> Profile | list[Fault]:
     if len(text) > LARGEST:
         return [Fault(None, None, "", f"longer than {LARGEST:,} characters, so not a profile", "")]
     try:
-        return parse_profile(text, "", name=profile_name(path.stem))
+        return parse_profile(text, "", name=profile_name(path.stem), folder=path.parent)
     except ProfileError as error:
         return faults_of(error, "")
 

@@ -207,13 +207,13 @@ def test_an_installed_package_uses_the_profiles_inside_it(
     for folder in (package / "packaged_profiles", package.parent / "profiles"):
         folder.mkdir(parents=True)
         write(folder / "one.toml", b"")
-    monkeypatch.setattr("mamltui.profiles.reading.__file__", str(package / "profiles" / "x.py"))
+    monkeypatch.setattr("mamltui.profiles.sources.__file__", str(package / "profiles" / "x.py"))
     assert packaged_profiles() == {"one": package / "packaged_profiles" / "one.toml"}
 
 
 def test_an_installation_without_profiles_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mamltui.profiles.reading.__file__", str(tmp_path / "a" / "b" / "c.py"))
+    monkeypatch.setattr("mamltui.profiles.sources.__file__", str(tmp_path / "a" / "b" / "c.py"))
     with pytest.raises(ProfileError, match="not there"):
         packaged_profiles()

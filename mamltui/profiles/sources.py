@@ -1,0 +1,202 @@
+"""Where profiles come from: files, packaged ones by name, and what each extends."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from mamltui.errors import ProfileError
+from mamltui.profiles.model import NAME_LENGTH
+from mamltui.profiles.problems import shown_text
+
+LARGEST = 1_000_000
+"""Bytes; a profile has a few thousand."""
+
+EXTENDS = "extends"
+"""The key at the top of a profile that names another one, whose values it begins with."""
+
+EXTENDS_HELP = (
+    "The profile whose values this one begins with: a packaged one, or a file seen from this "
+    "file's folder."
+)
+
+OF_THE_FILE = ("name", "description")
+"""Keys that speak of one profile, and are not true of what extends it."""
+
+
+def packaged_profiles() -> dict[str, Path]:
+    """The profiles that come with mamltui: name -> file, 5-way before 20-way.
+
+    Raises:
+        ProfileError: the installation is incomplete.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package / "packaged_profiles", package.parent / "profiles"):
+        found = {path.stem: path for path in folder.glob("*.toml")}
+        if found:
+            return {name: found[name] for name in sorted(found, key=_natural)}
+    raise ProfileError(
+        "the profiles that belong to mamltui are not there",
+        where=str(package),
+        hint="install mamltui again",
+    )
+
+
+def profile_name(text: str) -> str:
+    """The nearest name that a profile may have: letters, digits and ``_ . -``."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip(".-")[:NAME_LENGTH] or "profile"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A sort key: by the numbers in a name, then by its words."""
+    return [(int(part or 0), text) for text, part in re.findall(r"([^0-9]*)([0-9]*)", name)]
+
+
+def find_profile(path_or_name: str) -> Path:
+    """The file of a profile.
+
+    Args:
+        path_or_name: a file, or the name of a packaged profile where there is no such file.
+
+    Raises:
+        ProfileError: there is neither.
+    """
+    packaged = packaged_profiles()
+    path = Path(path_or_name)
+    try:
+        folder = path.is_dir()
+        # Not is_file: a pipe or /dev/stdin can be read as well.
+        exists = path.exists()
+    except (OSError, ValueError):
+        folder, exists = False, False
+    if path_or_name in packaged and (folder or not exists):
+        return packaged[path_or_name]
+    if folder or not path_or_name:
+        inside = path / "profile.toml"
+        raise ProfileError(
+            "this is a folder, not a profile" if path_or_name else "a profile has to be named",
+            where=shown_text(path_or_name, 4096) or None,
+            hint=f"did you mean {inside}?"
+            if path_or_name and inside.is_file()
+            else f"packaged profiles: {', '.join(packaged)}",
+        )
+    if not exists:
+        near = get_close_matches(path.name.removesuffix(".toml")[:80].lower(), packaged, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ProfileError(
+            "there is no such file and no such packaged profile",
+            where=shown_text(path_or_name, 4096),
+            hint=f"{meant}packaged profiles: {', '.join(packaged)}",
+        )
+    return path
+
+
+def read_text(path: Path, source: str) -> str:
+    """The text of a profile.
+
+    Raises:
+        ProfileError: it cannot be read, or is no text.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ProfileError(f"cannot be read: {error.strerror}", where=source) from error
+    if len(raw) > LARGEST:
+        raise ProfileError(f"larger than {LARGEST:,} bytes, so not a profile", where=source)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ProfileError("the text is UTF-16", where=source, hint="save it as UTF-8")
+    if b"\0" in raw:
+        raise ProfileError("this is a binary file, not a profile in TOML", where=source)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ProfileError(
+            f"byte {raw[error.start]:#04x} is not UTF-8 text",
+            where=f"{source}:{line}",
+            hint="save the file as UTF-8, if it is a profile",
+        ) from error
+
+
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """The values of a TOML document.
+
+    Raises:
+        ProfileError: it is none.
+    """
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise ProfileError(
+            f"not TOML: {shown_text(error.msg, 200)}",
+            where=f"{source}:{error.lineno}:{error.colno}",
+        ) from error
+    except RecursionError as error:
+        raise ProfileError("not a profile: nested too deeply", where=source) from error
+    except ValueError as error:
+        raise ProfileError("not a profile: a number has too many digits", where=source) from error
+
+
+def extended(
+    values: dict[str, Any], source: str, folder: Path, chain: tuple[Path, ...] = ()
+) -> tuple[dict[str, Any], list[Path]]:
+    """The values of a profile over those of the profiles it extends.
+
+    Args:
+        values: of the profile's own file.
+        source: that file, for messages.
+        folder: what a file named by ``extends`` is seen from.
+        chain: the files that lead here, the profile that was asked for first.
+
+    Returns:
+        The values, and the files extended, the nearest first.
+
+    Raises:
+        ProfileError: ``extends`` is no name, leads nowhere, or leads round in a circle.
+    """
+    own = dict(values)
+    asked = own.pop(EXTENDS, None)
+    if asked is None:
+        return own, []
+    where = f"{source}: {EXTENDS}"
+    if not isinstance(asked, str) or not asked:
+        raise ProfileError(
+            "this is not a profile; allowed: the name of a packaged profile, or a file",
+            where=where,
+            hint=f'such as {EXTENDS} = "5way1shot"',
+        )
+    beside = folder / Path(asked).expanduser()
+    try:
+        path = find_profile(str(beside) if beside.is_file() else asked)
+    except (OSError, ValueError, ProfileError) as error:
+        hint = error.hint if isinstance(error, ProfileError) else None
+        raise ProfileError(
+            f"there is no profile {shown_text(asked)}, neither packaged nor in {folder}",
+            where=where,
+            hint=hint,
+        ) from error
+    chain = (*chain, path.resolve())
+    if len(set(chain)) < len(chain):
+        circle = " -> ".join(shown_text(each.name) for each in chain)
+        raise ProfileError(f"profiles extend each other in a circle: {circle}", where=where)
+    base_source = shown_text(str(path), most=4096)
+    base = parse_toml(read_text(path, base_source), base_source)
+    inherited, further = extended(base, base_source, path.parent, chain)
+    return _merged(inherited, own), [path, *further]
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """``own`` over ``base``, key by key within the sections."""
+    merged = {key: value for key, value in base.items() if key not in OF_THE_FILE}
+    for key, value in own.items():
+        inherited = merged.get(key)
+        if isinstance(inherited, dict) and isinstance(value, dict):
+            merged[key] = {**inherited, **value}
+        else:
+            merged[key] = value
+    return merged
