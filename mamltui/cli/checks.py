@@ -28,8 +28,9 @@ def verify(
 ) -> None:
     """Check on this machine that second-order meta-gradients are right; exit code 1 if not.
 
-    Each check compares the engine with another way to the same number: a plain loop over the
-    tasks, finite differences. The relative difference stands beside what rounding allows.
+    Each check compares the engine with another way to the same number: the paper's algorithm done
+    plainly in float64, finite differences. The relative difference stands beside what rounding
+    allows.
     """
     from mamltui.maml.verify import run_verification
     from mamltui.training import resolve_device

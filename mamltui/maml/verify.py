@@ -1,16 +1,17 @@
 """Is the meta-gradient right on this machine, with this torch?
 
-Every strategy of the engine is compared with a plain loop over tasks in float64, the loop itself
-with finite differences, and one known fault is looked for: ``torch.func.vmap`` over torch's batch
-norm in training mode gives a right loss and a wrong second derivative where the norm's scale is
-adapted, that is, differs from task to task. The engine does not use it, but vectorised MAML code
-that adapts every parameter does.
+Every strategy of the engine is compared with Algorithm 2 as :mod:`mamltui.maml.maml` has it, in
+float64, that itself with finite differences, and one known fault is looked for:
+``torch.func.vmap`` over torch's batch norm in training mode gives a right loss and a wrong second
+derivative where the norm's scale is adapted, that is, differs from task to task. The engine does
+not use it, but vectorised MAML code that adapts every parameter does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ from torch.nn import functional
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import LAYERS, NORM_EPSILON, Activation, NetworkSpec, Parameters, relu
+from mamltui.maml.maml import L, conv_net, meta_gradient
+from mamltui.maml.network import LAYERS, Activation, NetworkSpec, Parameters, relu
 from mamltui.maml.strategies import Case, covering
 
 ALPHA = 0.4
@@ -58,8 +60,8 @@ class VerifyReport:
     def sentence(self) -> str:
         if self.trusted:
             return (
-                "Second-order gradients can be trusted here: every strategy agrees with the plain "
-                "float64 loop, and the loop with finite differences."
+                "Second-order gradients can be trusted here: every strategy agrees with the "
+                "paper's algorithm in float64, and that with finite differences."
             )
         failed = ", ".join(check.name for check in self.checks if not check.passed)
         return f"Second-order gradients can NOT be trusted here: {failed} is off."
@@ -87,7 +89,7 @@ def run_verification(device: torch.device) -> VerifyReport:
     episodes = episodes.to(device)
     checks = []
     for steps in (1, 3):
-        expected = plain_loop(parameters, episodes, steps)
+        expected, _ = _plain_gradient(network, parameters, episodes, steps)
         inner = InnerLoop(steps, ALPHA)
         for strategy in covering(Case(network, inner, device)):
             engine = Engine(network, inner, device=device, strategy=strategy)
@@ -104,8 +106,8 @@ def run_verification(device: torch.device) -> VerifyReport:
             )
     checks.append(
         Check(
-            "plain loop against finite differences",
-            _finite_difference_error(parameters, episodes),
+            "Algorithm 2 against finite differences",
+            _finite_difference_error(network, parameters, episodes),
             DIFFERENCES_TOLERANCE,
         )
     )
@@ -113,8 +115,8 @@ def run_verification(device: torch.device) -> VerifyReport:
         f"norm{layer}.scale": 1 + parameters[f"norm{layer}.shift"].flip(0)
         for layer in range(1, LAYERS + 1)
     }
-    expected = plain_loop(scaled, episodes, 1)
-    vmapped = _vmapped_gradient(scaled, episodes)
+    expected, _ = _plain_gradient(network, scaled, episodes, 1)
+    vmapped = _vmapped_gradient(network, scaled, episodes)
     finding = Check("batch norm under vmap", relative_difference(vmapped, expected), VMAP_TOLERANCE)
     return VerifyReport(tuple(checks), finding)
 
@@ -150,60 +152,32 @@ def _problem(
     return parameters, Episodes(*examples(shot), *examples(query))
 
 
-def _logits(parameters: Parameters, images: Tensor, activation: Activation) -> Tensor:
-    """One task's logits by torch's own convolution and batch norm: [examples, way]."""
-    hidden = images
-    for layer in range(1, LAYERS + 1):
-        before = hidden.shape[-1] % 2
-        hidden = functional.pad(hidden, (before, 1, before, 1))
-        kernel = parameters[f"conv{layer}.weight"].permute(3, 2, 0, 1)
-        hidden = functional.conv2d(hidden, kernel, stride=2)
-        scale, shift = parameters.get(f"norm{layer}.scale"), parameters[f"norm{layer}.shift"]
-        hidden = activation(
-            functional.batch_norm(hidden, None, None, scale, shift, True, eps=NORM_EPSILON)
-        )
-    return hidden.mean(dim=(2, 3)) @ parameters["head.weight"] + parameters["head.bias"]
+def _plain_gradient(
+    network: NetworkSpec,
+    parameters: Parameters,
+    episodes: Episodes,
+    steps: int,
+    activation: Activation = relu,
+) -> tuple[Parameters, float]:
+    """Meta-gradient and query loss by Algorithm 2 as it stands in the paper."""
+    tasks = [((sx, sy), (qx, qy)) for sx, sy, qx, qy in zip(*episodes, strict=True)]
+    f = partial(conv_net, network, activation=activation)
+    return meta_gradient(f, parameters, tasks, alpha=ALPHA, adapted=network.adapted(), steps=steps)
 
 
-def _task_loss(
-    parameters: Parameters, task: tuple[Tensor, ...], steps: int, activation: Activation
-) -> Tensor:
-    """Query loss after adaptation; every inner step stays in the graph."""
-    support_x, support_y, query_x, query_y = task
-    fast = dict(parameters)
-    names = [name for name in fast if not name.endswith("shift")]
-    for _ in range(steps):
-        loss = functional.cross_entropy(_logits(fast, support_x, activation), support_y)
-        gradients = torch.autograd.grad(loss, [fast[name] for name in names], create_graph=True)
-        for name, gradient in zip(names, gradients, strict=True):
-            fast[name] = fast[name] - ALPHA * gradient
-    return functional.cross_entropy(_logits(fast, query_x, activation), query_y)
-
-
-def _loop_loss(
-    parameters: Parameters, episodes: Episodes, steps: int, activation: Activation
-) -> Tensor:
-    tasks = zip(*episodes, strict=True)
-    return torch.stack([_task_loss(parameters, task, steps, activation) for task in tasks]).mean()
-
-
-def plain_loop(
-    parameters: Parameters, episodes: Episodes, steps: int, activation: Activation = relu
-) -> Parameters:
-    """Meta-gradient one task at a time, by autograd through every inner step."""
-    theta = {name: value.detach().requires_grad_() for name, value in parameters.items()}
-    loss = _loop_loss(theta, episodes, steps, activation)
-    return dict(zip(theta, torch.autograd.grad(loss, list(theta.values())), strict=True))
-
-
-def _finite_difference_error(parameters: Parameters, episodes: Episodes) -> float:
-    """Relative error of the loop's slope in a random direction, one inner step.
+def _finite_difference_error(
+    network: NetworkSpec, parameters: Parameters, episodes: Episodes
+) -> float:
+    """Relative error of the plain gradient's slope in a random direction, one inner step.
 
     The activation is smooth here: with ReLU the inner gradient jumps, so the meta-objective has no
     derivative where it does, and differences diverge as the step shrinks.
     """
-    smooth: Activation = functional.softplus
-    gradient = plain_loop(parameters, episodes, 1, smooth)
+
+    def at(values: Parameters) -> tuple[Parameters, float]:
+        return _plain_gradient(network, values, episodes, 1, functional.softplus)
+
+    gradient, _ = at(parameters)
     generator = torch.Generator().manual_seed(1)
     direction = {
         name: torch.randn(value.shape, generator=generator, dtype=value.dtype).to(value.device)
@@ -213,31 +187,34 @@ def _finite_difference_error(parameters: Parameters, episodes: Episodes) -> floa
     width = 1e-4
 
     def loss_at(offset: float) -> float:
-        moved = {
-            name: (value + offset * width * direction[name]).requires_grad_()
-            for name, value in parameters.items()
-        }
-        return float(_loop_loss(moved, episodes, 1, smooth).detach())
+        _, loss = at(
+            {name: value + offset * width * direction[name] for name, value in parameters.items()}
+        )
+        return loss
 
     measured = (loss_at(-2) - 8 * loss_at(-1) + 8 * loss_at(1) - loss_at(2)) / (12 * width)
     return abs(measured - slope) / abs(slope)
 
 
-def _vmapped_gradient(parameters: Parameters, episodes: Episodes) -> Parameters:
+def _vmapped_gradient(
+    network: NetworkSpec, parameters: Parameters, episodes: Episodes
+) -> Parameters:
     """Meta-gradient of one inner step by ``torch.func``, vectorised over tasks by vmap."""
+    f = partial(conv_net, network)
+    adapted = {name for name in parameters if not name.endswith("shift")}
 
     def support_loss(fast: Parameters, images: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(_logits(fast, images, relu), labels)
+        return L(f, fast, (images, labels))
 
     def adapted_loss(
         theta: Parameters, support_x: Tensor, support_y: Tensor, query_x: Tensor, query_y: Tensor
     ) -> Tensor:
         gradient: Parameters = torch.func.grad(support_loss)(theta, support_x, support_y)
         fast = {
-            name: value if name.endswith("shift") else value - ALPHA * gradient[name]
+            name: value - ALPHA * gradient[name] if name in adapted else value
             for name, value in theta.items()
         }
-        return functional.cross_entropy(_logits(fast, query_x, relu), query_y)
+        return L(f, fast, (query_x, query_y))
 
     def mean_loss(theta: Parameters) -> Tensor:
         per_task: Callable[..., Tensor] = torch.func.vmap(adapted_loss, (None, 0, 0, 0, 0))

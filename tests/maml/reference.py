@@ -1,67 +1,179 @@
-"""The plain float64 loop: MAML one task at a time, with torch's own convolution and batch norm.
+"""What the engine is compared with: Algorithm 2 as ``maml.py`` has it, and its kin on top of it.
 
-Written apart from the engine and sharing nothing with it but the parameter layout, so that
-agreement means something.
+One task at a time with torch's own layers; nothing is shared with the engine but the description of
+network and inner loop and the names and layout of the parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from mamltui.maml import maml
 from mamltui.maml.episode import Episodes
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.maml import L, Model, Task, conv_net, normalise
+from mamltui.maml.network import NORM_EPSILON, STATISTICS, NetworkSpec
 
 Weights = dict[str, Tensor]
+Observed = dict[int, Weights]
+"""By inner steps taken: how far running statistics are from what a pass saw."""
 
 
-def conv4(weights: Weights, x: Tensor, activation: Callable[[Tensor], Tensor] = F.relu) -> Tensor:
-    """One task's logits: [examples, channels, size, size] -> [examples, way]."""
-    for layer in range(1, 5):
-        before = x.shape[-1] % 2
-        x = F.pad(x, (before, 1, before, 1))
-        x = F.conv2d(x, weights[f"conv{layer}.weight"].permute(3, 2, 0, 1), stride=2)
-        shift = weights[f"norm{layer}.shift"]
-        x = F.batch_norm(x, None, None, torch.ones_like(shift), shift, training=True, eps=1e-3)
-        x = activation(x)
-    return x.mean(dim=(2, 3)) @ weights["head.weight"] + weights["head.bias"]
+def tasks_of(episodes: Episodes) -> list[Task]:
+    return [((sx, sy), (qx, qy)) for sx, sy, qx, qy in zip(*episodes, strict=True)]
 
 
 def meta_gradient(
-    weights: Weights,
-    episodes: Episodes,
-    *,
-    steps: int,
-    alpha: float,
-    loss_scale: str = "mean",
-    shot: int = 1,
-    first_order: bool = False,
-    activation: Callable[[Tensor], Tensor] = F.relu,
+    network: NetworkSpec, inner: InnerLoop, weights: Weights, episodes: Episodes
 ) -> tuple[Weights, float]:
-    """Gradient of the mean query loss over tasks, and that loss."""
-    theta = {name: value.detach().clone().requires_grad_() for name, value in weights.items()}
-    losses = []
-    for sx, sy, qx, qy in zip(*episodes, strict=True):
-        fast = dict(theta)
-        for _ in range(steps):
-            logits = conv4(fast, sx, activation)
-            if loss_scale == "paper":
-                loss = F.cross_entropy(logits, sy, reduction="sum") / shot
-            else:
-                loss = F.cross_entropy(logits, sy)
-            names = [name for name in fast if not name.startswith("norm")]
-            grads = torch.autograd.grad(
-                loss, [fast[name] for name in names], create_graph=not first_order
-            )
-            for name, grad in zip(names, grads, strict=True):
-                fast[name] = fast[name] - alpha * grad
-        losses.append(F.cross_entropy(conv4(fast, qx, activation), qy))
-    loss = torch.stack(losses).mean()
-    gradient = torch.autograd.grad(loss, list(theta.values()))
-    return dict(zip(theta, gradient, strict=True)), loss.item()
+    """Of MAML, plain or first-order: gradient of the mean query loss over tasks, and that loss."""
+    return maml.meta_gradient(
+        partial(conv_net, network),
+        weights,
+        tasks_of(episodes),
+        alpha=inner.alpha * (network.way if inner.loss_scale == "paper" else 1),
+        adapted=network.adapted(),
+        steps=inner.steps,
+        first_order=inner.first_order,
+    )
+
+
+def at_step(
+    network: NetworkSpec, step: int, *, running: bool = False, observed: Observed | None = None
+) -> Model:
+    """The network after ``step`` inner steps, where each has normalisations of its own.
+
+    Args:
+        running: normalise with the running statistics, if there are any.
+        observed: gets how far these are from the statistics of the images.
+    """
+    own, tracked = network.norm_steps, network.running_steps
+
+    def norm(_: NetworkSpec, theta: Weights, layer: int, x: Tensor) -> Tensor:
+        here = {f: theta.get(f"norm{layer}.{f}") for f in ("scale", "shift")}
+        here = {f: v[min(step, own - 1)] if own and v is not None else v for f, v in here.items()}
+        given = {f"norm{layer}.{f}": v for f, v in here.items() if v is not None}
+        if not tracked:
+            return normalise(network, given, layer, x)
+        row = min(step, tracked - 1)
+        mean, variance = (theta[f"norm{layer}.{f}"][row].detach() for f in STATISTICS)
+        if observed is not None and step == row:
+            off = x.detach() - mean.view(-1, 1, 1)
+            rows = observed.setdefault(row, {})
+            rows[f"norm{layer}.mean"] = -off.mean(dim=(0, 2, 3))
+            rows[f"norm{layer}.variance"] = variance - off.square().mean(dim=(0, 2, 3))
+        if not running:
+            return normalise(network, given, layer, x)
+        return F.batch_norm(x, mean, variance, here["scale"], here["shift"], eps=NORM_EPSILON)
+
+    return partial(conv_net, network, norm=norm)
+
+
+def family_gradient(
+    network: NetworkSpec, inner: InnerLoop, weights: Weights, episodes: Episodes
+) -> tuple[Weights, float]:
+    """What the outer loop of any member of the family descends, and the loss after the last step.
+
+    Of running statistics: how far they are from what was observed.
+    """
+    theta = {name: value.clone().requires_grad_() for name, value in weights.items()}
+    total = {name: torch.zeros_like(value) for name, value in weights.items()}
+    last = 0.0
+    for task in tasks_of(episodes):
+        observed: Observed = {}
+        objective, loss, adapted = _one_task(network, inner, theta, task, observed)
+        last += loss
+        if inner.outer == "reptile":
+            gradient = {name: (theta[name] - adapted[name]).detach() for name in theta}
+        elif inner.outer == "implicit":
+            gradient = _implicit(network, inner, theta, adapted, task)
+        else:
+            slopes = torch.autograd.grad(objective, list(theta.values()), materialize_grads=True)
+            gradient = dict(zip(theta, slopes, strict=True))
+        for name, value in gradient.items():
+            if not name.endswith(STATISTICS):
+                total[name] += value
+        for step, rows in observed.items():
+            for name, value in rows.items():
+                total[name][step] += value.detach()
+    return {name: value / episodes.tasks for name, value in total.items()}, last / episodes.tasks
+
+
+def _one_task(
+    network: NetworkSpec, inner: InnerLoop, theta: Weights, task: Task, observed: Observed
+) -> tuple[Tensor, float, Weights]:
+    """Objective, loss after the last step, and the parameters then."""
+    (sx, sy), (qx, qy) = task
+    if network.prototypes:
+        support, query = (conv_net(network, theta, x) for x in (sx, qx))
+        means = torch.stack([support[sy == label].mean(dim=0) for label in range(network.way)])
+        objective = F.cross_entropy(-(query[:, None] - means).square().sum(dim=2), qy)
+        return objective, objective.item(), theta
+
+    def query_loss(theta_i: Weights, step: int, smoothing: float) -> Tensor:
+        f = at_step(network, step, running=True, observed=observed if step == inner.steps else None)
+        return F.cross_entropy(f(theta_i, qx), qy, label_smoothing=smoothing)
+
+    adapted = _adapted(network, inner, theta)
+    theta_i, objective = dict(theta), torch.zeros(())
+    for step in range(inner.steps):
+        batch = (qx, qy) if inner.outer == "reptile" and step % 2 else (sx, sy)
+        loss = L(at_step(network, step, observed=observed), theta_i, batch)
+        if inner.outer == "implicit":
+            for name in adapted:
+                loss = loss + inner.proximal / 2 * (theta_i[name] - theta[name]).square().sum()
+        slopes = torch.autograd.grad(
+            loss, [theta_i[name] for name in adapted], create_graph=inner.outer == "query"
+        )
+        for name, slope in zip(adapted, slopes, strict=True):
+            rate = inner.alpha if inner.rates == "fixed" else theta[f"rate.{name}"]
+            rate = rate[step] if inner.rates == "per-step" else rate
+            theta_i[name] = theta_i[name] - rate * (slope.detach() if inner.first_order else slope)
+        if inner.query_weights and step + 1 < inner.steps:
+            loss = query_loss(theta_i, step + 1, inner.label_smoothing)
+            objective = objective + inner.query_weights[step] * loss
+    weight = inner.query_weights[-1] if inner.query_weights else 1.0
+    objective = objective + weight * query_loss(theta_i, inner.steps, inner.label_smoothing)
+    return objective, query_loss(theta_i, inner.steps, 0.0).item(), theta_i
+
+
+def _adapted(network: NetworkSpec, inner: InnerLoop, theta: Weights) -> list[str]:
+    """Kernels and head; shifts too, where there is no normalisation, and of Reptile all."""
+    whole = network.normalisation == "none" or inner.outer == "reptile"
+    names = [n for n in theta if not n.startswith("rate") and (whole or not n.startswith("norm"))]
+    if inner.adapts == "all":
+        return names
+    return [name for name in names if name.startswith("head") == (inner.adapts == "head")]
+
+
+def _implicit(
+    network: NetworkSpec, inner: InnerLoop, theta: Weights, adapted: Weights, task: Task
+) -> Weights:
+    """The implicit gradient with the whole Hessian, written out and inverted."""
+    support, query = task
+    names = _adapted(network, inner, theta)
+    others = [name for name in theta if name not in names]
+    sizes = [adapted[name].numel() for name in [*names, *others]]
+    point = torch.cat([adapted[name].detach().flatten() for name in [*names, *others]])
+
+    def named(flat: Tensor) -> Weights:
+        pieces = zip([*names, *others], flat.split(sizes), strict=True)
+        return {name: piece.view(theta[name].shape) for name, piece in pieces}
+
+    f = at_step(network, inner.steps)
+    hessian = torch.autograd.functional.hessian(lambda flat: L(f, named(flat), support), point)
+    leaf = point.requires_grad_()
+    outer = torch.autograd.grad(L(f, named(leaf), query), leaf)[0]
+    count = sum(theta[name].numel() for name in names)
+    pull = torch.eye(count) * inner.proximal
+    solution = torch.linalg.solve(hessian[:count, :count] + pull, outer[:count])
+    return named(
+        torch.cat([inner.proximal * solution, outer[count:] - hessian[count:, :count] @ solution])
+    )
 
 
 def random_problem(

@@ -14,8 +14,9 @@ from mamltui.maml.adaptation import Seen, adapt
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.evaluate import StepScores, score
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.maml import conv_net
 
-from .reference import conv4, random_problem
+from .reference import random_problem
 
 INNER = InnerLoop(1, 0.4)
 
@@ -64,10 +65,10 @@ def test_equals_adapting_a_task_alone_with_torch_itself() -> None:
     for task, (sx, sy, qx, _) in enumerate(zip(*episodes, strict=True)):
         fast = {name: value.clone().requires_grad_() for name, value in weights.items()}
         for step in range(3):
-            expected = conv4(fast, qx).softmax(dim=1)
+            expected = conv_net(network, fast, qx).softmax(dim=1)
             torch.testing.assert_close(found.query.probabilities[task, step], expected)
             names = [name for name in fast if not name.startswith("norm")]
-            loss = F.cross_entropy(conv4(fast, sx), sy)
+            loss = F.cross_entropy(conv_net(network, fast, sx), sy)
             for name, grad in zip(
                 names, torch.autograd.grad(loss, [fast[name] for name in names]), strict=True
             ):

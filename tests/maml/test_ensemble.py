@@ -14,9 +14,10 @@ from mamltui.maml.ensemble import ensemble_scores
 from mamltui.maml.evaluate import score
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
+from mamltui.maml.maml import conv_net
 from mamltui.maml.network import Parameters
 
-from .reference import conv4, random_problem
+from .reference import random_problem
 
 INNER = InnerLoop(1, 0.3)
 
@@ -32,10 +33,10 @@ def test_equals_the_mean_of_logits_of_each_adapted_alone() -> None:
         for place, weights in enumerate(members):
             fast = {name: value.clone().requires_grad_() for name, value in weights.items()}
             for step in range(steps + 1):
-                logits[step, place] = conv4(fast, qx).detach()
-                support[step, place] = conv4(fast, sx).detach()
+                logits[step, place] = conv_net(network, fast, qx).detach()
+                support[step, place] = conv_net(network, fast, sx).detach()
                 names = [name for name in fast if not name.startswith("norm")]
-                loss = F.cross_entropy(conv4(fast, sx), sy)
+                loss = F.cross_entropy(conv_net(network, fast, sx), sy)
                 grads = torch.autograd.grad(loss, [fast[name] for name in names])
                 for name, grad in zip(names, grads, strict=True):
                     fast[name] = (fast[name] - 0.3 * grad).detach().requires_grad_()

@@ -1,8 +1,4 @@
-"""MAML's kin: every strategy that covers one against a loop of its own in float64.
-
-The loop takes one task at a time, with torch's own layers, and shares nothing with the engine but
-the names of the parameters.
-"""
+"""MAML's kin: every strategy that covers one against the plain statement in float64."""
 
 from __future__ import annotations
 
@@ -11,15 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional as F  # noqa: N812
 
 from mamltui.maml.engine import Engine, UncoveredError
 from mamltui.maml.evaluate import score
 from mamltui.maml.inner import InnerLoop, adapted_step_by_step
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import STATISTICS, NetworkSpec, Parameters
+from mamltui.maml.maml import L
+from mamltui.maml.network import NetworkSpec, Parameters
 
-from .reference import random_problem, relative_difference
+from .reference import at_step, family_gradient, random_problem, relative_difference, tasks_of
 
 CPU = torch.device("cpu")
 MAML = InnerLoop(3, 0.3)
@@ -71,167 +67,6 @@ FAMILY: dict[str, tuple[InnerLoop, dict[str, Any]]] = {
 }
 
 
-def logits_of(
-    network: NetworkSpec,
-    values: Parameters,
-    x: torch.Tensor,
-    step: int,
-    seen: dict[int, Parameters] | None = None,
-    running: bool = False,
-) -> torch.Tensor:
-    """One task's: [examples, channels, size, size] -> [examples, way].
-
-    ``seen`` gets, by step, how far the running statistics are from those of ``x``.
-    """
-    for layer in range(1, network.layers + 1):
-        kernel = values[f"conv{layer}.weight"].permute(3, 2, 0, 1)
-        if network.pooling == "max":
-            x = F.conv2d(x, kernel, padding=1)
-        else:
-            before = x.shape[-1] % 2
-            x = F.conv2d(F.pad(x, (before, 1, before, 1)), kernel, stride=2)
-        before_norm = x
-        if network.normalisation == "batch":
-            x = F.batch_norm(x, None, None, training=True, eps=1e-3)
-            row = min(step, network.running_steps - 1)
-            if network.running_steps and running:
-                mean, variance = (values[f"norm{layer}.{f}"][row].detach() for f in STATISTICS)
-                x = F.batch_norm(before_norm, mean, variance, training=False, eps=1e-3)
-            if network.running_steps and seen is not None and step == row:
-                mean, variance = (values[f"norm{layer}.{f}"][row].detach() for f in STATISTICS)
-                off = before_norm.detach() - mean.view(1, -1, 1, 1)
-                rows = seen.setdefault(row, {})
-                rows[f"norm{layer}.mean"] = -off.mean(dim=(0, 2, 3))
-                rows[f"norm{layer}.variance"] = variance - off.square().mean(dim=(0, 2, 3))
-        elif network.normalisation == "layer":
-            x = F.layer_norm(x, x.shape[1:], eps=1e-3)
-        if network.norm_scale:
-            scale = values[f"norm{layer}.scale"]
-            if network.norm_steps:
-                scale = scale[min(step, network.norm_steps - 1)]
-            x = x * scale.view(1, -1, 1, 1)
-        shift = values[f"norm{layer}.shift"]
-        if network.norm_steps:
-            shift = shift[min(step, network.norm_steps - 1)]
-        x = F.relu(x + shift.view(1, -1, 1, 1))
-        if network.pooling == "max":
-            x = F.max_pool2d(x, 2)
-    # Features in the engine's order, positions before channels.
-    x = x.permute(0, 2, 3, 1).flatten(1) if network.head == "flatten" else x.mean(dim=(2, 3))
-    return x if network.prototypes else x @ values["head.weight"] + values["head.bias"]
-
-
-def plain_loop(
-    network: NetworkSpec, inner: InnerLoop, parameters: Parameters, episodes: Any
-) -> tuple[Parameters, float]:
-    """Meta-gradient, and the mean query loss after the last step."""
-    theta = {name: value.clone().requires_grad_() for name, value in parameters.items()}
-    total = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    last = 0.0
-    for sx, sy, qx, qy in zip(*episodes, strict=True):
-        seen: dict[int, Parameters] = {}
-        objective, loss, fast = one_task(network, inner, theta, sx, sy, qx, qy, seen)
-        last += loss
-        if inner.outer == "reptile":
-            gradients = {name: (theta[name] - fast[name]).detach() for name in theta}
-        elif inner.outer == "implicit":
-            gradients = implicit(network, inner, theta, fast, sx, sy, qx, qy)
-        else:
-            found = torch.autograd.grad(objective, list(theta.values()), materialize_grads=True)
-            gradients = dict(zip(theta, found, strict=True))
-        for name, value in gradients.items():
-            if not name.endswith((".mean", ".variance")):
-                total[name] += value
-        for step, rows in seen.items():
-            for name, value in rows.items():
-                total[name][step] += value.detach()
-    return {name: value / episodes.tasks for name, value in total.items()}, last / episodes.tasks
-
-
-def one_task(
-    network: NetworkSpec,
-    inner: InnerLoop,
-    theta: Parameters,
-    sx: torch.Tensor,
-    sy: torch.Tensor,
-    qx: torch.Tensor,
-    qy: torch.Tensor,
-    seen: dict[int, Parameters],
-) -> tuple[torch.Tensor, float, Parameters]:
-    """Objective, loss after the last step, and the parameters then."""
-    if network.prototypes:
-        support, query = (logits_of(network, theta, x, 0) for x in (sx, qx))
-        means = torch.stack([support[sy == label].mean(dim=0) for label in range(network.way)])
-        logits = -(query[:, None] - means).square().sum(dim=2)
-        objective = F.cross_entropy(logits, qy)
-        return objective, objective.item(), theta
-    names = [n for n in theta if not n.startswith(("norm", "rate"))]
-    if network.normalisation == "none" or inner.outer == "reptile":
-        names = [n for n in theta if not n.startswith("rate")]
-    if inner.adapts != "all":
-        names = [n for n in names if n.startswith("head") == (inner.adapts == "head")]
-    fast, objective = dict(theta), torch.zeros(())
-    for step in range(inner.steps):
-        turned = inner.outer == "reptile" and step % 2
-        x, y = (qx, qy) if turned else (sx, sy)
-        loss = F.cross_entropy(logits_of(network, fast, x, step, seen), y)
-        if inner.outer == "implicit":
-            for n in names:
-                loss = loss + inner.proximal / 2 * (fast[n] - theta[n].detach()).square().sum()
-        wants_graph = inner.outer == "query"
-        gradients = torch.autograd.grad(loss, [fast[n] for n in names], create_graph=wants_graph)
-        for n, gradient in zip(names, gradients, strict=True):
-            if inner.first_order:
-                gradient = gradient.detach()
-            size = inner.alpha if inner.rates == "fixed" else theta[f"rate.{n}"]
-            if inner.rates == "per-step":
-                size = size[step]
-            fast[n] = fast[n] - size * gradient
-        is_last = step == inner.steps - 1
-        if inner.query_weights and not is_last:
-            logits = logits_of(network, fast, qx, step + 1, running=True)
-            loss = F.cross_entropy(logits, qy, label_smoothing=inner.label_smoothing)
-            objective = objective + inner.query_weights[step] * loss
-    logits = logits_of(network, fast, qx, inner.steps, seen, running=True)
-    weight = inner.query_weights[-1] if inner.query_weights else 1.0
-    smoothed = F.cross_entropy(logits, qy, label_smoothing=inner.label_smoothing)
-    return objective + weight * smoothed, F.cross_entropy(logits, qy).item(), fast
-
-
-def implicit(
-    network: NetworkSpec,
-    inner: InnerLoop,
-    theta: Parameters,
-    fast: Parameters,
-    sx: torch.Tensor,
-    sy: torch.Tensor,
-    qx: torch.Tensor,
-    qy: torch.Tensor,
-) -> Parameters:
-    """The implicit gradient with the whole Hessian, written out and inverted."""
-    names = [n for n in theta if not n.startswith("norm")]
-    shifts = [n for n in theta if n.startswith("norm")]
-    sizes = [fast[n].numel() for n in [*names, *shifts]]
-    point = torch.cat([fast[n].detach().flatten() for n in [*names, *shifts]])
-
-    def loss(flat: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        pieces = zip([*names, *shifts], flat.split(sizes), strict=True)
-        values = {n: piece.view(theta[n].shape) for n, piece in pieces}
-        return F.cross_entropy(logits_of(network, values, x, inner.steps), y)
-
-    count = sum(theta[n].numel() for n in names)
-    hessian = torch.autograd.functional.hessian(lambda flat: loss(flat, sx, sy), point)
-    leaf = point.requires_grad_()
-    outer = torch.autograd.grad(loss(leaf, qx, qy), leaf)[0]
-    pull = torch.eye(count) * inner.proximal
-    solution = torch.linalg.solve(hessian[:count, :count] + pull, outer[:count])
-    found = torch.cat(
-        [inner.proximal * solution, outer[count:] - hessian[count:, :count] @ solution]
-    )
-    pieces = zip([*names, *shifts], found.detach().split(sizes), strict=True)
-    return {n: piece.view(theta[n].shape) for n, piece in pieces}
-
-
 def problem(name: str) -> tuple[NetworkSpec, InnerLoop, Parameters, Any]:
     inner, changes = FAMILY[name]
     network, _, episodes = random_problem(tasks=2, way=3, query=2, filters=6)
@@ -273,7 +108,7 @@ def test_a_strategy_equals_a_loop_written_apart_or_says_that_it_does_not_apply(
         return
     engine = Engine(network, inner, device=CPU, strategy=strategy, dtype=torch.float64)
     found = engine.meta_gradient(parameters, episodes)
-    expected, loss = plain_loop(network, inner, parameters, episodes)
+    expected, loss = family_gradient(network, inner, parameters, episodes)
     assert relative_difference(found.gradient, expected) <= 1e-10
     assert list(found.gradient) == list(parameters)
     for part in expected:  # small beside the kernels, so looked at apart
@@ -368,10 +203,7 @@ def test_first_order_is_second_order_where_the_hessian_vanishes() -> None:
 def test_no_inner_steps_are_plain_training() -> None:
     network, inner, parameters, episodes = problem("no steps")
     theta = {name: value.clone().requires_grad_() for name, value in parameters.items()}
-    losses = [
-        F.cross_entropy(logits_of(network, theta, x, 0), y)
-        for x, y in zip(episodes.query_x, episodes.query_y, strict=True)
-    ]
+    losses = [L(at_step(network, 0), theta, query) for _, query in tasks_of(episodes)]
     torch.stack(losses).mean().backward()
     expected = {name: value.grad for name, value in theta.items() if value.grad is not None}
     found = Engine(network, inner, device=CPU, dtype=torch.float64)

@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 
+from mamltui.maml.maml import conv_net
 from mamltui.maml.network import NetworkSpec, forward
 
-from .reference import conv4, random_problem
+from .reference import random_problem
 
 
 @pytest.mark.parametrize("size", [28, 33, 12, 84])
@@ -17,7 +18,7 @@ from .reference import conv4, random_problem
 def test_equals_torchs_convolution_and_batch_norm(size: int, channels: int) -> None:
     network, weights, episodes = random_problem(tasks=2, size=size, channels=channels, filters=4)
     logits, _ = forward(network, weights, episodes.query_x)
-    expected = torch.stack([conv4(weights, images) for images in episodes.query_x])
+    expected = torch.stack([conv_net(network, weights, images) for images in episodes.query_x])
     torch.testing.assert_close(logits, expected)
 
 

@@ -22,7 +22,7 @@ PRODUCTS = ("aten.mm.", "aten.bmm.", "aten.addmm", "aten.baddbmm")
 def gradient(precision: str, steps: int, device: torch.device = CPU) -> tuple[float, float]:
     """Relative difference of the float32 meta-gradient to the float64 loop, and to fp32's."""
     network, weights, episodes = random_problem(tasks=4, filters=64, query=1)
-    exact, _ = meta_gradient(weights, episodes, steps=steps, alpha=0.1)
+    exact, _ = meta_gradient(network, InnerLoop(steps, 0.1), weights, episodes)
     single = {name: value.float().to(device) for name, value in weights.items()}
     arguments = (network, InnerLoop(steps, 0.1), single, episodes.to(device, torch.float32))
     found = analytic.meta_gradient(*arguments, precision=precision).times(1 / 4)

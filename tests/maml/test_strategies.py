@@ -111,7 +111,7 @@ def test_analytic_takes_over_for_filters_that_native_does_not_cover() -> None:
     network, weights, episodes = random_problem(filters=6)
     engine = Engine(network, INNER, device=CPU, dtype=torch.float64)
     assert engine.strategy == "analytic"
-    expected, _ = meta_gradient(weights, episodes, steps=1, alpha=0.4)
+    expected, _ = meta_gradient(network, INNER, weights, episodes)
     actual = engine.meta_gradient(weights, episodes).gradient
     assert relative_difference(actual, expected) <= 1e-10
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from mamltui.events import Checkpointed, Finished, Started, Step, Validated
 from mamltui.maml.engine import Engine
 from mamltui.maml.evaluate import mean_and_ci95, score
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.maml import conv_net, maml
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder, RunSummary, list_runs
+from tests.maml.reference import tasks_of
 from tests.training.small import (
     CPU,
     assert_same_tensors,
@@ -60,6 +63,28 @@ def test_parameters_follow_adam_on_the_meta_gradient(unbroken: RunFolder) -> Non
     for name, value in reference_parameters(12).items():
         assert torch.equal(trained[name], value), name
         assert not torch.equal(value, NETWORK.initial_parameters(5)[name]), name
+
+
+def test_plain_descent_follows_algorithm_2_of_the_paper(root: Path) -> None:
+    """A few iterations only: from a random start, rounding doubles or more with each."""
+    changes = ("optimizer=sgd", "learning_rate=0.1", "iterations=3")
+    run = make_run(root, make_profile(*(f"meta.{change}" for change in changes)))
+    train(run)
+    trained = run.load_checkpoint("last").parameters
+    theta = {name: value.double() for name, value in NETWORK.initial_parameters(5).items()}
+    batches = (sampler("train").batch(3 * iteration, 3) for iteration in range(3))
+    *_, final = maml(
+        partial(conv_net, NETWORK),
+        theta,
+        (tasks_of(batch.to(CPU, torch.float64)) for batch in batches),
+        alpha=INNER.alpha,
+        beta=0.1,
+        adapted=NETWORK.adapted(),
+        steps=INNER.steps,
+    )
+    for name, value in final.items():
+        assert (value - theta[name]).norm() > 1e-3, name
+        torch.testing.assert_close(trained[name].double(), value, rtol=1e-4, atol=1e-4)
 
 
 def test_the_same_profile_gives_the_same_training(root: Path, unbroken: RunFolder) -> None:
