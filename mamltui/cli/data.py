@@ -35,9 +35,9 @@ def status(data_dir: DataDir = None) -> None:
     """Show where each data set comes from."""
     from mamltui.caching import cache_folder
     from mamltui.data import cifar, omniglot
-    from mamltui.data.archive import printable
     from mamltui.data.cifar_find import find_cifar
     from mamltui.data.omniglot_find import search
+    from mamltui.text import visible
 
     found, looked = search(data_dir)
     for lack in looked:
@@ -47,7 +47,7 @@ def status(data_dir: DataDir = None) -> None:
     typer.echo(f"omniglot  {_state(found, omniglot.packed_variants(found))}")
     typer.echo(f"cifar-fs  {_state(cifar_found, cifar.packed_variants(cifar_found))}")
     typer.echo('folder    ready     any folder of class folders: data.path = "FOLDER"')
-    typer.echo(f"cache     {printable(str(cache_folder()))}")
+    typer.echo(f"cache     {visible(str(cache_folder()))}")
 
 
 @app.command()

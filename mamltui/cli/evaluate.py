@@ -92,8 +92,9 @@ def evaluate(
 
     from mamltui.data.banks import Banks
     from mamltui.evaluation import evaluate_run
-    from mamltui.results import visible, write_results
+    from mamltui.results import write_results
     from mamltui.runs import RunFolder
+    from mamltui.text import visible
     from mamltui.training import resolve_device
 
     folders = _distinct([RunFolder.open(name, runs_dir) for name in runs])
@@ -179,7 +180,7 @@ def _progress(name: str) -> Iterator[Progress | None]:
         TimeRemainingColumn,
     )
 
-    from mamltui.results import visible
+    from mamltui.text import visible
 
     with Progress(
         TextColumn(f"evaluating {escape(visible(name))}"),
@@ -198,7 +199,8 @@ def _put_out(
     evaluations: Sequence[Evaluation], csv: str | None, markdown: str | None, as_json: bool
 ) -> None:
     from mamltui.cli.tables import print_evaluation, results_console
-    from mamltui.results import csv_text, json_text, markdown_text, visible, write_text
+    from mamltui.results import csv_text, json_text, markdown_text, write_text
+    from mamltui.text import visible
 
     texts = ((csv, csv_text), (markdown, markdown_text), ("-" if as_json else None, json_text))
     table = True

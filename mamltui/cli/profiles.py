@@ -96,7 +96,8 @@ def new(
     ] = None,
 ) -> None:
     """Write a new profile, with every key and what it means, and print where it is."""
-    from mamltui.profiles import load_profile, profile_name, shown_text
+    from mamltui.profiles import load_profile, profile_name
+    from mamltui.text import shortened
 
     stem = name.removesuffix(".toml")
     if stem != profile_name(stem):
@@ -109,7 +110,7 @@ def new(
     profile = load_profile(base, overrides)
     if not any(override.partition("=")[0].strip() == "description" for override in overrides):
         changes = f", with {', '.join(overrides)}" if overrides else ""
-        description = shown_text(f"From {profile.name}{changes}", most=250)
+        description = shortened(f"From {profile.name}{changes}", most=250)
         profile = profile.model_copy(update={"description": description})
     path = out / f"{stem}.toml"
     _write_new(path, profile.to_toml(template=True))

@@ -59,8 +59,8 @@ def show(
 ) -> None:
     """Show a run: its state, its settings, its best validation, its results."""
     from mamltui.profiles import method_of
-    from mamltui.results import visible
     from mamltui.runs import RunFolder
+    from mamltui.text import visible
 
     folder = RunFolder.open(run, runs_dir)
     info, profile, results = folder.info(), folder.profile, _results(folder)
@@ -107,8 +107,8 @@ def show(
 def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
     """Compare runs: what differs in their profiles, best validations, last test results."""
     from mamltui.profiles import differences
-    from mamltui.results import visible
     from mamltui.runs import RunFolder
+    from mamltui.text import visible
 
     if len(runs) < 2:
         raise UsageError("a comparison needs at least two runs")
@@ -182,8 +182,8 @@ def remove(
     runs_dir: RunsDir = None,
 ) -> None:
     """Remove runs with their checkpoints and results; asks first."""
-    from mamltui.results import visible
     from mamltui.runs import RunFolder
+    from mamltui.text import visible
 
     folders = [RunFolder.open(name, runs_dir) for name in runs]
     folders = list({folder.path.resolve(): folder for folder in folders}.values())

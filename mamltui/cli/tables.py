@@ -21,8 +21,8 @@ from mamltui.results import (
     compare_with_published,
     describe,
     grids,
-    visible,
 )
+from mamltui.text import visible
 
 KINDS = {"transductive": "transductive", "support": "support statistics"}
 HEADLINE_MARK = "*"

@@ -14,17 +14,10 @@ from types import TracebackType
 from typing import Protocol
 
 from mamltui.errors import DataError
+from mamltui.text import visible
 
 _LEFTOVERS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """Files that systems leave in folders and zips; they are passed over in silence."""
-
-
-def printable(text: str) -> str:
-    """``text`` with everything escaped that could move a cursor or that UTF-8 cannot hold."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
-    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,7 @@ class ZipSource:
         self._bytes_read += len(content)
         # The declared sizes were checked on opening; these bounds hold whatever the directory says.
         if len(content) > self._limits.member_bytes or self._bytes_read > self._limits.total_bytes:
-            raise self._refusal(f"{printable(name)} unpacks to more than it declares")
+            raise self._refusal(f"{visible(name)} unpacks to more than it declares")
         return content
 
     def _checked_members(self) -> dict[str, zipfile.ZipInfo]:
@@ -113,12 +106,12 @@ class ZipSource:
             if entry.is_dir() or _is_leftover(entry.filename):
                 continue
             if entry.filename in members:
-                raise self._refusal(f"holds {printable(entry.filename)} twice")
+                raise self._refusal(f"holds {visible(entry.filename)} twice")
             members[entry.filename] = entry
         return members
 
     def _check(self, entry: zipfile.ZipInfo) -> None:
-        name = printable(entry.orig_filename)
+        name = visible(entry.orig_filename)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if entry.orig_filename != entry.filename or not _stays_inside(entry.filename):
             raise self._refusal(f"holds a name that points outside: {name}")
@@ -135,7 +128,7 @@ class ZipSource:
             )
 
     def _refusal(self, reason: str) -> DataError:
-        return DataError(reason, where=printable(str(self._path)), hint=_AGAIN)
+        return DataError(reason, where=visible(str(self._path)), hint=_AGAIN)
 
     @contextmanager
     def _damage_reported(self) -> Iterator[None]:
@@ -145,7 +138,7 @@ class ZipSource:
             raise
         except OSError as error:
             raise DataError(
-                f"cannot be read: {error.strerror or error}", where=printable(str(self._path))
+                f"cannot be read: {error.strerror or error}", where=visible(str(self._path))
             ) from error
         except (
             zipfile.BadZipFile,
@@ -156,7 +149,7 @@ class ZipSource:
             NotImplementedError,
             RuntimeError,
         ) as error:
-            raise self._refusal(f"is a damaged or cut-off zip ({printable(str(error))})") from error
+            raise self._refusal(f"is a damaged or cut-off zip ({visible(str(error))})") from error
 
 
 _AGAIN = "Get the file again from where it was published; `mamltui data fetch` downloads Omniglot."
@@ -181,7 +174,7 @@ class FolderSource:
             names += [f"{inside}/{file}" for file in files]
             if len(names) > limits.members:
                 raise DataError(
-                    f"holds more than {limits.members:,} files", where=printable(str(path))
+                    f"holds more than {limits.members:,} files", where=visible(str(path))
                 )
         self.names = tuple(name for name in names if not _is_leftover(name))
 
@@ -190,7 +183,7 @@ class FolderSource:
         try:
             # A pipe or a device would block or never end, so what it is comes before opening it.
             if not stat.S_ISREG(path.stat().st_mode):
-                raise DataError("is not a regular file", where=printable(str(path)))
+                raise DataError("is not a regular file", where=visible(str(path)))
             with path.open("rb") as file:
                 content = file.read(self._limits.member_bytes + 1)
         except OSError as error:
@@ -198,7 +191,7 @@ class FolderSource:
         if len(content) > self._limits.member_bytes:
             raise DataError(
                 f"is larger than the {self._limits.member_bytes:,} bytes allowed",
-                where=printable(str(path)),
+                where=visible(str(path)),
             )
         return content
 
@@ -207,7 +200,7 @@ class FolderSource:
 
     @staticmethod
     def _unreadable_file(path: Path, error: OSError) -> DataError:
-        return DataError(f"cannot be read: {error.strerror or error}", where=printable(str(path)))
+        return DataError(f"cannot be read: {error.strerror or error}", where=visible(str(path)))
 
 
 def _is_leftover(name: str) -> bool:

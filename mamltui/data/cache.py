@@ -16,9 +16,9 @@ from torch import Tensor
 
 from mamltui.atomic import write_atomically
 from mamltui.caching import cache_folder
-from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
 from mamltui.data.progress import Progress
+from mamltui.text import visible
 
 _FORMAT = "1"
 _HEADER = "mamltui"
@@ -64,7 +64,7 @@ def recall(path: Path, *, content: str, fingerprint: str | None, say: Progress) 
     try:
         return load_packed(path, content=content, fingerprint=fingerprint)
     except StaleCacheError as error:
-        say(f"the packed images {printable(str(path))} are made anew: {error}")
+        say(f"the packed images {visible(str(path))} are made anew: {error}")
         return None
 
 
@@ -74,7 +74,7 @@ def remember(path: Path, bank: ImageBank, *, content: str, fingerprint: str, say
         store_packed(path, bank, content=content, fingerprint=fingerprint)
     except OSError as error:
         say(
-            f"the cache folder {printable(str(path.parent))} cannot be written "
+            f"the cache folder {visible(str(path.parent))} cannot be written "
             f"({error.strerror or error}): {bank.name} will be read anew at the next start"
         )
 

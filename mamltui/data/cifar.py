@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mamltui.caching import cache_folder
-from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import is_packed, packed_folder, recall, remember
 from mamltui.data.cifar_find import ARCHIVE, FoundCifar, look_in, missing_cifar, search
@@ -15,6 +14,7 @@ from mamltui.data.download import DownloadError, Wanted, download_files
 from mamltui.data.progress import Progress, silent
 from mamltui.data.roots import roots
 from mamltui.errors import DataError
+from mamltui.text import visible
 
 
 def load_cifar(
@@ -95,7 +95,7 @@ def fetch_cifar(data_dir: Path | None = None, *, progress: Progress | None = Non
     except DownloadError as error:
         raise DataError(
             f"CIFAR-100 could not be downloaded ({error})",
-            where=printable(str(target)),
+            where=visible(str(target)),
             hint=f"Try again, or copy {ARCHIVE} there.",
         ) from error
     verified_files(found)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mamltui.data.archive import printable
 from mamltui.data.cache import file_fingerprint
 from mamltui.data.roots import DATA_DIR_VARIABLE, search_roots
 from mamltui.errors import DataError
+from mamltui.text import visible
 
 FOLDER = "cifar-100-python"
 """What torchvision calls its folder inside the root that it is given."""
@@ -29,7 +29,7 @@ class FoundCifar:
     @property
     def source(self) -> str:
         """The place, for people."""
-        return printable(str(self.place))
+        return visible(str(self.place))
 
     @property
     def is_archive(self) -> bool:

@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import bank_hash
 from mamltui.data.cifar_find import FILES, FOLDER, FoundCifar
 from mamltui.data.progress import Progress, silent
 from mamltui.errors import DataError
+from mamltui.text import visible
 
 ARCHIVE_MD5 = "eb9058c3a382ffc7106e4002c42a8d85"
 FILE_MD5 = {
@@ -135,7 +135,7 @@ def _check_md5(md5: str, published: str, path: Path, found: FoundCifar) -> None:
     if md5 != published:
         raise DataError(
             f"is not the published CIFAR-100 (MD5 {md5} instead of {published})",
-            where=printable(str(path)),
+            where=visible(str(path)),
             hint=(
                 "It was not loaded. Take it away and put the published one there, or run"
                 f" `mamltui data fetch cifar-fs` (found through {found.origin})."
@@ -151,5 +151,5 @@ def _faults_reported(found: FoundCifar) -> Iterator[None]:
         raise DataError(f"cannot be read: {error.strerror or error}", where=found.source) from error
     except (tarfile.TarError, EOFError, KeyError) as error:
         raise DataError(
-            f"is no whole archive of CIFAR-100 ({printable(str(error))})", where=found.source
+            f"is no whole archive of CIFAR-100 ({visible(str(error))})", where=found.source
         ) from error

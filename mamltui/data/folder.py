@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import bank_hash
 from mamltui.data.progress import Progress, silent
 from mamltui.errors import DataError
+from mamltui.text import visible
 
 SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -60,7 +60,7 @@ def load_folder(
     if max(counts) > drawings:
         unused = sum(counts) - drawings * len(counts)
         say(
-            f"the classes of {printable(str(path))} have {drawings} to {max(counts)} images: "
+            f"the classes of {visible(str(path))} have {drawings} to {max(counts)} images: "
             f"the first {drawings} of each are used, {unused:,} are not"
         )
     chosen = [file for files in classes.values() for file in files[:drawings]]
@@ -68,14 +68,14 @@ def load_folder(
     images = images.reshape(len(classes), drawings, *images.shape[1:])
     if images.shape[2] == 1 and _is_paper_bright(images):
         np.subtract(255, images, out=images)
-    names = tuple(printable(folder.relative_to(path).as_posix()) for folder in classes)
+    names = tuple(visible(folder.relative_to(path).as_posix()) for folder in classes)
     pixels = torch.from_numpy(images)
-    return ImageBank("folder", pixels, names, bank_hash(pixels, names), printable(str(path)))
+    return ImageBank("folder", pixels, names, bank_hash(pixels, names), visible(str(path)))
 
 
 def _class_files(path: Path) -> dict[Path, list[Path]]:
     """Of each class folder its image files, both in the order of their names."""
-    where = printable(str(path))
+    where = visible(str(path))
     try:
         if not path.is_dir():
             raise DataError(
@@ -97,7 +97,7 @@ def _class_files(path: Path) -> dict[Path, list[Path]]:
             found = "one image" if files else "no images"
             raise DataError(
                 f"the class has {found}; it takes at least two, one to learn from and one to ask",
-                where=printable(str(folder)),
+                where=visible(str(folder)),
                 hint=f"Images end in {' '.join(sorted(SUFFIXES))}",
             )
     return classes
@@ -114,13 +114,13 @@ def _class_folders(path: Path) -> Iterator[Path]:
             if deeper:
                 raise DataError(
                     "lies too deep: classes are folder/class or folder/group/class",
-                    where=printable(str(deeper[0])),
+                    where=visible(str(deeper[0])),
                 )
             yield nested
         if inside and _images_in(folder):
             raise DataError(
                 "holds both images and folders, so it is neither a class nor a group of classes",
-                where=printable(str(folder)),
+                where=visible(str(folder)),
             )
 
 
@@ -166,8 +166,8 @@ def _read_image(file: Path, resize: str, size: int) -> Pixels:
         pixels = np.array(small, np.uint8)
     except Exception as error:  # Pillow names no base class for what damaged files raise
         raise DataError(
-            f"is not a readable image ({printable(str(error))})",
-            where=printable(str(file)),
+            f"is not a readable image ({visible(str(error))})",
+            where=visible(str(file)),
             hint="Repair the file or take it out of the data set.",
         ) from error
     if pixels.ndim == 2:

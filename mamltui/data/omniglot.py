@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from mamltui.caching import cache_folder
-from mamltui.data.archive import printable
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import is_packed, packed_folder, recall, remember
 from mamltui.data.download import DownloadError
@@ -21,6 +20,7 @@ from mamltui.data.omniglot_read import read_omniglot
 from mamltui.data.progress import Progress, silent
 from mamltui.data.roots import roots
 from mamltui.errors import DataError
+from mamltui.text import visible
 
 __all__ = [
     "FoundOmniglot",
@@ -125,7 +125,7 @@ def fetch_omniglot(
     except DownloadError as error:
         raise DataError(
             f"Omniglot could not be downloaded ({error})",
-            where=printable(str(target)),
+            where=visible(str(target)),
             hint="Try again, or copy images_background.zip and images_evaluation.zip there.",
         ) from error
     found = FoundOmniglot(origin, target, places)

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from mamltui.data.archive import printable
+from mamltui.text import visible
 
 OMNIGLOT_SHA256 = "8de9f4c6c24375e655f68b5c735675a6ebd3b360b8c41f6cfbdc0d4cc967dd07"
 
@@ -99,7 +99,7 @@ class Expected:
             folder, _, file = name.rpartition("/")
             present[folder].add(file)
             if file not in self.files.get(folder, ()):
-                extra.append(f"{printable(name)} is no part of it")
+                extra.append(f"{visible(name)} is no part of it")
         return self._missing(present) + extra
 
     def _missing(self, present: dict[str, set[str]]) -> list[str]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mamltui.data.archive import printable
 from mamltui.data.cache import file_fingerprint
 from mamltui.data.omniglot_content import OMNIGLOT, Expected
 from mamltui.data.roots import DATA_DIR_VARIABLE, search_roots
 from mamltui.errors import DataError
+from mamltui.text import visible
 
 TORCHVISION_FOLDER = "omniglot-py"
 """What torchvision calls its folder inside the root that it is given."""
@@ -32,7 +32,7 @@ class FoundOmniglot:
         kinds = {
             "zip files" if place.suffix == ".zip" else "folders" for place in self.places.values()
         }
-        return f"{printable(str(self.root))} ({' and '.join(sorted(kinds))})"
+        return f"{visible(str(self.root))} ({' and '.join(sorted(kinds))})"
 
     def fingerprint(self) -> str:
         """SHA-256 of the paths and the times of their last change: a quick way to see one.
@@ -49,7 +49,7 @@ class FoundOmniglot:
             )
         except OSError as error:
             raise DataError(
-                f"cannot be read: {error.strerror or error}", where=printable(str(self.root))
+                f"cannot be read: {error.strerror or error}", where=visible(str(self.root))
             ) from error
 
 

@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from mamltui.data.archive import FileSource, FolderSource, Limits, ZipSource, printable
+from mamltui.data.archive import FileSource, FolderSource, Limits, ZipSource
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import bank_hash
 from mamltui.data.omniglot_content import OMNIGLOT, Expected, listed
 from mamltui.data.omniglot_find import FoundOmniglot
 from mamltui.data.progress import Progress, silent
 from mamltui.errors import DataError
+from mamltui.text import visible
 
 LIMITS = Limits(
     archive_bytes=32 * 2**20, members=40_000, member_bytes=64 * 2**10, total_bytes=64 * 2**20
@@ -108,7 +109,7 @@ def _decoded(content: bytes, name: str, found: FoundOmniglot, size: int) -> Imag
     except DataError:
         raise
     except Exception as error:  # Pillow names no base class for what damaged files raise
-        fault = f"{name} is not a whole PNG image ({printable(str(error))})"
+        fault = f"{name} is not a whole PNG image ({visible(str(error))})"
         raise _not_omniglot(found, [fault]) from error
 
 
@@ -124,7 +125,7 @@ def _not_omniglot(
     whole = f" ({expected.describe()})" if expected else ""
     return DataError(
         f"is not the published Omniglot{whole}: {listed(differences, '; ')}",
-        where=printable(str(found.root)),
+        where=visible(str(found.root)),
         hint=(
             "Take these files away and put the published ones there, or run `mamltui data fetch`"
             f" (found through {found.origin})."

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mamltui.caching import cache_folder
-from mamltui.data.archive import printable
+from mamltui.text import visible
 
 DATA_DIR_VARIABLE = "MAMLTUI_DATA_DIR"
 
@@ -38,5 +38,5 @@ def search_roots(
         seen = look_in(origin, root)
         if not isinstance(seen, str):
             return seen, looked
-        looked.append(f"{origin}: {printable(str(root))}: {seen}")
+        looked.append(f"{origin}: {visible(str(root))}: {seen}")
     return None, looked

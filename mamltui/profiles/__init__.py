@@ -23,7 +23,7 @@ from mamltui.profiles.model import (
     TaskSection,
     ValidationSection,
 )
-from mamltui.profiles.problems import InvalidProfileError, Problem, shown_text
+from mamltui.profiles.problems import InvalidProfileError, Problem
 from mamltui.profiles.reading import load_profile, parse_profile
 from mamltui.profiles.schema import json_schema
 from mamltui.profiles.sources import packaged_profiles, profile_name
@@ -54,5 +54,4 @@ __all__ = [
     "parse_profile",
     "parse_steps",
     "profile_name",
-    "shown_text",
 ]

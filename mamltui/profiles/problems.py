@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from mamltui.errors import ProfileError
 from mamltui.profiles.keys import Key, keys_of, sections_of, toml_value
 from mamltui.profiles.model import Profile
+from mamltui.text import shortened
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def not_a_section(name: str, value: object) -> tuple[str, str | None]:
 
 def shown_key(path: Sequence[str]) -> str:
     """A key as in TOML, safe to print whatever it holds."""
-    return shown_text(
+    return shortened(
         ".".join(
             part if part and part.replace("-", "_").isidentifier() else toml_value(part)
             for part in path
@@ -103,19 +104,10 @@ def shown_key(path: Sequence[str]) -> str:
 def shown_value(value: object) -> str:
     """A value as in TOML where it is short, safe to print whatever it holds."""
     if isinstance(value, str):
-        return shown_text(toml_value(value))
+        return shortened(toml_value(value))
     if isinstance(value, bool | int | float):
-        return shown_text(_number(value))
+        return shortened(_number(value))
     return "this"
-
-
-def shown_text(text: str, most: int = 60) -> str:
-    """The beginning of a text, with nothing in it that a terminal would obey."""
-    safe = "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text[: most + 1]
-    )
-    return safe if len(text) <= most else f"{safe[:most]}..."
 
 
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -18,7 +18,6 @@ from mamltui.profiles.problems import (
     Problem,
     not_a_section,
     shown_key,
-    shown_text,
     unknown_key,
     wrong_value,
 )
@@ -30,6 +29,7 @@ from mamltui.profiles.sources import (
     profile_name,
     read_text,
 )
+from mamltui.text import shortened
 
 LISTED = 50
 """Wrong keys beyond these are counted, not explained: nobody reads on."""
@@ -49,7 +49,7 @@ def load_profile(path_or_name: str, overrides: Sequence[str] = ()) -> Profile:
         InvalidProfileError: it breaks rules; all of them are named.
     """
     path = find_profile(path_or_name)
-    source = shown_text(str(path), most=4096)
+    source = shortened(str(path), most=4096)
     return _parse(
         read_text(path, source), source, overrides, profile_name(path.stem), path.parent, path
     )
@@ -114,7 +114,7 @@ class _Reading:
     def override(self, text: str) -> None:
         key_text, equals, value_text = text.partition("=")
         path = tuple(part.strip() for part in key_text.split("."))
-        typed = f"--set {shown_text(text, 80)}"
+        typed = f"--set {shortened(text, 80)}"
         known = {key.path: key for key in keys_of(Profile)}
         key = known.get(".".join(path))
         if not equals:

@@ -11,7 +11,7 @@ import tomli
 
 from mamltui.errors import ProfileError
 from mamltui.profiles.model import NAME_LENGTH
-from mamltui.profiles.problems import shown_text
+from mamltui.text import shortened
 
 LARGEST = 1_000_000
 """Bytes; a profile has a few thousand."""
@@ -79,7 +79,7 @@ def find_profile(path_or_name: str) -> Path:
         inside = path / "profile.toml"
         raise ProfileError(
             "this is a folder, not a profile" if path_or_name else "a profile has to be named",
-            where=shown_text(path_or_name, 4096) or None,
+            where=shortened(path_or_name, 4096) or None,
             hint=f"did you mean {inside}?"
             if path_or_name and inside.is_file()
             else f"packaged profiles: {', '.join(packaged)}",
@@ -89,7 +89,7 @@ def find_profile(path_or_name: str) -> Path:
         meant = f"did you mean {near[0]}? " if near else ""
         raise ProfileError(
             "there is no such file and no such packaged profile",
-            where=shown_text(path_or_name, 4096),
+            where=shortened(path_or_name, 4096),
             hint=f"{meant}packaged profiles: {', '.join(packaged)}",
         )
     return path
@@ -133,7 +133,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise ProfileError(
-            f"not TOML: {shown_text(error.msg, 200)}",
+            f"not TOML: {shortened(error.msg, 200)}",
             where=f"{source}:{error.lineno}:{error.colno}",
         ) from error
     except RecursionError as error:
@@ -176,15 +176,15 @@ def extended(
     except (OSError, ValueError, ProfileError) as error:
         hint = error.hint if isinstance(error, ProfileError) else None
         raise ProfileError(
-            f"there is no profile {shown_text(asked)}, neither packaged nor in {folder}",
+            f"there is no profile {shortened(asked)}, neither packaged nor in {folder}",
             where=where,
             hint=hint,
         ) from error
     chain = (*chain, path.resolve())
     if len(set(chain)) < len(chain):
-        circle = " -> ".join(shown_text(each.name) for each in chain)
+        circle = " -> ".join(shortened(each.name) for each in chain)
         raise ProfileError(f"profiles extend each other in a circle: {circle}", where=where)
-    base_source = shown_text(str(path), most=4096)
+    base_source = shortened(str(path), most=4096)
     base = parse_toml(read_text(path, base_source), base_source)
     inherited, further = extended(base, base_source, path.parent, chain)
     return _merged(inherited, own), [path, *further]

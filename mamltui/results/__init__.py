@@ -19,7 +19,7 @@ from mamltui.results.published import (
     compare_with_published,
     published_figures,
 )
-from mamltui.results.tables import COLUMNS, csv_table, csv_text, spreadsheet_safe, visible
+from mamltui.results.tables import COLUMNS, csv_table, csv_text, spreadsheet_safe
 
 __all__ = [
     "COLUMNS",
@@ -44,7 +44,6 @@ __all__ = [
     "read_evaluations",
     "result_stem",
     "spreadsheet_safe",
-    "visible",
     "write_results",
     "write_text",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mamltui.results.evaluation import STATISTICS, Evaluation, StepResult
 from mamltui.results.grid import Grid, grids
 from mamltui.results.published import compare_with_published
-from mamltui.results.tables import visible
+from mamltui.text import visible
 
 
 def markdown_text(evaluations: Sequence[Evaluation]) -> str:

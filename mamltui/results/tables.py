@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 from mamltui.results.evaluation import STATISTICS, Evaluation
+from mamltui.text import visible
 
 COLUMNS = {
     "run": "name of the run's folder",
@@ -35,11 +36,6 @@ COLUMNS = {
     "algorithm": "what was trained, with the parts of MAML++ that were on",
 }
 """The columns of the CSV, in order, and what they hold."""
-
-
-def visible(text: str) -> str:
-    """``text`` with what does not print (an escape, a newline, a bidi mark) written out."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def spreadsheet_safe(text: str) -> str:

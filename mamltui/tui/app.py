@@ -116,7 +116,7 @@ class MamltuiApp(App[None]):
                 self.screen.bring_up_to_date()
 
     def _toast(self, news: News) -> None:
-        from mamltui.results import visible
+        from mamltui.text import visible
 
         lines = [visible(line) for line in news.text.splitlines()]
         text = "\n".join(lines[:TOAST_LINES]) + ("\n..." if len(lines) > TOAST_LINES else "")

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from mamltui.measures import duration
 from mamltui.profiles import Difference, Profile, differences
-from mamltui.results import StepResult, accuracy_cell, visible
+from mamltui.results import StepResult, accuracy_cell
+from mamltui.text import visible
 from mamltui.tui.comparing import Compared
 from mamltui.tui.listing import ListedRun
 from mamltui.tui.widgets.chart_content import MARKS

@@ -9,7 +9,8 @@ from textual.content import Content
 from mamltui.measures import duration
 from mamltui.profiles import Profile
 from mamltui.profiles.steps import steps_text
-from mamltui.results import Evaluation, GridRow, accuracy_cell, describe, visible
+from mamltui.results import Evaluation, GridRow, accuracy_cell, describe
+from mamltui.text import visible
 from mamltui.tui.board import Board, first_comparison
 from mamltui.tui.evaluated import Candidate, Settings
 from mamltui.tui.sweep import Sweep

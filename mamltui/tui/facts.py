@@ -14,9 +14,9 @@ from mamltui.results import (
     accuracy_cell,
     compare_with_published,
     published_figures,
-    visible,
 )
 from mamltui.runs import RunFolder, RunInfo
+from mamltui.text import visible
 from mamltui.tui.listing import ListedProfile, ListedRun, age
 from mamltui.tui.widgets.details import Entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from mamltui.results import visible
+from mamltui.text import visible
 from mamltui.tui.listing import ListedProfile, ListedRun, age
 from mamltui.tui.widgets.row_list import Row, Tone
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import tomli
 
 from mamltui.errors import MamltuiError, ProfileError, RunError
-from mamltui.profiles import Profile, load_profile, packaged_profiles, shown_text
-from mamltui.results import Evaluation, read_evaluations, visible
+from mamltui.profiles import Profile, load_profile, packaged_profiles
+from mamltui.results import Evaluation, read_evaluations
 from mamltui.runs import RunFolder, RunInfo, list_runs
+from mamltui.text import shortened, visible
 from mamltui.tui.faults import Fault, faults_of
 
 FIRST = "quickstart"
@@ -265,7 +266,7 @@ def _listed_profile(path: Path, source: str, origin: str) -> ListedProfile:
     try:
         return ListedProfile(name, path, source, origin, load_profile(str(path)))
     except ProfileError as error:
-        faults = faults_of(error, shown_text(str(path), most=4096))
+        faults = faults_of(error, shortened(str(path), most=4096))
         return ListedProfile(name, path, source, origin, None, tuple(faults))
 
 

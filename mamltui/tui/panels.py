@@ -13,7 +13,8 @@ from mamltui.curves.history import Newest
 from mamltui.events import Step, Validated
 from mamltui.measures import BARS, duration
 from mamltui.profiles import Profile
-from mamltui.results import Figure, published_figures, visible
+from mamltui.results import Figure, published_figures
+from mamltui.text import visible
 from mamltui.tui.watched import Watched
 
 STATE_STYLES = {

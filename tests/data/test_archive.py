@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mamltui.data.archive import FolderSource, Limits, ZipSource, printable
+from mamltui.data.archive import FolderSource, Limits, ZipSource
 from mamltui.data.omniglot import load_omniglot
 from mamltui.errors import DataError
 from tests.data import miniature
@@ -267,7 +267,3 @@ def test_a_folder_with_too_many_or_too_large_files_is_refused(tmp_path: Path) ->
     assert source.names == ("large/a.png",)
     with pytest.raises(DataError, match="larger than the 2,000 bytes"):
         source.read("large/a.png")
-
-
-def test_control_characters_and_lone_surrogates_become_printable() -> None:
-    assert printable("a\x1b[2Jb\n\udc80é[bold]") == "a\\x1b[2Jb\\n\\udc80é[bold]"

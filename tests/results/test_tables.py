@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mamltui.results import COLUMNS, csv_text, markdown_text, spreadsheet_safe, visible
+from mamltui.results import COLUMNS, csv_text, markdown_text, spreadsheet_safe
+from mamltui.text import visible
 from tests.results.examples import evaluation
 
 

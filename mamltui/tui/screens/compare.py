@@ -15,8 +15,8 @@ from textual.widgets import Input
 
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
-from mamltui.results import visible
 from mamltui.runs import RunFolder
+from mamltui.text import visible
 from mamltui.tui.background import in_background
 from mamltui.tui.compared_rows import COLUMNS, INKS, list_row, one_line, sign, table_rows
 from mamltui.tui.comparing import MOST, Compared, Comparison

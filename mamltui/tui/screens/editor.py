@@ -19,7 +19,7 @@ from textual.widgets import Footer, Input, Label, TextArea
 
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
-from mamltui.results import visible
+from mamltui.text import same_length, visible
 from mamltui.tui import drafts
 from mamltui.tui.background import in_background
 from mamltui.tui.drafts import Draft
@@ -67,7 +67,7 @@ class ProfileArea(TextArea):
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn: of as many characters as the text has, all harmless."""
         line = self.document.get_line(line_index)
-        text = Text("".join(map(_harmless, line)), end="", no_wrap=True)
+        text = Text(same_length(line), end="", no_wrap=True)
         if line_index in self.faulty:
             start = len(line) - len(line.lstrip())
             text.stylize(self._style("fault"), start)
@@ -249,10 +249,3 @@ class EditorScreen(Screen[Path | None]):
                 self.dismiss(None)
 
         self.app.push_screen(Confirm("Leave without saving?", "What was typed is lost."), answered)
-
-
-def _harmless(char: str) -> str:
-    """A character that a terminal shows and does not obey."""
-    if char.isprintable() or char == "\t":
-        return char
-    return chr(0x2400 + ord(char)) if char < " " else "\N{REPLACEMENT CHARACTER}"

@@ -23,9 +23,9 @@ from mamltui.results import (
     Evaluation,
     csv_text,
     markdown_text,
-    visible,
 )
 from mamltui.runs import RunFolder
+from mamltui.text import visible
 from mamltui.tui.answers import episodes_problem, path_problem, steps_problem, write_new
 from mamltui.tui.background import in_background
 from mamltui.tui.board import Board, read_kept

@@ -181,7 +181,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         """What is known of the item under the cursor, and the offer to resume."""
         if self._listing is None:
             return
-        from mamltui.results import visible
+        from mamltui.text import visible
         from mamltui.tui import facts
         from mamltui.tui.listing import ListedRun, age, utc_now
 
@@ -198,7 +198,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         self.query_one(Details).show(entries, of=f"{type(listed)} {title}")
 
     def _show_offer(self) -> None:
-        from mamltui.results import visible
+        from mamltui.text import visible
 
         runs = self._listing.runs if self._listing else ()
         offered, line = self._offered(), self.query_one("#line", Lines)
@@ -379,7 +379,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     def action_remove(self) -> None:
         """Delete the run at hand, after asking."""
-        from mamltui.results import visible
+        from mamltui.text import visible
         from mamltui.tui.listing import remove_run
 
         run = self._lists.run

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input
 
-from mamltui.results import visible
+from mamltui.text import visible
 from mamltui.tui import machine
 from mamltui.tui.background import in_background
 from mamltui.tui.logbook import Logbook

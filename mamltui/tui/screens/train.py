@@ -11,7 +11,8 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 
 from mamltui.errors import MamltuiError
-from mamltui.results import Figure, visible
+from mamltui.results import Figure
+from mamltui.text import visible
 from mamltui.tui import panels
 from mamltui.tui.screens.base import AppScreen
 from mamltui.tui.training import Training

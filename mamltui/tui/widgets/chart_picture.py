@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from mamltui.curves.series import Floats
-from mamltui.results import visible
+from mamltui.text import visible
 from mamltui.tui.widgets import chart_canvas as ink
 from mamltui.tui.widgets.chart_axes import Axis, Tick, iterations, x_ticks, y_axis, y_ticks
 from mamltui.tui.widgets.chart_braille import ACROSS, DOWN, Bits, cells, trace

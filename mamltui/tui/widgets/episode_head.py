@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from mamltui.results import visible
+from mamltui.text import visible
 from mamltui.tui.episodes import Look
 
 LABEL_WIDTH = 19

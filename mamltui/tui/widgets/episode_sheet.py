@@ -15,7 +15,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from mamltui.results import visible
+from mamltui.text import visible
 from mamltui.tui.episodes import Look
 from mamltui.tui.widgets.episode_head import COLUMN_WIDTH, LABEL_WIDTH, shown_steps
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len, set_cell_size
 
-from mamltui.results import visible
+from mamltui.text import visible
 
 ELLIPSIS = "…"
 TAIL = 5

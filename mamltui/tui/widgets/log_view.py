@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
 
-from mamltui.results import visible
+from mamltui.text import visible
 from mamltui.tui.logbook import Entry, overlap
 from mamltui.tui.widgets.line_view import LineView, Piece
 

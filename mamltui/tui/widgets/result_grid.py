@@ -16,7 +16,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from mamltui.results import GridRow, StepResult, visible
+from mamltui.results import GridRow, StepResult
+from mamltui.text import visible
 from mamltui.tui.widgets.fitting import fitted, fitted_name
 from mamltui.tui.widgets.result_cells import (
     Section,
