@@ -11,11 +11,13 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,9 +28,13 @@ OPTIONS = ("-std=c++17", "-O3", THIS_PROCESSOR, "-fPIC", "-shared")
 SECONDS = 300
 """No compiler works longer on one of our sources."""
 POLL_SECONDS = 0.05
+WORKSHOP = "compiling-"
+"""How a folder begins in which a compiler is at work."""
 
 _lock = threading.Lock()
 _loaded: dict[tuple[Path, str], ctypes.CDLL] = {}
+_refused: dict[tuple[Path, str], str] = {}
+"""What the compiler said of a source, which it is not asked about again while the process lives."""
 
 
 class NotCompiledError(Exception):
@@ -51,26 +57,62 @@ def load_compiled(
     """The library of ``source`` with ``SCALAR`` defined as ``scalar``; compiled if need be.
 
     It is kept under a hash of the source, the compiler and the processor's abilities, so a cache
-    folder may be shared by machines. The first call in a machine's life takes some seconds.
+    folder may be shared by machines. The first call in a machine's life takes some seconds. A
+    signal or an exception in the meantime ends the compiler and leaves nothing of its work.
 
     Raises:
         NotCompiledError: there is no compiler, it refuses, or the cache folder cannot be written.
         CompilingStoppedError: ``should_stop``, asked again and again while compiling, said so.
     """
-    with _lock:
+    with _alone(should_stop):
         known = _loaded.get((source, scalar))
-        if known is None:
-            path = _kept(source, scalar) or _compile(source, scalar, should_stop)
-            known = _loaded[source, scalar] = _load(path)
-        return known
+        if known is not None:
+            return known
+        if (source, scalar) in _refused:
+            raise NotCompiledError(_refused[source, scalar])
+        path = _kept(source, scalar)
+        try:
+            library = _load(path or _compile(source, scalar, should_stop))
+        except NotCompiledError as error:
+            _refused[source, scalar] = str(error)
+            raise
+        _loaded[source, scalar] = library
+        return library
 
 
 def must_compile(source: Path, scalar: str) -> bool:
     """Whether :func:`load_compiled` would call the compiler, which takes some seconds."""
+    if (source, scalar) in _loaded or (source, scalar) in _refused:
+        return False
     try:
         return _kept(source, scalar) is None
     except NotCompiledError:
         return False  # there is none to call
+
+
+def why_unavailable(source: Path, scalar: str) -> str | None:
+    """Why there is no library and can be none, as far as one knows without compiling; else None."""
+    if (source, scalar) in _loaded:
+        return None
+    if (source, scalar) in _refused:
+        return _refused[source, scalar]
+    try:
+        _kept(source, scalar)
+    except NotCompiledError as error:
+        return str(error)
+    return None
+
+
+@contextmanager
+def _alone(should_stop: Callable[[], bool] | None) -> Iterator[None]:
+    """One thread of the process compiles, and others that want to may give up waiting."""
+    while not _lock.acquire(timeout=POLL_SECONDS):
+        if should_stop is not None and should_stop():
+            raise CompilingStoppedError
+    try:
+        yield
+    finally:
+        _lock.release()
 
 
 def _kept(source: Path, scalar: str) -> Path | None:
@@ -108,30 +150,84 @@ def _compile(source: Path, scalar: str, should_stop: Callable[[], bool] | None) 
     kept, stem = cache_folder() / "compiled", _stem(source, scalar)
     try:
         kept.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept) as folder:
+        _sweep(kept)
+        with (
+            _sigterm_as_exception(),
+            tempfile.TemporaryDirectory(prefix=WORKSHOP, dir=kept) as folder,
+        ):
             made = Path(folder) / "made.so"
             command = [compiler, *OPTIONS, f"-DSCALAR={scalar}", "-o", str(made), str(source)]
-            said = Path(folder) / "said"
-            with said.open("wb") as errors, subprocess.Popen(command, stderr=errors) as process:
-                _wait(process, should_stop)
-            if process.returncode:
-                lines = said.read_text(errors="replace").strip().splitlines()
+            messages = Path(folder) / "messages"
+            with messages.open("wb") as errors:
+                returned = _call(command, folder, errors.fileno(), should_stop)
+            if returned:
+                lines = messages.read_text(errors="replace").strip().splitlines()
                 raise NotCompiledError(f"{compiler} failed: {lines[0] if lines else 'no word'}")
             return made.replace(kept / _name(stem, made.read_bytes()))
     except (OSError, subprocess.SubprocessError) as error:
         raise NotCompiledError(f"{source.name} could not be compiled: {error}") from error
 
 
-def _wait(process: subprocess.Popen[bytes], should_stop: Callable[[], bool] | None) -> None:
+def _call(
+    command: list[str], folder: str, errors: int, should_stop: Callable[[], bool] | None
+) -> int:
+    """The exit status of a compiler, whose files are all in ``folder``.
+
+    It has a process group of its own: what is called a compiler only starts the ones that work.
+    """
     end = time.monotonic() + SECONDS
-    while process.poll() is None:
-        if should_stop is not None and should_stop():
-            process.kill()
-            raise CompilingStoppedError
-        if time.monotonic() > end:
-            process.kill()
-            raise NotCompiledError(f"the compiler was not done after {SECONDS} s")
-        time.sleep(POLL_SECONDS)
+    process = subprocess.Popen(
+        command, stderr=errors, env=os.environ | {"TMPDIR": folder}, start_new_session=True
+    )
+    try:
+        while process.poll() is None:
+            if should_stop is not None and should_stop():
+                raise CompilingStoppedError
+            if time.monotonic() > end:
+                raise NotCompiledError(f"the compiler was not done after {SECONDS} s")
+            time.sleep(POLL_SECONDS)
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                if os.name == "posix":
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.kill()
+            process.wait()
+    return process.returncode
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _sigterm_as_exception() -> Iterator[None]:
+    """Let SIGTERM, where nobody has said what it does, end the process after all is tidied up."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _sweep(kept: Path) -> None:
+    """Remove what compilers left whose caller was killed before it could."""
+    for folder in kept.glob(f"{WORKSHOP}*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime > SECONDS:
+                shutil.rmtree(folder)
 
 
 @lru_cache

@@ -6,8 +6,12 @@ Each library is loaded by a process of its own, as one remembers what it has loa
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,6 +74,13 @@ def said(process: subprocess.Popen[str]) -> tuple[str, ...]:
         out, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0
     return tuple(out.splitlines())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def refused(source: Path) -> str:
@@ -188,6 +199,97 @@ def test_a_stop_ends_the_compiler_and_leaves_nothing(
     with pytest.raises(ProcessLookupError):
         os.kill(int(begun.read_text()), 0)
     assert libraries(cache_dir) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_while_compiling_ends_all_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    source: Path,
+    cache_dir: Path,
+    number: signal.Signals,
+) -> None:
+    begun = tmp_path / "begun"
+    at_work = f'sleep 1000 & echo $$ $! > "{begun}.new"; mv "{begun}.new" "{begun}"; wait'
+    use_compiler(monkeypatch, tmp_path, at_work)
+    with start(source) as process:
+        wait_until(begun.exists)
+        process.send_signal(number)
+        process.wait(SECONDS)
+    pids = [int(pid) for pid in begun.read_text().split()]
+    if number != signal.SIGKILL:
+        assert process.returncode == -number
+        wait_until(lambda: not any(map(is_running, pids)))
+        assert libraries(cache_dir) == []
+        return
+    os.killpg(pids[0], signal.SIGKILL)  # nobody could
+    (left,) = libraries(cache_dir)
+    use_compiler(monkeypatch, tmp_path, f'exec "{COMPILER}" "$@"')
+    assert said(start(source)) == ("compiling", "8")
+    assert left in libraries(cache_dir)  # another process may be at work there
+    os.utime(left, (0, 0))
+    assert said(start(source, "float")) == ("compiling", "4")
+    assert left not in libraries(cache_dir)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_who_waits_for_another_threads_compiler_may_give_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path
+) -> None:
+    begun, enough = tmp_path / "begun", threading.Event()
+    use_compiler(monkeypatch, tmp_path, f'touch "{begun}"; exec sleep 1000')
+
+    def compile_until_enough() -> None:
+        with pytest.raises(CompilingStoppedError):
+            load_compiled(source, "double", should_stop=enough.is_set)
+
+    other = threading.Thread(target=compile_until_enough)
+    other.start()
+    try:
+        wait_until(begun.exists)
+        with pytest.raises(CompilingStoppedError):
+            load_compiled(source, "double", should_stop=lambda: True)
+    finally:
+        enough.set()
+        other.join(SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("before", "answer"),
+    [("", "None"), ("compiled.find_compiler = lambda: None", "there is no C++ compiler (c++,")],
+)
+def test_asking_whether_there_can_be_a_library_compiles_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, before: str, answer: str
+) -> None:
+    log = tmp_path / "log"
+    use_compiler(monkeypatch, tmp_path, f'echo compiling >> "{log}"\nexec "{COMPILER}" "$@"')
+    asking = f"{before}\nprint(compiled.why_unavailable(source, scalar))\nsys.exit()"
+    (found,) = said(start(source, before=asking))
+    assert found.startswith(answer)
+    assert not log.exists()
+
+
+def test_a_compiler_that_refused_is_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path
+) -> None:
+    log = tmp_path / "log"
+    use_compiler(monkeypatch, tmp_path, f'echo compiling >> "{log}"\nexit 1')
+    before = """
+try:
+    compiled.load_compiled(source, scalar)
+except compiled.NotCompiledError:
+    print(compiled.why_unavailable(source, scalar))
+"""
+    first, begun, again = said(start(source, before=before))
+    assert (begun, again) == ("at once", first)
+    assert log.read_text() == "compiling\n"
 
 
 @pytest.mark.parametrize(

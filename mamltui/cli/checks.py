@@ -112,12 +112,14 @@ def _kernels() -> str:
 
     from mamltui.maml.inner import InnerLoop
     from mamltui.maml.network import NetworkSpec
-    from mamltui.maml.strategies import Case, why_not
+    from mamltui.maml.strategies import Case, native, why_not
 
     reason = why_not("native", Case(NetworkSpec(way=5), InnerLoop(1, 0.4), torch.device("cpu")))
-    if reason is None:
-        return "compiled for this processor"
-    return f"not compiled, a CPU trains 2 to 4 times slower: {reason}"
+    if reason is not None:
+        return f"none, a CPU trains 2 to 4 times slower: {reason}"
+    if native.must_compile():
+        return "not compiled yet: the first training does it, once, in some seconds"
+    return "compiled for this processor"
 
 
 def _memory() -> str:

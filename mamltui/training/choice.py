@@ -63,6 +63,7 @@ def choose_engine(
 
     Raises:
         Interrupted: ``should_stop`` said so.
+        UsageError: the strategy that ``profile`` names could not be compiled.
     """
     asked = profile.engine
     case = Case(learner.network, learner.inner, device, precision=asked.precision)
@@ -71,6 +72,7 @@ def choose_engine(
     if strategy in ("auto", "native") and _must_compile(case):
         yield "compiling the kernels for this processor, once"
         native.prepare(case.dtype, should_stop)
+        check_engine(profile, learner, device)
     if strategy == "auto":
         covered = _covering(case, profile)
         if before is not None and before[0] in covered:

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import mamltui.maml.verify
-from mamltui import __version__
+from mamltui import __version__, compiled
 from mamltui.cli import main
+from mamltui.compiled import find_compiler
 from mamltui.maml.verify import run_verification
+from tests.cli.tiny import RUN, make_place
 
 Capture = pytest.CaptureFixture[str]
 
@@ -38,6 +40,20 @@ def test_doctor_tells_versions_devices_memory_and_folders(
     assert "`mamltui data fetch cifar-fs` downloads it" in found["cifar-100"]
     assert f"{tmp_path / 'runs'}, writable" in found["runs folder"]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
+def test_doctor_and_a_dry_run_compile_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, cache_dir: Path
+) -> None:
+    monkeypatch.chdir(make_place(tmp_path))
+    monkeypatch.setattr(compiled, "_loaded", {})
+    assert main(["doctor"]) == 0
+    assert rows(capsys.readouterr().out)["kernels"].startswith("not compiled yet")
+    for strategy in ("auto", "native"):
+        settings = ["--set", "network.filters=16", "--set", f"engine.strategy={strategy}"]
+        assert main([*RUN, "--dry-run", *settings]) == 0
+    assert not (cache_dir / "compiled").exists()
 
 
 def test_doctor_finds_omniglot_where_it_is(omniglot_dir: Path, capsys: Capture) -> None:

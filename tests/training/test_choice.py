@@ -14,6 +14,7 @@ import pytest
 
 from mamltui import compiled
 from mamltui.cli import main
+from mamltui.errors import UsageError
 from mamltui.events import Event, Finished, Notice, Paused, Step, Stopped
 from mamltui.maml.calibration import Shape, Trial, calibrate
 from mamltui.maml.chunks import Interrupted
@@ -304,6 +305,37 @@ def test_without_a_compiler_another_strategy_trains(root: Path) -> None:
 @pytest.mark.usefixtures("no_compiler")
 def test_without_a_compiler_nobody_is_told_to_wait_for_one(root: Path) -> None:
     assert notices(train(make_run(root, make_profile(COVERED, ONE)))) == []
+
+
+@pytest.fixture
+def failing_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_dir: Path) -> None:  # noqa: ARG001
+    """One that tells its version and nothing more, and no library from before."""
+    path = tmp_path / "compiler"
+    path.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "out of order" >&2\nexit 1\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("CXX", str(path))
+    monkeypatch.setattr(compiled, "_loaded", {})
+    monkeypatch.setattr(compiled, "_refused", {})
+    compiled._compiler_identity.cache_clear()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the compiler is a shell script")
+@pytest.mark.usefixtures("failing_compiler")
+def test_where_the_kernels_cannot_be_compiled_another_strategy_trains(root: Path) -> None:
+    run = make_run(root, make_profile(COVERED, ONE))
+    events = train(run)
+    assert notices(events)[0].startswith("compiling the kernels")
+    assert isinstance(events[-1], Finished)
+    assert run.info().strategy == "analytic"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the compiler is a shell script")
+@pytest.mark.usefixtures("failing_compiler")
+def test_a_run_that_asks_for_kernels_that_cannot_be_compiled_says_why(root: Path) -> None:
+    run = make_run(root, NATIVE)
+    with pytest.raises(UsageError, match=r"native .* failed: out of order"):
+        train(run)
+    assert run.info().state == "failed"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are killed by POSIX signals")

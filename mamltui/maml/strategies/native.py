@@ -44,7 +44,7 @@ ShouldStop = Callable[[], bool]
 
 
 def why_not(case: Case) -> str | None:
-    """Why this strategy does not cover ``case``; None: it does."""
+    """Why this strategy does not cover ``case``; None: it does, or will when it is compiled."""
     if case.device.type != "cpu":
         return "it runs on processors only"
     if case.precision != "fp32":
@@ -53,11 +53,7 @@ def why_not(case: Case) -> str | None:
         return f"it has no kernels for {case.dtype}"
     if case.network.filters % WIDTH:
         return f"the filters are no multiple of {WIDTH}"
-    try:
-        load_compiled(SOURCE, SCALARS[case.dtype])
-    except NotCompiledError as error:
-        return str(error)
-    return None
+    return compiled.why_unavailable(SOURCE, SCALARS[case.dtype])
 
 
 def must_compile(dtype: torch.dtype = torch.float32) -> bool:
