@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.app import App
 from textual.pilot import Pilot
+from textual.widget import Widget
 
 from mamltui.cli import main
 from mamltui.commands import Place
@@ -23,20 +27,80 @@ SIZES = [(20, 5), (80, 24), (160, 45)]
 
 
 @pytest.fixture(autouse=True)
-def _wait_for_the_app_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Textual's pilot waits until the process is idle, which it is not while a thread trains."""
-    monkeypatch.setattr("textual.pilot.wait_for_idle", wait_for_idle)
+def _pilots_wait_for_settled_screens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every key, click and pause of a pilot wait until the app has done all it has to do.
+
+    Textual's own pilots take a process that uses no processor time for idle. It uses none either
+    while another program has the processor, and always some while a thread trains.
+    """
+    presses = MamltuiApp._press_keys
+
+    async def press_one_by_one(app: MamltuiApp, keys: Iterable[str]) -> None:
+        for key in keys:
+            await presses(app, [key])
+            await settled(app)
+
+    async def wait_for_screen(pilot: Pilot[Any], timeout: float = SECONDS) -> bool:
+        await settled(pilot.app, timeout)
+        return True
+
+    async def at_once(min_sleep: float = 0, max_sleep: float = 0) -> None:
+        await asyncio.sleep(min(min_sleep, max_sleep))
+
+    monkeypatch.setattr(App, "_press_keys", press_one_by_one)
+    monkeypatch.setattr(Pilot, "_wait_for_screen", wait_for_screen)
+    monkeypatch.setattr("textual.pilot.wait_for_idle", at_once)
+    monkeypatch.setattr("textual.app.wait_for_idle", at_once)
 
 
-async def wait_for_idle(min_sleep: float = 0.02, max_sleep: float = 1.0) -> None:
-    """Wait until this thread, the app's, has nothing to do for a moment."""
-    limit = time.monotonic() + max_sleep
-    least = time.monotonic() + min_sleep
-    while time.monotonic() < limit:
-        used = time.thread_time()
-        await asyncio.sleep(0.01)
-        if time.thread_time() - used < 0.001 and time.monotonic() >= least:
+async def settled(app: App[Any], seconds: float = SECONDS) -> None:
+    """Wait until the app has handled every message, and laid out and painted what they changed."""
+    limit = time.monotonic() + seconds
+    while app._running and app._exception is None:
+        if time.monotonic() > limit:
+            raise AssertionError(f"never at rest:\n{screen_text(app)}")
+        await _queues_processed(app)
+        if not app._running or not app.screen_stack:
             return
+        app.screen._on_timer_update()
+        if not _has_work(app):
+            return
+
+
+async def _queues_processed(app: App[Any]) -> None:
+    """Wait until each widget has handled the messages that wait for it now."""
+    waiting = asyncio.Event()
+    count = 0
+
+    def handled() -> None:
+        nonlocal count
+        count -= 1
+        if count == 0:
+            waiting.set()
+
+    nodes = [app, *(app.screen.walk_children(with_self=True) if app.screen_stack else ())]
+    count = sum(node.call_later(handled) for node in nodes)
+    while count and app._running and app._exception is None:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(waiting.wait(), 0.05)
+        count = count if all(node.is_running for node in nodes) else 0
+    await asyncio.sleep(0)
+
+
+def _has_work(app: App[Any]) -> bool:
+    """Whether a message waits, or something is to be laid out, painted or called afterwards."""
+    screen = app.screen
+    nodes = [app, *screen.walk_children(with_self=True)]
+    return bool(
+        any(not node._message_queue.empty() or node._next_callbacks for node in nodes)
+        or any(
+            widget._layout_required or widget._repaint_required or widget._recompose_required
+            for widget in nodes[1:]
+            if isinstance(widget, Widget)
+        )
+        or screen._dirty_widgets
+        or screen._callbacks
+    )
 
 
 @pytest.fixture(scope="session")
@@ -100,3 +164,17 @@ def screen_text(app: Any) -> str:
     width, height = app.size
     lines = app.screen._compositor.render_strips(app.size) if width and height else []
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in lines)
+
+
+async def final_text(app: MamltuiApp) -> str:
+    """What is on the screen when nothing is read any more and another redraw changes nothing."""
+    limit = time.monotonic() + SECONDS
+    before, text = None, screen_text(app)
+    while before != text or any(thread.name == "background" for thread in threading.enumerate()):
+        if time.monotonic() > limit:
+            raise AssertionError(f"never stands still:\n{text}")
+        await asyncio.sleep(0.01)
+        app._tick()
+        await settled(app)
+        before, text = text, screen_text(app)
+    return text

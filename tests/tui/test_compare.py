@@ -24,7 +24,7 @@ from mamltui.tui.widgets.chart import Chart
 from mamltui.tui.widgets.column_table import ColumnTable
 from tests.cli.run_folders import step_at, trained_run
 from tests.results.examples import evaluation, step_result
-from tests.tui.conftest import SIZES, screen_text, until
+from tests.tui.conftest import SIZES, final_text, screen_text, until
 
 MakeApp = Callable[..., MamltuiApp]
 MakeRun = Callable[..., RunFolder]
@@ -63,6 +63,7 @@ async def settled(app: MamltuiApp, pilot: Pilot[None], count: int) -> None:
         return len(chosen) == count and known and len(heads(app)) == count
 
     await until(pilot, is_read)
+    await final_text(app)
 
 
 def heads(app: MamltuiApp) -> list[str]:
@@ -295,7 +296,6 @@ async def test_m_goes_through_the_metrics_and_the_last_is_remembered(
         for _ in range(6):
             seen.append(screen_text(app).splitlines()[6].strip())
             await pilot.press("m")
-            await pilot.pause()
         assert seen[:5] == [
             "validation accuracy %",
             "validation loss, nats",

@@ -15,7 +15,7 @@ import pytest
 
 from mamltui.profiles import packaged_profiles
 from mamltui.tui.app import MamltuiApp
-from tests.tui.conftest import screen_text, until
+from tests.tui.conftest import final_text, screen_text, until
 from tests.tui.told import NAME, told_run
 
 MakeApp = Callable[..., MamltuiApp]
@@ -67,9 +67,7 @@ async def test_a_screen_looks_as_it_did(
         app.session.marked = [NAME, OTHER]
         await pilot.press(*keys)
         await until(pilot, lambda: words in screen_text(app))
-        seen = ""
-        while seen != (seen := masked(screen_text(app), screen)):  # until it stands still
-            await pilot.pause(0.6)
+        seen = masked(await final_text(app), screen)
     golden = GOLDENS / f"{screen}-{size[0]}x{size[1]}.txt"
     if os.environ.get("MAMLTUI_UPDATE_GOLDENS"):
         GOLDENS.mkdir(exist_ok=True)
