@@ -1,10 +1,40 @@
-"""``python -m mamltui``: the same as the ``mamltui`` command."""
+"""``python -m mamltui``, and the ``mamltui`` command: a process from its start to its end."""
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import NoReturn
 
-from mamltui.cli import main
+
+def run_process() -> NoReturn:
+    """Run the process's command line and end the process with its exit code.
+
+    In :func:`~mamltui.cli.main`, Ctrl+C is answered. While modules are imported, and after all is
+    done, nobody would answer it but Python, with a traceback: there it ends the process at once.
+    """
+    answer = signal.getsignal(signal.SIGINT)
+    _end_on_interrupt(answer)
+    from mamltui.cli import main
+    from mamltui.errors import ExitCode
+
+    code = int(ExitCode.INTERRUPTED)
+    try:
+        signal.signal(signal.SIGINT, answer)
+        code = main()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        _end_on_interrupt(answer)
+    sys.exit(code)
+
+
+def _end_on_interrupt(answer: object) -> None:
+    if (
+        answer is signal.default_int_handler
+    ):  # else it is ignored, as by nohup and in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process()

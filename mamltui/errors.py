@@ -10,13 +10,15 @@ class ExitCode(IntEnum):
 
     DONE = 0
     FAILURE = 1
-    """Something failed while running."""
+    """Something failed while running, or output could not be written."""
     USAGE = 2
     """The command line or the profile is not valid."""
     UNAVAILABLE = 3
     """Data, a run, a checkpoint or a device is not there or not usable."""
     DIVERGED = 4
     """The training diverged, or ended below ``--min-accuracy``."""
+    HUNG_UP = 129
+    """SIGHUP, after a checkpoint."""
     INTERRUPTED = 130
     """SIGINT, after a checkpoint."""
     TERMINATED = 143

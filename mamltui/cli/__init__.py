@@ -7,14 +7,13 @@ needed: ``mamltui`` alone opens the app, whose first picture should not wait for
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from mamltui import __version__
+from mamltui.cli.output import tolerant_output
 from mamltui.errors import ExitCode, MamltuiError
 
 TRACEBACK_VARIABLE = "MAMLTUI_TRACEBACK"
@@ -25,45 +24,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` (default: the process's own) and return the exit code.
 
     Every ``MamltuiError`` becomes a message on stderr and its exit code. Anything else is a bug of
-    mamltui: one line on stderr, the traceback in a log file, exit code 1.
+    mamltui: one line on stderr, the traceback in a log file, exit code 1. Output that cannot be
+    written ends nothing, but what would have been a success ends with 1.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A character that the terminal cannot show is no reason to end.
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = _run(arguments)
-    except BrokenPipeError:
-        code = ExitCode.FAILURE
-    except KeyboardInterrupt:
-        code = ExitCode.INTERRUPTED
-    except MamltuiError as error:
-        if _traceback_wanted():
-            import traceback
-
-            traceback.print_exc()
-        _say(_message(error))
-        code = error.exit_code
-    except Exception as error:
-        _report_bug(error, arguments)
-        code = ExitCode.FAILURE
-    return code if _reached_readers() else ExitCode.FAILURE
-
-
-def _reached_readers() -> bool:
-    """Whether all output could be written: its reader may have gone (``mamltui runs list | head``).
-
-    What is left is dropped, or the interpreter would complain about it at its end.
-    """
-    reached = True
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed before the start
+    with tolerant_output() as losses:
         try:
+            code = _run(arguments)
+        except KeyboardInterrupt:
+            code = ExitCode.INTERRUPTED
+        except MamltuiError as error:
+            if _traceback_wanted():
+                import traceback
+
+                traceback.print_exc()
+            _say(_message(error))
+            code = error.exit_code
+        except Exception as error:
+            _report_bug(error, arguments)
+            code = ExitCode.FAILURE
+        for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        except BrokenPipeError:
-            reached = False
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return reached
+        lost = losses.error
+        # A reader that goes away (``mamltui runs list | head``) has had enough, and knows it.
+        if lost is not None and not isinstance(lost, BrokenPipeError):
+            _say(f"mamltui: error: some of the output could not be written: {lost.strerror}")
+    return code if lost is None else code or ExitCode.FAILURE
 
 
 def _run(arguments: list[str]) -> int:
@@ -93,8 +79,7 @@ def _message(error: MamltuiError) -> str:
 
 
 def _say(message: str) -> None:
-    with suppress(BrokenPipeError):
-        print(message, file=sys.stderr, flush=True)
+    print(message, file=sys.stderr, flush=True)
 
 
 def _traceback_wanted() -> bool:

@@ -18,7 +18,7 @@ from mamltui.cli.evaluate import write_stdout
 from mamltui.cli.tables import print_evaluation, results_console
 from mamltui.commands import Place, eval_command, run_command
 from mamltui.data.banks import Banks
-from mamltui.errors import DivergedError, ExitCode, MamltuiError
+from mamltui.errors import DivergedError, ExitCode
 from mamltui.evaluation import evaluate_and_write
 from mamltui.events import Diverged, Event, Finished, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
@@ -137,11 +137,6 @@ def train_and_evaluate(request: Request) -> int:
         try:
             end = _train(made, run, display)
             evaluation = _evaluate(made, run, display) if isinstance(end, Finished) else None
-        except BrokenPipeError as error:
-            raise MamltuiError(
-                "the reader of the output has gone; the training stopped after a checkpoint",
-                hint=f"Go on with: {request.resume_command(run)}",
-            ) from error
         except StoppedBySignal as stop:
             return _stopped(stop, run, request)
     if evaluation is None:
@@ -184,7 +179,7 @@ def _train(made: Plan, run: RunFolder, display: Display) -> Event:
 
     # A generator: closed early, it saves a checkpoint.
     events = cast(Generator[Event, None, None], trainer.train())
-    with stop_signals(stop), closing(events):
+    with stop_signals(stop, control.checkpoint), closing(events):
         for event in events:
             display.show(event)
     if received and not isinstance(event, Diverged):

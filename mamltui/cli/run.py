@@ -86,8 +86,8 @@ def run(
     In the app, unless --headless is given.
 
     The run folder keeps all of it. Exit codes: 0 done, 1 failure, 2 usage or invalid profile,
-    3 data, run, checkpoint or device not available, 4 diverged or below --min-accuracy, 130 and
-    143 stopped by SIGINT and SIGTERM, after a checkpoint.
+    3 data, run, checkpoint or device not available, 4 diverged or below --min-accuracy, 129, 130
+    and 143 stopped by SIGHUP, SIGINT and SIGTERM, after a checkpoint. SIGUSR1 saves a checkpoint.
     """
     _check_options(output, csv, min_accuracy, quiet, verbose)
     settings = (overrides or []) + ([] if seed is None else [f"meta.seed={seed}"])

@@ -86,11 +86,17 @@ class MamltuiApp(App[None]):
         self.call_after_refresh(self._after_first_paint)
 
     def _heed_signals(self) -> None:
-        """A lost connection or a shutdown ends the app as its user would."""
+        """A lost connection or a shutdown ends the app as its user would; SIGUSR1 saves."""
         loop = asyncio.get_running_loop()
         for name, code in SIGNALS.items():
             with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(getattr(signal, name), self.leave, code)
+        with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(signal.SIGUSR1, self._save_checkpoint)
+
+    def _save_checkpoint(self) -> None:
+        if self.session.training is not None:
+            self.session.training.checkpoint()
 
     def _after_first_paint(self) -> None:
         """What the first paint does not wait for."""
