@@ -475,7 +475,7 @@ class EngineSection(_Model):
 
     strategy: Literal["auto", "native", "graph", "analytic", "autograd"] = Field(
         "auto",
-        description="Way to compute the meta-gradient; auto times those that apply here, once.",
+        description="Way to compute the meta-gradient; auto times those that apply here.",
         json_schema_extra=_unit("-"),
     )
     precision: Literal["fp32", "tf32", "bf16"] = Field(

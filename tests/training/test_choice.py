@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_strategies_are_timed_once_for_all_trainings_of_a_kind(
 ) -> None:
     profile = make_profile(COVERED)
     first, second = make_run(root, profile), make_run(root, profile)
-    timing = "timing the ways to compute the meta-gradient here, once"
+    timing = "timing the ways to compute the meta-gradient here"
     assert timing in notices(train(first))
     (path,) = kept_trials(cache_dir)
     content = path.read_text()
@@ -119,6 +120,29 @@ def test_strategies_are_timed_once_for_all_trainings_of_a_kind(
     assert path.read_text() == content
     assert first.info().strategy == second.info().strategy == "analytic"
     assert_same_training(first, second)
+
+
+def test_other_step_sizes_share_a_trial(root: Path, trials: Trials) -> None:
+    for changes in ((), ("inner.alpha=0.01",), ("meta.label_smoothing=0.1",)):
+        train(make_run(root, make_profile(COVERED, ONE, *changes)))
+    assert trials.asked == 1
+    train(make_run(root, make_profile(COVERED, ONE, "inner.steps=3")))
+    assert trials.asked == 2
+
+
+def test_a_trial_of_last_month_is_made_again(root: Path, trials: Trials, cache_dir: Path) -> None:
+    profile = make_profile(COVERED, ONE)
+    train(make_run(root, profile))
+    (path,) = kept_trials(cache_dir)
+    a_month_ago = time.time() - 30 * 24 * 3600
+    os.utime(path, (a_month_ago, a_month_ago))
+    trials.best = Trial("native", 0, 0.25)
+    run = make_run(root, profile)
+    train(run)
+    assert trials.asked == 2
+    assert run.info().strategy == "native"
+    train(make_run(root, profile))
+    assert trials.asked == 2
 
 
 def test_the_fastest_is_taken_whichever_it_is(root: Path, trials: Trials) -> None:
@@ -148,7 +172,7 @@ def test_a_real_trial_is_kept_and_read_back(
     (path,) = kept_trials(cache_dir)
     fastest, *others = json.loads(path.read_text())
     assert {fastest[0]} == {run.info().strategy for run in runs} <= {"native", "analytic"}
-    assert all(fastest[2] <= (seconds or float("inf")) for _, _, seconds in others)
+    assert all(fastest[2] <= 1.06 * (seconds or float("inf")) for _, _, seconds in others)
 
 
 def test_nothing_is_timed_where_only_one_strategy_would_do(run: RunFolder, trials: Trials) -> None:
