@@ -98,7 +98,7 @@ class Probe:
         """The app with this probe in it."""
         from mamltui.maml.engine import Engine
         from mamltui.tui import app as app_module
-        from mamltui.tui.options import Options
+        from mamltui.tui.session.options import Options
 
         probe, step = self, Engine.meta_gradient
 

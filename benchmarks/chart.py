@@ -29,7 +29,7 @@ from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from mamltui.curves import Series, envelope
-from mamltui.tui.widgets.chart import Chart, Curve, Reference
+from mamltui.tui.shared.chart.chart import Chart, Curve, Reference
 
 SIZES = ((60, 10), (110, 30), (150, 38))
 SMOOTH = 0.99

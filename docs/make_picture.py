@@ -14,7 +14,7 @@ from rich.console import Console
 
 from mamltui.events import Event
 from mamltui.headless import LiveDisplay
-from mamltui.runs import RunFolder
+from mamltui.runs import RunFolder, find_run
 
 WIDTH = 80
 
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("svg", type=Path)
     parser.add_argument("--until", type=float, default=0.6, help="share of the iterations")
     arguments = parser.parse_args()
-    arguments.svg.write_text(picture(RunFolder.open(arguments.run), arguments.until))
+    arguments.svg.write_text(picture(find_run(arguments.run), arguments.until))
 
 
 if __name__ == "__main__":

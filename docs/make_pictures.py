@@ -21,8 +21,8 @@ async def picture(arguments: argparse.Namespace) -> str:
     """The screen as SVG, when it has stood still for a second."""
     from mamltui.commands import Place
     from mamltui.tui.app import MamltuiApp
-    from mamltui.tui.options import Options
-    from mamltui.tui.widgets.status_line import SCREENS
+    from mamltui.tui.session.options import Options
+    from mamltui.tui.shared.status_line import SCREENS
 
     place = Place(arguments.out, arguments.data_dir, "cpu")
     app = MamltuiApp(Options(attach=arguments.run, place=place))

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if not arguments:
         from mamltui.cli.opening import open_app
-        from mamltui.tui.options import Options
+        from mamltui.tui.session.options import Options
 
         return open_app(Options())
     import typer

@@ -45,7 +45,7 @@ def app(
     device: Device = DeviceName.auto,
 ) -> None:
     """Choose profiles and runs, train, look inside episodes, evaluate and compare."""
-    from mamltui.tui.options import Options
+    from mamltui.tui.session.options import Options
 
     options = Options(
         profile=profile,
@@ -63,9 +63,9 @@ def attach(
     device: Device = DeviceName.auto,
 ) -> None:
     """Watch a run in the app: one that another process trains, or one that is over."""
-    from mamltui.runs import RunFolder
-    from mamltui.tui.options import Options
+    from mamltui.runs import find_run
+    from mamltui.tui.session.options import Options
 
-    RunFolder.open(run, out)  # what is wrong with it is said here, not in the app
+    find_run(run, out)  # what is wrong with it is said here, not in the app
     options = Options(attach=run, place=Place(out, data_dir, device.value))
     raise typer.Exit(open_app(options))

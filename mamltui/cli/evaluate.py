@@ -93,11 +93,11 @@ def evaluate(
     from mamltui.data.banks import Banks
     from mamltui.evaluation import evaluate_run
     from mamltui.results import write_results
-    from mamltui.runs import RunFolder
+    from mamltui.runs import find_run
     from mamltui.text import visible
     from mamltui.training import resolve_device
 
-    folders = _distinct([RunFolder.open(name, runs_dir) for name in runs])
+    folders = _distinct([find_run(name, runs_dir) for name in runs])
     profiles = [folder.profile for folder in folders]
     where = resolve_device(device.value)
     banks = Banks(data_dir)

@@ -13,7 +13,7 @@ from mamltui.commands import run_command
 from mamltui.errors import ProfileError, UsageError
 
 if TYPE_CHECKING:
-    from mamltui.tui.options import Options
+    from mamltui.tui.session.options import Options
 
 
 def open_app(options: Options) -> int:

@@ -117,7 +117,7 @@ def run(
 def _open_app(profile: str, overrides: list[str], resume: str | None, place: Place) -> None:
     """Train in the app; comes back only by an exit."""
     from mamltui.cli.opening import open_app
-    from mamltui.tui.options import Options
+    from mamltui.tui.session.options import Options
 
     options = Options(profile, tuple(overrides), run_now=True, resume=resume, place=place)
     raise typer.Exit(open_app(options))

@@ -59,10 +59,10 @@ def show(
 ) -> None:
     """Show a run: its state, its settings, its best validation, its results."""
     from mamltui.profiles import method_of
-    from mamltui.runs import RunFolder
+    from mamltui.runs import find_run
     from mamltui.text import visible
 
-    folder = RunFolder.open(run, runs_dir)
+    folder = find_run(run, runs_dir)
     info, profile, results = folder.info(), folder.profile, _results(folder)
     if as_json:
         from mamltui.results import json_text
@@ -107,12 +107,12 @@ def show(
 def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
     """Compare runs: what differs in their profiles, best validations, last test results."""
     from mamltui.profiles import differences
-    from mamltui.runs import RunFolder
+    from mamltui.runs import find_run
     from mamltui.text import visible
 
     if len(runs) < 2:
         raise UsageError("a comparison needs at least two runs")
-    folders = [RunFolder.open(name, runs_dir) for name in runs]
+    folders = [find_run(name, runs_dir) for name in runs]
     differing = differences([folder.profile for folder in folders])
     rows = [[difference.key, *difference.values] for difference in differing]
     if not rows:
@@ -151,9 +151,9 @@ def export(
     from mamltui.cli.evaluate import write_stdout
     from mamltui.cli.metrics import metrics_csv
     from mamltui.results import csv_text, write_text
-    from mamltui.runs import RunFolder
+    from mamltui.runs import find_run
 
-    folders = [RunFolder.open(name, runs_dir) for name in runs]
+    folders = [find_run(name, runs_dir) for name in runs]
     if what is What.metrics:
         text = metrics_csv(folders)
     else:
@@ -182,10 +182,10 @@ def remove(
     runs_dir: RunsDir = None,
 ) -> None:
     """Remove runs with their checkpoints and results; asks first."""
-    from mamltui.runs import RunFolder
+    from mamltui.runs import find_run
     from mamltui.text import visible
 
-    folders = [RunFolder.open(name, runs_dir) for name in runs]
+    folders = [find_run(name, runs_dir) for name in runs]
     folders = list({folder.path.resolve(): folder for folder in folders}.values())
     for folder in folders:
         folder.check_removable()

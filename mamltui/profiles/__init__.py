@@ -18,12 +18,12 @@ from mamltui.profiles.model import (
     InnerSection,
     MetaSection,
     NetworkSection,
-    Profile,
     RunSection,
     TaskSection,
     ValidationSection,
 )
 from mamltui.profiles.problems import InvalidProfileError, Problem
+from mamltui.profiles.profile import Profile
 from mamltui.profiles.reading import load_profile, parse_profile
 from mamltui.profiles.schema import json_schema
 from mamltui.profiles.sources import packaged_profiles, profile_name

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mamltui.profiles.model import Profile
+    from mamltui.profiles.model import Values
 
 _NO_QUERY_LOSS = "its update is the way that the inner loop went, and no query loss enters"
 _ONLY_THE_END = "its gradient knows the end of the inner loop alone, not the steps"
@@ -43,7 +43,7 @@ _NOT_APPLICABLE: dict[str, dict[str, str]] = {
 }
 
 
-def inapplicable(profile: Profile) -> Iterator[tuple[str, str]]:
+def inapplicable(profile: Values) -> Iterator[tuple[str, str]]:
     """Keys that are switched on and do not apply to the profile's algorithm, and why not."""
     for key, reason in _NOT_APPLICABLE[profile.algorithm].items():
         section, name = key.split(".")
@@ -51,7 +51,7 @@ def inapplicable(profile: Profile) -> Iterator[tuple[str, str]]:
             yield key, reason
 
 
-def method_of(profile: Profile) -> str:
+def method_of(profile: Values) -> str:
     """The algorithm with the parts of MAML++ that are on, e.g. ``maml + MSL + LSLR``."""
     plus = profile.plus
     parts = {

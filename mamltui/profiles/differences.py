@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mamltui.profiles.model import Profile
+from mamltui.profiles.profile import Profile
 from mamltui.profiles.steps import steps_text
 
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 from mamltui.errors import ProfileError
 from mamltui.profiles.keys import Key, keys_of, sections_of, toml_value
-from mamltui.profiles.model import Profile
+from mamltui.profiles.profile import Profile
 from mamltui.text import shortened
 
 

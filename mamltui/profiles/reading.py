@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from mamltui.profiles.keys import keys_of, sections_of
 from mamltui.profiles.locate import key_lines
-from mamltui.profiles.model import Head, Profile
+from mamltui.profiles.model import Head
 from mamltui.profiles.problems import (
     InvalidProfileError,
     Problem,
@@ -21,6 +21,7 @@ from mamltui.profiles.problems import (
     unknown_key,
     wrong_value,
 )
+from mamltui.profiles.profile import Profile
 from mamltui.profiles.rules import broken_rules
 from mamltui.profiles.sources import (
     extended,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mamltui.profiles.algorithms import inapplicable
 
 if TYPE_CHECKING:
-    from mamltui.profiles.model import Profile
+    from mamltui.profiles.model import Values
 
 SPLITS = {
     "omniglot": ("finn", "antoniou", "background-evaluation", "proportional"),
@@ -46,7 +46,7 @@ class BrokenRule:
         return [tuple(key.split(".")) for key in self.keys]
 
 
-def broken_rules(profile: Profile) -> list[BrokenRule]:
+def broken_rules(profile: Values) -> list[BrokenRule]:
     """All combinations of the profile's values that cannot work with any data."""
     data = profile.data
     found = []
@@ -87,7 +87,7 @@ def broken_rules(profile: Profile) -> list[BrokenRule]:
     )
 
 
-def _of_the_augmentation(profile: Profile) -> Iterator[BrokenRule]:
+def _of_the_augmentation(profile: Values) -> Iterator[BrokenRule]:
     """Drawings that would be moved off their images."""
     size = profile.data.image_size
     for name in ("shift", "elastic"):
@@ -99,7 +99,7 @@ def _of_the_augmentation(profile: Profile) -> Iterator[BrokenRule]:
             )
 
 
-def _of_the_algorithm(profile: Profile) -> Iterator[BrokenRule]:
+def _of_the_algorithm(profile: Values) -> Iterator[BrokenRule]:
     """What does not go together with ``algorithm``, or within the inner loop."""
     name, inner = profile.algorithm, profile.inner
     for key, reason in inapplicable(profile):
@@ -133,7 +133,7 @@ def _of_the_algorithm(profile: Profile) -> Iterator[BrokenRule]:
             )
 
 
-def _of_the_network(profile: Profile) -> Iterator[BrokenRule]:
+def _of_the_network(profile: Values) -> Iterator[BrokenRule]:
     """Networks that cannot be, and switches that need another normalisation."""
     network, plus = profile.network, profile.plus
     size = profile.data.image_size
@@ -158,7 +158,7 @@ def _of_the_network(profile: Profile) -> Iterator[BrokenRule]:
 
 
 def misfits(
-    profile: Profile, classes: Mapping[str, int], drawings: int | None, source: str = "the data"
+    profile: Values, classes: Mapping[str, int], drawings: int | None, source: str = "the data"
 ) -> list[BrokenRule]:
     """What a task of the profile asks for beyond the classes of each split and their drawings."""
     task = profile.task

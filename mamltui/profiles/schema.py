@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mamltui.profiles.model import Profile
+from mamltui.profiles.profile import Profile
 from mamltui.profiles.sources import EXTENDS, EXTENDS_HELP
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from mamltui.profiles.keys import Key, keys_of, toml_value
 
 if TYPE_CHECKING:
-    from mamltui.profiles.model import Profile
+    from mamltui.profiles.model import Values
 
 
-def to_toml(profile: Profile, *, template: bool) -> str:
+def to_toml(profile: Values, *, template: bool) -> str:
     """See :meth:`mamltui.profiles.Profile.to_toml`."""
     lines: list[str] = []
     section = ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mamltui.runs.files import START, Page, Position
 from mamltui.runs.folder import RUNS_VARIABLE, LoggedEvent, RunFolder, runs_root
-from mamltui.runs.listing import RunSummary, find_latest_resumable, list_runs
+from mamltui.runs.listing import RunSummary, find_latest_resumable, find_run, list_runs
 from mamltui.runs.state import Best, RunInfo, State, TrainedOn
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "State",
     "TrainedOn",
     "find_latest_resumable",
+    "find_run",
     "list_runs",
     "load_checkpoint",
     "runs_root",

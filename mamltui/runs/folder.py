@@ -62,7 +62,7 @@ class LoggedEvent:
 
 
 class RunFolder:
-    """One run on the disk. ``create`` makes a new one, ``open_run`` finds one.
+    """One run on the disk. ``create`` makes a new one, ``find_run`` finds one.
 
     Attributes:
         path: the folder.
@@ -114,17 +114,6 @@ class RunFolder:
             shutil.rmtree(run.path, ignore_errors=True)
             raise
         return run
-
-    @classmethod
-    def open(cls, name_or_path: str | Path, root: Path | None = None) -> RunFolder:
-        """The run with this path, this name below ``root``, or this beginning of a name.
-
-        Raises:
-            RunError: there is none, or several.
-        """
-        from mamltui.runs.listing import find_run
-
-        return find_run(name_or_path, root)
 
     @property
     def name(self) -> str:

@@ -42,7 +42,11 @@ def list_runs(root: Path | None = None) -> list[RunSummary]:
 
 
 def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
-    """See :meth:`RunFolder.open`."""
+    """The run with this path, this name below ``root``, or this beginning of a name.
+
+    Raises:
+        RunError: there is none, or several.
+    """
     asked, root = str(name_or_path), runs_root(root)
     for path in (Path(asked), root / asked):
         if asked and _has_run_file(path):

@@ -15,7 +15,7 @@ from mamltui.errors import RunError, UsageError
 from mamltui.learner import learner_of
 from mamltui.maml.learner import Learner
 from mamltui.profiles import Profile
-from mamltui.runs import RunFolder, find_latest_resumable, runs_root
+from mamltui.runs import RunFolder, find_latest_resumable, find_run, runs_root
 from mamltui.training.choice import check_engine
 from mamltui.training.device import resolve_device
 
@@ -93,7 +93,7 @@ def _run_to_resume(
         else:
             say(f"going on with {found.name}")
         return found
-    run = RunFolder.open(resume, runs)
+    run = find_run(resume, runs)
     differing = unlike(run.profile, profile)
     if differing:
         raise UsageError(

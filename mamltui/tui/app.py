@@ -16,15 +16,16 @@ from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from mamltui.tui.options import Options
-from mamltui.tui.screens.base import AppScreen
-from mamltui.tui.session import News, Session
+from mamltui.errors import MamltuiError
+from mamltui.tui.session.options import Options
+from mamltui.tui.session.session import News, Session
+from mamltui.tui.shared.screen import AppScreen
+from mamltui.tui.shared.status_line import SCREENS
 from mamltui.tui.themes import DARK, THEMES
-from mamltui.tui.widgets.status_line import SCREENS
 
 if TYPE_CHECKING:
     from mamltui.runs import RunFolder
-    from mamltui.tui.screens.episode import EpisodeScreen
+    from mamltui.tui.episode.screen import EpisodeScreen
 
 REDRAWS_PER_SECOND = 4
 TOAST_LINES = 6
@@ -35,7 +36,7 @@ SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
 
 def _screen(name: str) -> Any:
     """Makes the screen of mode ``name``; its module is imported on first use."""
-    module = import_module(f"mamltui.tui.screens.{name}")
+    module = import_module(f"mamltui.tui.{name}.screen")
     return lambda: getattr(module, f"{name.title()}Screen")()
 
 
@@ -44,7 +45,7 @@ class MamltuiApp(App[None]):
 
     TITLE = "mamltui"
     # Home's as well: it is read once, with the app's, and not again when Home is shown.
-    CSS_PATH = ["app.tcss", "screens/home.tcss"]  # noqa: RUF012
+    CSS_PATH = ["app.tcss", "home/home.tcss"]  # noqa: RUF012
     MODES: ClassVar[dict[str, Any]] = {
         name: (lambda name=name: _screen(name)()) for name in SCREENS
     }
@@ -103,7 +104,11 @@ class MamltuiApp(App[None]):
         gc.enable()
         from mamltui.tui.opening import open_asked
 
-        open_asked(self)
+        try:
+            if open_asked(self.session):
+                self.go("train")
+        except MamltuiError as error:
+            self.report("Cannot be opened", error)
 
     def load_torch(self) -> None:
         """Import torch behind what is seen, once, when Home has been filled."""
@@ -173,7 +178,7 @@ class MamltuiApp(App[None]):
 
     def action_help(self) -> None:
         """The help of the screen at hand."""
-        from mamltui.tui.screens.help import EVERYWHERE, Page
+        from mamltui.tui.help import EVERYWHERE, Page
 
         if isinstance(self.screen, AppScreen):
             self.push_screen(Page(f"{self.screen.HELP}\n\n{EVERYWHERE}"))
@@ -203,7 +208,7 @@ class MamltuiApp(App[None]):
 
     async def action_quit(self) -> None:
         """Leave; a training is stopped after a checkpoint, if the user agrees."""
-        from mamltui.tui.screens.dialogs import Confirm
+        from mamltui.tui.shared.dialogs import Confirm
 
         if self._leaving or isinstance(self.screen, Confirm):
             return

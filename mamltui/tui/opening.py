@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
-from mamltui.errors import MamltuiError
-
-if TYPE_CHECKING:
-    from mamltui.tui.app import MamltuiApp
+from mamltui.tui.session.session import Session
 
 
 def load_torch() -> None:
@@ -20,24 +16,24 @@ def load_torch() -> None:
     threading.Thread(target=load, name="loading torch", daemon=True).start()
 
 
-def open_asked(app: MamltuiApp) -> None:
-    """Show, and perhaps start, what was asked for; an error is shown and the app lives on."""
-    options, session = app.session.options, app.session
-    if not (options.attach or options.profile):
-        return
-    from mamltui.profiles import load_profile
-    from mamltui.runs import RunFolder
+def open_asked(session: Session) -> bool:
+    """Watch, and perhaps start, what was asked for; whether anything was.
 
-    try:
-        if options.attach:
-            session.watch(RunFolder.open(options.attach, options.place.runs))
-        else:
-            profile = load_profile(options.profile, options.overrides)
-            if options.run_now:
-                session.start(profile, options.profile, options.overrides, resume=options.resume)
-            else:
-                session.stage(profile, options.profile, options.overrides)
-    except MamltuiError as error:
-        app.report("Cannot be opened", error)
+    Raises:
+        MamltuiError: it cannot be opened.
+    """
+    options = session.options
+    if not (options.attach or options.profile):
+        return False
+    from mamltui.profiles import load_profile
+    from mamltui.runs import find_run
+
+    if options.attach:
+        session.watch(find_run(options.attach, options.place.runs))
+        return True
+    profile = load_profile(options.profile, options.overrides)
+    if options.run_now:
+        session.start(profile, options.profile, options.overrides, resume=options.resume)
     else:
-        app.go("train")
+        session.stage(profile, options.profile, options.overrides)
+    return True

@@ -13,7 +13,7 @@ import pytest
 
 from mamltui.errors import RunError
 from mamltui.profiles import Profile, parse_profile
-from mamltui.runs import RunFolder, find_latest_resumable, list_runs
+from mamltui.runs import RunFolder, find_latest_resumable, find_run, list_runs
 from tests.runs.conftest import make_checkpoint
 
 
@@ -107,13 +107,13 @@ def test_a_run_is_found_by_name_path_and_beginning(
     run = make_run(root, "small-20260131-142501-3f9a", profile)
     make_run(root, "small-20260201-101010-0001", profile)
     found = [
-        RunFolder.open(run.name, root),
-        RunFolder.open(run.path),
-        RunFolder.open(f"{run.path}/"),
-        RunFolder.open("small-202601", root),
+        find_run(run.name, root),
+        find_run(run.path),
+        find_run(f"{run.path}/"),
+        find_run("small-202601", root),
     ]
     monkeypatch.chdir(run.path)
-    found.append(RunFolder.open("."))
+    found.append(find_run("."))
     assert {other.path.resolve() for other in found} == {run.path.resolve()}
     assert found[-1].name == run.name
 
@@ -121,7 +121,7 @@ def test_a_run_is_found_by_name_path_and_beginning(
 def test_an_exact_name_wins_over_a_longer_one(root: Path, profile: Profile) -> None:
     make_run(root, "run-1", profile)
     make_run(root, "run-10", profile)
-    assert RunFolder.open("run-1", root).name == "run-1"
+    assert find_run("run-1", root).name == "run-1"
 
 
 def test_a_beginning_of_several_names_is_refused_with_the_names(
@@ -130,14 +130,14 @@ def test_a_beginning_of_several_names_is_refused_with_the_names(
     for number in range(8):
         make_run(root, f"run-{number}", profile)
     with pytest.raises(RunError, match="8 runs begin with 'run'") as caught:
-        RunFolder.open("run", root)
+        find_run("run", root)
     assert caught.value.hint == "There are run-7, run-6, run-5, run-4, run-3 and 3 more."
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest(root: Path, profile: Profile) -> None:
     make_run(root, "5way1shot-20260131-142501-3f9a", profile)
     with pytest.raises(RunError, match="there is no run") as caught:
-        RunFolder.open("5way1shot-20260131-142501-3f9b", root)
+        find_run("5way1shot-20260131-142501-3f9b", root)
     assert caught.value.hint == "Did you mean 5way1shot-20260131-142501-3f9a?"
 
 
@@ -147,23 +147,23 @@ def test_a_name_that_no_run_has_is_answered_with_what_there_is(
 ) -> None:
     make_run(root, "quickstart-1", profile)
     with pytest.raises(RunError, match="there is no run") as caught:
-        RunFolder.open(name, root)
+        find_run(name, root)
     assert caught.value.hint == "There are quickstart-1."
 
 
 def test_without_runs_there_is_nothing_to_name(root: Path) -> None:
     with pytest.raises(RunError) as caught:
-        RunFolder.open("any", root)
+        find_run("any", root)
     assert caught.value.hint == "There are no runs there yet."
 
 
 def test_a_folder_that_is_no_run_is_refused(root: Path, profile: Profile, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not a run folder"):
-        RunFolder.open(tmp_path, root)
+        find_run(tmp_path, root)
     (make_run(root, "torn", profile).path / "run.json").unlink()
     for name in ("torn", "to"):
         with pytest.raises(RunError, match="not a run folder") as caught:
-            RunFolder.open(name, root)
+            find_run(name, root)
         assert caught.value.where == str(root / "torn")
 
 

@@ -18,7 +18,7 @@ from textual.widget import Widget
 from mamltui.cli import main
 from mamltui.commands import Place
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.options import Options
+from mamltui.tui.session.options import Options
 from tests.cli.tiny import RUN, copy_place, make_place
 
 SECONDS = 60.0

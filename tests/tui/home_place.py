@@ -10,7 +10,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from mamltui.tui.screens.home import HomeScreen
+from mamltui.tui.home.screen import HomeScreen
 from tests.tui.conftest import screen_text, until
 
 

@@ -17,7 +17,7 @@ from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.inner import InnerLoop
 from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.screens.episode import EpisodeScreen
+from mamltui.tui.episode.screen import EpisodeScreen
 from tests.tui.conftest import screen_text, until
 
 MakeApp = Callable[..., MamltuiApp]

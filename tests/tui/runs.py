@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mamltui.runs import RunFolder
-from mamltui.tui.evaluated import Candidate, list_candidates
+from mamltui.tui.evaluate.candidates import Candidate, list_candidates
 from tests.cli.run_folders import trained_run
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import MamltuiError
-from mamltui.tui.answers import episodes_problem, path_problem, steps_problem, write_new
+from mamltui.tui.evaluate.answers import episodes_problem, path_problem, steps_problem, write_new
 
 
 @pytest.mark.parametrize("text", ["", " ", "0..10", "1, 3,5", "7"])

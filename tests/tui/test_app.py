@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import RunError
-from mamltui.runs import RunFolder
+from mamltui.runs import find_run
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.screens.base import AppScreen
-from mamltui.tui.screens.help import Page
-from mamltui.tui.widgets.status_line import SCREENS
+from mamltui.tui.help import Page
+from mamltui.tui.shared.screen import AppScreen
+from mamltui.tui.shared.status_line import SCREENS
 from tests.tui.conftest import SIZES, screen_text, until
 
 MakeApp = Callable[..., MamltuiApp]
@@ -78,7 +78,7 @@ async def test_the_command_that_repeats_the_screen_is_copied(
         await until(pilot, lambda: app.current_mode == "train")
         await pilot.press("C")
         assert app.clipboard == "mamltui run tiny.toml --headless --set inner.steps=2 --device cpu"
-        app.session.watch(RunFolder.open(tiny_run.name))
+        app.session.watch(find_run(tiny_run.name))
         await pilot.press("C")
         profile = Path("runs") / tiny_run.name / "profile.toml"
         assert app.clipboard == f"mamltui run {profile} --headless --device cpu"

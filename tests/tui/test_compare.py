@@ -19,9 +19,9 @@ from mamltui.profiles import Profile
 from mamltui.results import write_results
 from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.screens.compare import CompareScreen
-from mamltui.tui.widgets.chart import Chart
-from mamltui.tui.widgets.column_table import ColumnTable
+from mamltui.tui.compare.column_table import ColumnTable
+from mamltui.tui.compare.screen import CompareScreen
+from mamltui.tui.shared.chart.chart import Chart
 from tests.cli.run_folders import step_at, trained_run
 from tests.results.examples import evaluation, step_result
 from tests.tui.conftest import SIZES, final_text, screen_text, until

@@ -10,9 +10,9 @@ from textual.containers import VerticalScroll
 from textual.widgets import Input
 
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.screens.base import AppScreen
-from mamltui.tui.screens.dialogs import Ask, Confirm
-from mamltui.tui.screens.help import Page
+from mamltui.tui.help import Page
+from mamltui.tui.shared.dialogs import Ask, Confirm
+from mamltui.tui.shared.screen import AppScreen
 from tests.tui.conftest import SIZES, screen_text, until
 from tests.tui.home_place import listed
 

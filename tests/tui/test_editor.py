@@ -12,10 +12,10 @@ from textual.widgets import Input
 
 from mamltui.profiles import load_profile
 from mamltui.runs import RunFolder
-from mamltui.tui import drafts
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.screens.dialogs import Confirm
-from mamltui.tui.screens.editor import EditorScreen, ProfileArea
+from mamltui.tui.home import drafts
+from mamltui.tui.home.editor import EditorScreen, ProfileArea
+from mamltui.tui.shared.dialogs import Confirm
 from tests.tui.conftest import SIZES, screen_text, until
 from tests.tui.home_place import at_cursor, go_to, line_of, listed
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mamltui.profiles import load_profile
-from mamltui.tui.screens.dialogs import Ask
-from mamltui.tui.screens.episode import EpisodeScreen
-from mamltui.tui.widgets.glyphs import braille, draw
+from mamltui.tui.episode.glyphs import braille, draw
+from mamltui.tui.episode.screen import EpisodeScreen
+from mamltui.tui.shared.dialogs import Ask
 from tests.cli.run_folders import trained_run, write_photographs
 from tests.tui.conftest import SIZES, screen_text, until
 from tests.tui.looking import (
@@ -290,7 +290,7 @@ async def test_a_five_way_one_shot_episode_is_seen_whole_at_80x24(
 
 def test_the_screen_is_imported_without_torch() -> None:
     code = (
-        "import sys; import mamltui.tui.screens.episode; "
+        "import sys; import mamltui.tui.episode.screen; "
         "sys.exit('torch' in sys.modules or 'numpy' not in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,7 +14,7 @@ from mamltui.data.banks import Banks
 from mamltui.errors import CheckpointError, DataError, RunError
 from mamltui.profiles import AugmentSection
 from mamltui.runs import RunFolder
-from mamltui.tui.episodes import (
+from mamltui.tui.episode.inspector import (
     LARGEST_TASK,
     SPLITS,
     Look,
@@ -23,7 +23,7 @@ from mamltui.tui.episodes import (
     alpha_problem,
     read_task,
 )
-from mamltui.tui.training import Training
+from mamltui.tui.session.training import Training
 from tests.cli.run_folders import trained_run, write_characters
 
 

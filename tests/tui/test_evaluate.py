@@ -15,10 +15,10 @@ from mamltui.cli import main
 from mamltui.results import accuracy_cell, kept_evaluations
 from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.screens.dialogs import Ask
-from mamltui.tui.screens.evaluate import EvaluateScreen
-from mamltui.tui.widgets.result_grid import ResultGrid
-from mamltui.tui.widgets.run_choice import RunChoice
+from mamltui.tui.evaluate.grid import ResultGrid
+from mamltui.tui.evaluate.run_choice import RunChoice
+from mamltui.tui.evaluate.screen import EvaluateScreen
+from mamltui.tui.shared.dialogs import Ask
 from tests.tui.conftest import SECONDS, SIZES, screen_text, until
 from tests.tui.runs import make_run
 

@@ -11,9 +11,9 @@ import pytest
 from mamltui.data.banks import Banks
 from mamltui.results import Evaluation, grids
 from mamltui.runs import Best, RunFolder
-from mamltui.tui.board import Board
-from mamltui.tui.evaluated import Candidate, Settings, known_evaluation, unmeasured
-from mamltui.tui.sweep import Sweep
+from mamltui.tui.evaluate.board import Board
+from mamltui.tui.evaluate.candidates import Candidate, Settings, known_evaluation, unmeasured
+from mamltui.tui.evaluate.sweep import Sweep
 from tests.tui.conftest import SECONDS
 from tests.tui.runs import candidates, make_run
 

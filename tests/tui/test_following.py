@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mamltui.curves.history import RunHistory
 from mamltui.events import Started, Step
-from mamltui.runs import RunFolder
-from mamltui.tui import following
-from mamltui.tui.following import Follower, Reader, replay
+from mamltui.runs import RunFolder, find_run
+from mamltui.tui.session import following
+from mamltui.tui.session.following import Follower, Reader, replay
 from tests.a_training import training
 from tests.tui.conftest import SECONDS
 
@@ -23,7 +23,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def test_a_replay_holds_all_that_the_files_hold(tiny_run: Path) -> None:
-    run, history = RunFolder.open(tiny_run), RunHistory()
+    run, history = find_run(tiny_run), RunHistory()
     replay(run, history)
     assert history.steps(100) == run.read_metrics().records
     assert history.events() == run.read_events().records
@@ -37,13 +37,13 @@ def test_a_step_comes_before_the_validation_of_its_iteration(tiny_run: Path) -> 
         def add(self, event: object, time: str = "") -> None:  # noqa: ARG002
             seen.append((event.iteration, event.name))  # type: ignore[attr-defined]
 
-    replay(RunFolder.open(tiny_run), Noting())
+    replay(find_run(tiny_run), Noting())
     assert seen.index((3, "step")) < seen.index((3, "validated"))
     assert seen[0] == (0, "started")
 
 
 def test_a_follower_sees_what_another_writes(tiny_run: Path) -> None:
-    follower = Follower(RunFolder.open(tiny_run)).start()
+    follower = Follower(find_run(tiny_run)).start()
     wait_until(lambda: follower.is_loaded)
     before = len(follower.history.curve("query_loss"))
     writer = RunFolder(tiny_run)
@@ -54,7 +54,7 @@ def test_a_follower_sees_what_another_writes(tiny_run: Path) -> None:
 
 
 def test_a_run_that_is_cut_back_is_read_again(tiny_run: Path) -> None:
-    run = RunFolder.open(tiny_run)
+    run = find_run(tiny_run)
     history = RunHistory()
     reader = Reader(run, history)
     while reader.read_on():
@@ -67,7 +67,7 @@ def test_a_run_that_is_cut_back_is_read_again(tiny_run: Path) -> None:
 
 
 def test_pages_smaller_than_the_files_lose_nothing(tiny_run: Path, monkeypatch: object) -> None:
-    run, whole, paged = RunFolder.open(tiny_run), RunHistory(), RunHistory()
+    run, whole, paged = find_run(tiny_run), RunHistory(), RunHistory()
     replay(run, whole)
     monkeypatch.setattr(following, "PAGE_BYTES", 1500)  # type: ignore[attr-defined]
     replay(run, paged)
@@ -77,14 +77,14 @@ def test_pages_smaller_than_the_files_lose_nothing(tiny_run: Path, monkeypatch: 
 
 def test_a_damaged_line_is_told_in_words(tiny_run: Path) -> None:
     (tiny_run / "metrics.jsonl").write_text("nonsense\n")
-    follower = Follower(RunFolder.open(tiny_run)).start()
+    follower = Follower(find_run(tiny_run)).start()
     wait_until(lambda: follower.problem)
     assert "metrics.jsonl:1" in follower.problem
     assert follower.traceback == ""
 
 
 def test_the_info_of_a_followed_run_is_that_of_its_file(tiny_run: Path) -> None:
-    follower = Follower(RunFolder.open(tiny_run)).start()
+    follower = Follower(find_run(tiny_run)).start()
     wait_until(lambda: follower.info)
     assert follower.info is not None
     assert follower.info.state == "finished"

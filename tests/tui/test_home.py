@@ -12,8 +12,8 @@ import pytest
 
 from mamltui.profiles import packaged_profiles
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.screens.dialogs import Confirm
-from mamltui.tui.widgets.details import Details
+from mamltui.tui.shared.details import Details
+from mamltui.tui.shared.dialogs import Confirm
 from tests.tui.conftest import SIZES, screen_text, until
 from tests.tui.home_place import (
     ago,
@@ -276,7 +276,7 @@ async def test_a_runs_folder_that_is_a_file_is_told_and_the_profiles_are_listed(
 
 def test_home_is_imported_without_what_is_slow_to_import() -> None:
     code = (
-        "import sys, mamltui.tui.app, mamltui.tui.screens.home; "
+        "import sys, mamltui.tui.app, mamltui.tui.home.screen; "
         "print([name for name in ('torch', 'numpy', 'pydantic') if name in sys.modules])"
     )
     printed = subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 
 from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.screens.dialogs import Confirm
+from mamltui.tui.shared.dialogs import Confirm
 from tests.tui.conftest import screen_text, until
 from tests.tui.home_place import (
     ago,

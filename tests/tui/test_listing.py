@@ -13,7 +13,7 @@ import pytest
 from mamltui.errors import RunError
 from mamltui.results import write_results
 from mamltui.runs import RunFolder
-from mamltui.tui.listing import Catalogue, ListedRun, Listing, age, remove_run
+from mamltui.tui.shared.listing import Catalogue, ListedRun, Listing, age, remove_run
 from tests.tui.home_place import change_run, copy_run
 
 RUNS = Path("runs")

@@ -16,10 +16,10 @@ from mamltui.events import Checkpointed, Diverged, Event, Notice, Validated
 from mamltui.profiles import Profile
 from mamltui.runs import LoggedEvent, RunFolder
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.logbook import Logbook
-from mamltui.tui.session import News
-from mamltui.tui.watched import Watched
-from mamltui.tui.widgets.log_view import LogView
+from mamltui.tui.log.logbook import Logbook
+from mamltui.tui.log.view import LogView
+from mamltui.tui.session.session import News
+from mamltui.tui.session.watched import Watched
 from tests.tui.conftest import SIZES, screen_text, until
 
 MakeApp = Callable[..., MamltuiApp]

@@ -16,8 +16,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from mamltui.tui import machine
-from mamltui.tui.machine import GIB, Gpu, Machine, Memory, Sample, describe
+from mamltui.tui.log import machine
+from mamltui.tui.log.machine import GIB, Gpu, Machine, Memory, Sample, describe
 
 SAMPLE = Sample(
     threads=2, gpu=None, memory=Memory(GIB // 2, False), processor=98.4, disk_free=41 * GIB
@@ -88,7 +88,7 @@ def test_torch_is_never_imported_for_it(tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from mamltui.tui.machine import Machine\n"
+        "from mamltui.tui.log.machine import Machine\n"
         "sample = Machine(Path(sys.argv[1])).sample()\n"
         "assert sample.threads == os.cpu_count() and sample.gpu is None\n"
         "assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mamltui.tui.memory import Memory, state_file
+from mamltui.tui.session.memory import Memory, state_file
 
 
 def test_a_value_is_there_at_the_next_start(tmp_path: Path) -> None:

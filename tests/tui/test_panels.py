@@ -8,7 +8,7 @@ from mamltui.curves import Series
 from mamltui.curves.history import Newest, RunHistory
 from mamltui.events import Event, Step, Validated
 from mamltui.profiles import load_profile
-from mamltui.tui import panels
+from mamltui.tui.train import panels
 
 
 @pytest.fixture

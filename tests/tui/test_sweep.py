@@ -15,8 +15,8 @@ from mamltui.data.banks import Banks
 from mamltui.evaluation import evaluate_run
 from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder
-from mamltui.tui.evaluated import Settings
-from mamltui.tui.sweep import Sweep
+from mamltui.tui.evaluate.candidates import Settings
+from mamltui.tui.evaluate.sweep import Sweep
 from tests.tui.conftest import SECONDS
 from tests.tui.runs import candidates, make_run
 

@@ -9,9 +9,9 @@ import pytest
 from textual.pilot import Pilot
 
 from mamltui.events import Step
-from mamltui.runs import RunFolder
+from mamltui.runs import RunFolder, find_run
 from mamltui.tui.app import MamltuiApp
-from mamltui.tui.widgets.chart import Chart
+from mamltui.tui.shared.chart.chart import Chart
 from tests.a_training import training
 from tests.tui.conftest import SIZES, screen_text, until
 
@@ -103,7 +103,7 @@ async def test_a_finished_run_shows_its_numbers_and_curve(
     tiny_run: Path, make_app: MakeApp
 ) -> None:
     app = make_app(attach=tiny_run.name)
-    steps = RunFolder.open(tiny_run).read_metrics().records
+    steps = find_run(tiny_run).read_metrics().records
     async with app.run_test(size=(160, 45), notifications=True) as pilot:
         # Home, which is there first, lists it as finished too.
         await until(pilot, lambda: f"{steps[-1].query_loss:.4f}" in screen_text(app))

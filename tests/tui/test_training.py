@@ -14,8 +14,8 @@ from mamltui.data.banks import Banks
 from mamltui.errors import DataError
 from mamltui.events import Checkpointed, Finished, Step, Stopped
 from mamltui.profiles import load_profile
-from mamltui.runs import RunFolder
-from mamltui.tui.training import Training
+from mamltui.runs import find_run
+from mamltui.tui.session.training import Training
 from tests.tui.conftest import SECONDS
 
 
@@ -130,7 +130,7 @@ class TestTraining:
         assert "in fail" in training.traceback
         assert told == [training]
         assert training.run is not None
-        assert RunFolder.open(training.run.path).info().state == "failed"
+        assert find_run(training.run.path).info().state == "failed"
 
     def test_data_that_is_not_there_is_a_failure_before_a_run_is_made(self) -> None:
         training = make("data.path=nowhere")

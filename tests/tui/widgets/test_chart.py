@@ -15,8 +15,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 
 from mamltui.curves import Series
-from mamltui.tui.widgets.chart import Chart, Curve, Reference
-from mamltui.tui.widgets.chart_canvas import INKS
+from mamltui.tui.shared.chart.canvas import INKS
+from mamltui.tui.shared.chart.chart import Chart, Curve, Reference
 
 SECONDS = 10.0
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mamltui.tui.widgets.chart_axes import Axis, x_limits, x_ticks, y_axis, y_ticks
+from mamltui.tui.shared.chart.axes import Axis, x_limits, x_ticks, y_axis, y_ticks
 
 
 def labels(axis: Axis, most: int = 7, *, percent: bool = False) -> list[str]:

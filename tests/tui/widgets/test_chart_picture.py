@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mamltui.curves import Series
-from mamltui.tui.widgets.chart_braille import trace
-from mamltui.tui.widgets.chart_canvas import CURVE, FAINT, REFERENCE, Canvas
-from mamltui.tui.widgets.chart_content import CURVE_STYLES, Curve, Reference
-from mamltui.tui.widgets.chart_picture import Picture, shortened
+from mamltui.tui.shared.chart.braille import trace
+from mamltui.tui.shared.chart.canvas import CURVE, FAINT, REFERENCE, Canvas
+from mamltui.tui.shared.chart.content import CURVE_STYLES, Curve, Reference
+from mamltui.tui.shared.chart.picture import Picture, shortened
 
 HILL = Series(range(11), [0, 2, 4, 6, 8, 10, 8, 6, 4, 2, 0])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mamltui.curves import Series
-from mamltui.tui.widgets.chart_content import Curve
-from mamltui.tui.widgets.chart_window import LEAST_SPAN, Window
+from mamltui.tui.shared.chart.content import Curve
+from mamltui.tui.shared.chart.window import LEAST_SPAN, Window
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from rich.cells import cell_len
 
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
-from mamltui.tui.episodes import Images, Look, Request
-from mamltui.tui.widgets.episode_head import settings_words, shown_steps, task_words
-from mamltui.tui.widgets.episode_sheet import (
+from mamltui.tui.episode.glyphs import draw
+from mamltui.tui.episode.head import settings_words, shown_steps, task_words
+from mamltui.tui.episode.inspector import Images, Look, Request
+from mamltui.tui.episode.sheet import (
     CELL,
     GAP,
     Row,
@@ -22,7 +23,6 @@ from mamltui.tui.widgets.episode_sheet import (
     shortened,
     sparkline,
 )
-from mamltui.tui.widgets.glyphs import draw
 
 
 def make_look(way: int = 5, shot: int = 1, query: int = 1, steps: int = 2) -> Look:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mamltui.tui.widgets.glyphs import LARGEST, braille, draw
+from mamltui.tui.episode.glyphs import LARGEST, braille, draw
 
 DOT_OF_PIXEL = {
     (0, 0): 1, (1, 0): 2, (2, 0): 3, (3, 0): 7,

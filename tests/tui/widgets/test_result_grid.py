@@ -10,9 +10,9 @@ import pytest
 from textual.app import App, ComposeResult
 
 from mamltui.results import Grid, GridRow, StepResult
-from mamltui.tui.widgets.fitting import fitted, fitted_name
-from mamltui.tui.widgets.result_cells import Section, Shown, best_column, best_row, cell_parts
-from mamltui.tui.widgets.result_grid import ResultGrid
+from mamltui.tui.evaluate.cells import Section, Shown, best_column, best_row, cell_parts
+from mamltui.tui.evaluate.grid import ResultGrid
+from mamltui.tui.shared.fitting import fitted, fitted_name
 from tests.tui.conftest import screen_text, until
 
 NAN = math.nan

@@ -1,0 +1,175 @@
+"""What is told of runs that are compared: in the list, and side by side in the table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from mamltui.measures import duration
+from mamltui.profiles import Difference, Profile, differences
+from mamltui.results import StepResult, accuracy_cell
+from mamltui.text import visible
+from mamltui.tui.compare.column_table import Cell, TableRow
+from mamltui.tui.compare.comparison import Compared
+from mamltui.tui.shared.chart.content import MARKS
+from mamltui.tui.shared.listing import ListedRun
+from mamltui.tui.shared.row_list import Column, Row, Tone
+
+UNKNOWN = Cell("-", "muted")
+SAME = Cell("same", "muted")
+STATE_INKS = {
+    "training": "success",
+    "finished": "success",
+    "damaged": "error",
+    "failed": "error",
+    "diverged": "error",
+}
+STATE_TONES: dict[str, Tone] = {"success": "good", "error": "bad", "warning": "warn"}
+COLUMNS = (Column("curve", 5, 1), Column("state", 11, 3), Column("best %", 6, 2, right=True))
+INKS = ("accent", "", "success", "warning", "error", "muted")
+"""Of the letters: the colours that the chart draws its curves in."""
+TONES: tuple[Tone, ...] = ("accent", "plain", "good", "warn", "bad", "muted")
+"""The same as the list calls them."""
+
+
+def sign(run: Compared) -> str:
+    """The letter of a run and the mark of its curve."""
+    return f"{run.letter} {MARKS[run.slot]}"
+
+
+def one_line(text: str) -> str:
+    """A text of several lines in one."""
+    return " ".join(text.split())
+
+
+def list_row(listed: ListedRun, run: Compared | None) -> Row:
+    """A row of the list, with ``COLUMNS``; ``run`` is there if it is chosen."""
+    name = visible(listed.name)
+    if run is None and listed.info is None:
+        return Row(listed.name, name, note=visible(one_line(listed.problem)))
+    known = run or Compared(listed, 0)
+    ink = STATE_INKS.get(known.state, "warning")
+    cells: tuple[tuple[str, Tone], ...] = (
+        (sign(run), TONES[run.slot]) if run else ("", "plain"),
+        (known.state, STATE_TONES[ink] if run else "muted"),
+        ("-" if known.best is None else f"{100 * known.best:.2f}", "plain"),
+    )
+    return Row(listed.name, name, cells, marked=run is not None)
+
+
+def table_rows(runs: Sequence[Compared], *, to_baseline: bool) -> list[TableRow]:
+    """A row for each result, then one for each key of the profiles that differs.
+
+    Args:
+        runs: the baseline first, if there is one.
+        to_baseline: of the others tell the difference to the first.
+    """
+    if not runs:
+        return []
+    cells = _Cells(runs, to_baseline)
+    rows = [
+        TableRow("state", [Cell(run.state, STATE_INKS.get(run.state, "warning")) for run in runs]),
+        cells.row("iterations", lambda run: run.iteration, "{:,}".format, _whole),
+        cells.row("best validation %", _best, "{:.2f}".format, _points),
+        cells.tests("test %"),
+        cells.row("time", lambda run: run.elapsed, duration, _longer),
+    ]
+    return [*rows, *_profile_rows(runs, to_baseline)]
+
+
+def _best(run: Compared) -> float | None:
+    return None if run.best is None else 100 * run.best
+
+
+def _whole(difference: float) -> str:
+    return f"{difference:+,.0f}" if difference else "same"
+
+
+def _points(difference: float) -> str:
+    return f"{round(difference, 2) + 0.0:+.2f}"
+
+
+def _longer(seconds: float) -> str:
+    return f"{'-' if round(seconds) < 0 else '+'}{duration(abs(seconds))}"
+
+
+class _Cells:
+    """Cells of one row: values, or differences to the first."""
+
+    def __init__(self, runs: Sequence[Compared], to_baseline: bool) -> None:
+        self._runs = runs
+        self._to_baseline = to_baseline
+
+    def row(
+        self,
+        label: str,
+        value_of: Callable[[Compared], float | None],
+        shown: Callable[[float], str],
+        difference: Callable[[float], str],
+    ) -> TableRow:
+        """A row of numbers, some of which may not be known."""
+        values = [value_of(run) for run in self._runs]
+        first = values[0]
+        cells = []
+        for place, value in enumerate(values):
+            if value is None:
+                cells.append(UNKNOWN)
+            elif place == 0 or not self._to_baseline:
+                cells.append(Cell(shown(value)))
+            elif first is None:
+                cells.append(UNKNOWN)
+            else:
+                cells.append(_difference_cell(difference(value - first)))
+        return TableRow(label, cells)
+
+    def tests(self, label: str) -> TableRow:
+        """A row of test accuracies with their 95% intervals."""
+        results = [run.test for run in self._runs]
+        first = results[0]
+        cells = []
+        for place, result in enumerate(results):
+            if result is None:
+                cells.append(UNKNOWN)
+            elif place == 0 or not self._to_baseline:
+                cells.append(Cell(accuracy_cell(result)))
+            elif first is None:
+                cells.append(UNKNOWN)
+            else:
+                cells.append(_difference_cell(_test_difference(result, first)))
+        return TableRow(label, cells)
+
+
+def _difference_cell(text: str) -> Cell:
+    return SAME if text == SAME.text else Cell(text, "accent")
+
+
+def _test_difference(result: StepResult, first: StepResult) -> str:
+    """In points, with its 95% interval as if the episodes were others."""
+    difference = _points(100 * (result.accuracy - first.accuracy))
+    interval = 100 * math.hypot(result.accuracy_ci95, first.accuracy_ci95)
+    return f"{difference} ± {interval:.2f}"
+
+
+def _profile_rows(runs: Sequence[Compared], to_baseline: bool) -> list[TableRow]:
+    """Of the runs whose profile can be read; of the others it is not known."""
+    profiles = {run.name: run.profile for run in runs if run.profile is not None}
+    places = {name: place for place, name in enumerate(profiles)}
+    rows = []
+    for difference in _differences(tuple(profiles.values())):
+        cells = [
+            Cell(visible(difference.values[places[run.name]])) if run.name in places else UNKNOWN
+            for run in runs
+        ]
+        if to_baseline:
+            cells[1:] = [SAME if cell == cells[0] else cell for cell in cells[1:]]
+        rows.append(TableRow(difference.key, cells))
+    if not rows and len(profiles) > 1:
+        rows.append(TableRow("profile", [SAME] * len(runs)))
+    return rows
+
+
+@lru_cache(maxsize=8)
+def _differences(profiles: tuple[Profile, ...]) -> list[Difference]:
+    """Looked for once, not at every redraw."""
+    return differences(profiles)

@@ -1,0 +1,392 @@
+"""Compare: the curves of several runs over each other, and what differs between them."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import Input
+
+from mamltui.errors import MamltuiError
+from mamltui.profiles import Profile
+from mamltui.runs import RunFolder
+from mamltui.text import visible
+from mamltui.tui.compare.column_table import ColumnTable, Head
+from mamltui.tui.compare.comparison import MOST, Compared, Comparison
+from mamltui.tui.compare.rows import COLUMNS, INKS, list_row, one_line, sign, table_rows
+from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.chart.chart import Chart, Curve
+from mamltui.tui.shared.chart.content import CURVE_STYLES
+from mamltui.tui.shared.filter_input import FilterInput
+from mamltui.tui.shared.lines import Lines
+from mamltui.tui.shared.listing import Listing
+from mamltui.tui.shared.row_list import MARGIN, RowList
+from mamltui.tui.shared.screen import AppScreen
+
+REFRESH_SECONDS = 3.0
+SMOOTHINGS = (0.0, 0.6, 0.9, 0.98)
+METRICS = {
+    "validation_accuracy": "validation accuracy %",
+    "validation_loss": "validation loss, nats",
+    "query_loss": "query loss, nats",
+    "query_accuracy": "query accuracy %",
+    "gradient_norm": "norm of the meta-gradient",
+}
+HURRY_SECONDS = 0.05
+"""Until the next of several histories is read."""
+
+
+class CompareScreen(AppScreen):
+    """Up to six runs beside each other."""
+
+    CSS_PATH = "compare.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "choose", "Choose"),
+        Binding("b", "baseline", "Baseline"),
+        Binding("m", "metric", "Metric"),
+        Binding("s", "smooth", "Smooth"),
+        Binding("y", "log_axis", "Log axis", show=False),
+        Binding("t", "show_table", "Table"),
+        Binding("slash", "filter", "Filter"),
+        Binding("left_square_bracket", "zoom(-1)", "Zoom out", show=False),
+        Binding("right_square_bracket", "zoom(1)", "Zoom in", show=False),
+        Binding("backslash", "zoom(0)", "All", show=False),
+    ]
+    HELP = """## Compare
+
+Curves of up to six runs over each other, and a column for each: how far it is, its best accuracy on
+the validation classes, its newest result on the test classes with the 95 % interval, the time it
+trained; below them only those keys of the profiles that differ. Runs marked in Home are chosen at
+first; those that still train are followed.
+
+| key | does |
+|---|---|
+| space | choose the run at the cursor, or leave it out |
+| b | make it the baseline: the others show their difference to it; again: none |
+| m | validation accuracy, validation loss, query loss, query accuracy, gradient norm |
+| s | smoothing: none, 0.6, 0.9, 0.98 (weight of the moving average) |
+| y | logarithmic axis |
+| [ ] | zoom out, zoom in; \\\\ shows all; the mouse wheel zooms at the pointer |
+| t | the table instead of the chart |
+| / | only runs with these words; Enter keeps the filter, Escape ends it |
+| Enter | open the run |
+| Tab | to the list, the chart (left and right read values), the table |
+
+The interval of a difference is that of two results on different episodes.
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: object = None
+        self._marked: list[str] = []
+        """The marks of Home that were taken over."""
+        self._wanted: list[str] = []
+        """Runs to choose as soon as the list is there."""
+        self._reading = self._again = self._hurries = False
+        self._read_at = 0.0
+        self._words: list[str] = []
+        self._told: set[tuple[str, str]] = set()
+        """Names and problems that were told of already."""
+
+    def body(self) -> ComposeResult:
+        self._list = RowList("Runs", COLUMNS, id="runs")
+        self._filter_input = FilterInput(self._list, placeholder="words of the name or state")
+        self._note, self._chart = Lines(id="note"), Chart(id="chart")
+        self._table = ColumnTable(id="table")
+        with Container(id="compare"):
+            with Vertical(id="left"):
+                yield self._list
+                yield self._filter_input
+            with Vertical(id="right"):
+                yield self._note
+                yield self._chart
+                yield self._table
+
+    def on_mount(self) -> None:
+        self._comparison = Comparison(self.session.options.runs)
+        memory = self.session.memory
+        metric = memory.get("compare.metric", "validation_accuracy")
+        self._metric = metric if metric in METRICS else "validation_accuracy"
+        self._smooth = memory.get("compare.smooth", 0.0)
+        self._chart.log_y = memory.get("compare.log_axis", False)
+        self._list.focus()
+        self._come()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        if self.is_mounted:
+            self._come()
+
+    def on_unmount(self) -> None:
+        self._comparison.close()
+
+    def on_resize(self) -> None:
+        self._shown = None
+        self.call_after_refresh(self.redraw)
+
+    # Reading.
+
+    def _come(self) -> None:
+        """Take over the marks of Home if there are others than before, and look for runs."""
+        if self.session.marked != self._marked:
+            self._marked = list(self.session.marked)
+            self._wanted = list(self.session.marked)
+        self._read()
+
+    def _read(self) -> None:
+        """Read the list and the profiles of the chosen runs in the background."""
+        if self._reading:
+            self._again = True
+            return
+        self._reading, self._again = True, False
+        comparison, chosen = self._comparison, [run.listed.path for run in self._comparison.chosen]
+        in_background(
+            self.app, lambda: comparison.read(chosen), lambda read: self._take(*read), self._fail
+        )
+
+    def _take(self, listing: Listing, profiles: dict[str, Profile | MamltuiError]) -> None:
+        self._reading, self._read_at = False, time.monotonic()
+        if not self.is_attached:
+            return
+        self._comparison.take(listing, profiles)
+        if self._wanted:
+            self._choose_wanted()
+        if self._again:
+            self._read()
+        self.redraw()
+
+    def _choose_wanted(self) -> None:
+        for run in self._comparison.chosen:
+            if run.name not in self._wanted:
+                self._comparison.leave_out(run.name)
+        wanted, self._wanted = self._wanted, []
+        for name in wanted[:MOST]:
+            self._say(name, self._comparison.choose(name))
+        if len(wanted) > MOST:
+            self.notify(f"Of {len(wanted)} marked runs the first {MOST} are shown.", markup=False)
+        self._again = True
+
+    def _fail(self, error: Exception) -> None:
+        self._reading, self._read_at = False, time.monotonic()
+        self.host.report("The runs cannot be read", error)
+
+    # Showing.
+
+    def redraw(self) -> None:
+        comparison = self._comparison
+        comparison.tend()
+        if time.monotonic() - self._read_at > REFRESH_SECONDS:
+            self._read()
+        chosen = comparison.chosen
+        if not self._hurries and not all(run.is_loaded for run in chosen):
+            self._hurries = True
+            self.set_timer(HURRY_SECONDS, self._go_on)
+        shown = (
+            comparison.runs,
+            comparison.baseline,
+            [(run.name, run.slot, run.version) for run in chosen],
+            (self._metric, self._smooth, self._words),
+        )
+        if shown == self._shown:
+            return
+        self._shown = shown
+        self._show_runs()
+        self._show_chart(chosen)
+        self._show_table(chosen)
+        self._show_note(chosen)
+
+    def _go_on(self) -> None:
+        """Read the next history, sooner than at the next redraw."""
+        self._hurries = False
+        if self.is_current:
+            self.redraw()
+
+    def _show_runs(self) -> None:
+        runs = self._comparison.runs
+        found = [
+            run
+            for run in runs or ()
+            if all(word in f"{run.name} {run.state}".casefold() for word in self._words)
+        ]
+        if runs is None:
+            empty = "reading ..."
+        elif self._comparison.runs_problem:
+            empty = self._comparison.runs_problem
+        else:
+            empty = "none fits the filter" if runs else "none yet: train a profile from Home (1)"
+        count = len(self._comparison.chosen)
+        title = f"{count} of {len(runs or ())} runs chosen" if runs else "Runs"
+        rows = [list_row(run, self._comparison.get(run.name)) for run in found]
+        self._list.show(rows, title=title, empty=empty)
+
+    def _show_chart(self, chosen: list[Compared]) -> None:
+        curves = [
+            Curve(
+                f"{run.letter} {run.name}",
+                run.curve(self._metric),
+                CURVE_STYLES[run.slot],
+                smooth=self._smooth,
+                marks=self._metric.startswith("validation"),
+            )
+            for run in chosen
+        ]
+        self._chart.percent = self._metric.endswith("accuracy")
+        self._chart.show(curves)
+
+    def _show_table(self, chosen: list[Compared]) -> None:
+        baseline = self._comparison.baseline
+        heads = [
+            Head(
+                sign=sign(run),
+                ink=INKS[run.slot],
+                note="baseline  " if run.name == baseline else "",
+                name=visible(run.name),
+            )
+            for run in chosen
+        ]
+        self._table.show(heads, table_rows(chosen, to_baseline=bool(baseline)))
+
+    def _show_note(self, chosen: list[Compared]) -> None:
+        """What the chart shows, and what cannot be read, is being read, or can be done."""
+        for run in chosen:
+            if run.problem and (run.name, run.problem) not in self._told:
+                self._told.add((run.name, run.problem))
+                title = f"{visible(run.name)} cannot be read"
+                text = "\n".join(map(visible, run.problem.splitlines()))
+                self.session.tell(title, text, severity="error")
+        problems = [f"{run.letter}: {one_line(run.problem)}" for run in chosen if run.problem]
+        reading = [run.letter for run in chosen if not run.is_loaded]
+        if problems:
+            note = Content.styled(visible("   ".join(problems)), "$error")
+        elif reading:
+            note = Content.styled(f"reading {', '.join(reading)} ...", "$text-muted")
+        elif not chosen:
+            note = Content.styled("space chooses the run at the cursor", "$warning")
+        else:
+            note = Content("")
+        shown = [METRICS[self._metric]]
+        shown += [f"smoothing {self._smooth}"] if self._smooth else []
+        shown += ["log axis"] if self._chart.log_y else []
+        line = Content.assemble(("   ".join(shown), "bold"), "   ", note)
+        self._note.show([line])
+
+    def headless_command(self) -> str | None:
+        chosen = self._comparison.chosen
+        if not chosen:
+            return None
+        runs = self.session.options.place.runs
+        return shlex.join(
+            [
+                *("mamltui", "runs", "compare" if len(chosen) > 1 else "show"),
+                *([] if runs is None else ["--runs-dir", str(runs)]),
+                *(["--"] if any(run.name.startswith("-") for run in chosen) else []),
+                *(run.name for run in chosen),
+            ]
+        )
+
+    # Choosing.
+
+    @property
+    def _at_cursor(self) -> str | None:
+        row = self._list.row
+        return row.key if row else None
+
+    def _say(self, name: str, refusal: str) -> bool:
+        """Show why a run was not chosen; whether it was."""
+        if refusal:
+            self.notify(refusal, title=visible(name), severity="warning", markup=False)
+        return not refusal
+
+    def action_choose(self) -> None:
+        """Compare the run at the cursor too, or no longer."""
+        name = self._at_cursor
+        if name is None:
+            return
+        if self._comparison.get(name) is not None:
+            self._comparison.leave_out(name)
+        elif self._say(name, self._comparison.choose(name)):
+            self._read()
+        self.redraw()
+
+    def action_baseline(self) -> None:
+        """Show differences to the run at the cursor; if it is the baseline, values again."""
+        name, comparison = self._at_cursor, self._comparison
+        if name is None:
+            return
+        if comparison.baseline == name:
+            comparison.baseline = None
+        elif self._say(name, comparison.choose(name)):
+            comparison.baseline = name
+            self._read()
+        self.redraw()
+
+    @on(RowList.Opened)
+    def _open(self, event: RowList.Opened) -> None:
+        key = event.rows.row.key if event.rows.row else None
+        found = [run.path for run in self._comparison.runs or () if run.name == key]
+        if not found:
+            return
+        try:
+            self.session.watch(RunFolder(found[0]))
+        except MamltuiError as error:
+            self.host.report("The run cannot be opened", error)
+        else:
+            self.host.go("train")
+
+    def on_click(self, event: events.Click) -> None:
+        """A click before a name chooses the run."""
+        if isinstance(event.widget, RowList) and event.y > 0:
+            offset = event.get_content_offset(event.widget)
+            if offset is not None and offset.x < MARGIN and offset.y > 0:
+                self.action_choose()
+
+    def action_filter(self) -> None:
+        """Type the words to look for."""
+        self._filter_input.open()
+
+    @on(Input.Changed)
+    def _filter(self, event: Input.Changed) -> None:
+        self._words = event.value.casefold().split()
+        self.redraw()
+
+    # The chart.
+
+    def action_metric(self) -> None:
+        """Another metric in the chart."""
+        names = list(METRICS)
+        self._metric = names[(names.index(self._metric) + 1) % len(names)]
+        self.session.memory.set("compare.metric", self._metric)
+        self.redraw()
+
+    def action_smooth(self) -> None:
+        """More smoothing, then none."""
+        place = SMOOTHINGS.index(self._smooth) if self._smooth in SMOOTHINGS else -1
+        self._smooth = SMOOTHINGS[(place + 1) % len(SMOOTHINGS)]
+        self.session.memory.set("compare.smooth", self._smooth)
+        self.redraw()
+
+    def action_log_axis(self) -> None:
+        """A logarithmic axis, or a linear one."""
+        chart = self._chart
+        chart.log_y = not chart.log_y
+        self.session.memory.set("compare.log_axis", chart.log_y)
+        self._show_note(self._comparison.chosen)
+
+    def action_zoom(self, direction: int) -> None:
+        """In, out, or all."""
+        chart = self._chart
+        {1: chart.zoom_in, -1: chart.zoom_out, 0: chart.reset_zoom}[direction]()
+
+    def action_show_table(self) -> None:
+        """The table instead of the chart."""
+        self.toggle_class("-table")
+        if self.has_class("-table"):
+            self.call_after_refresh(self._table.focus)
+        else:
+            self.call_after_refresh(self._list.focus)

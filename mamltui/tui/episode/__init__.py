@@ -1,0 +1,1 @@
+"""Episode: what a learner makes of single tasks."""

@@ -1,0 +1,167 @@
+"""What an episode is, with which parameters, and the scores after each inner step."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+
+from mamltui.text import visible
+from mamltui.tui.episode.inspector import Look
+
+LABEL_WIDTH = 19
+COLUMN_WIDTH = 9
+LINES = {"one": 1, "short": 5, "full": 8}
+"""Height of each form."""
+
+TABLE_LINE = 2
+"""Where the scores begin."""
+
+Part = tuple[str, str]
+"""A text and its component class; none for the plain ones."""
+
+
+class EpisodeHead(Widget):
+    """One line, or five, or eight with the support set's scores; ``form`` says which."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"head--quiet", "head--title", "head--step"}
+    DEFAULT_CSS = """
+    EpisodeHead { height: 5; }
+    EpisodeHead > .head--quiet { color: $text-muted; }
+    EpisodeHead > .head--title { text-style: bold; }
+    EpisodeHead > .head--step { color: $accent; text-style: bold; }
+    """
+
+    class StepChosen(Message):
+        """A step's column was clicked."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._look: Look | None = None
+        self._step = 0
+        self._status = ""
+        self._form = "short"
+
+    def show(self, look: Look | None, step: int, status: str, form: str) -> None:
+        """Show the scores of ``look`` with inner step ``step`` marked; ``status`` is a word."""
+        if (look, step, status, form) == (self._look, self._step, self._status, self._form):
+            return
+        self._look, self._step, self._status, self._form = look, step, status, form
+        self.styles.height = LINES[form]
+        self.refresh()
+
+    def render(self) -> Content:
+        look, width = self._look, self.content_size.width
+        if look is None:
+            return self._line([(self._status, "head--quiet")], width)
+        if self._form == "one":
+            accuracy = f"{100 * look.query.accuracy[self._step]:.1f} %"
+            words = (step_words(look, self._step), accuracy, task_words(look))
+            return self._line([("  ".join(words), "")], width)
+        lines = [
+            spread(source_words(look), self._status, width),
+            spread(f"{task_words(look)}   {settings_words(look)}", look.note, width),
+            *score_table(look, self._step, width, with_support=self._form == "full"),
+        ]
+        return Content("\n").join([self._line(parts, width) for parts in lines])
+
+    def on_click(self, event: events.Click) -> None:
+        place = event.get_content_offset(self)
+        if self._look is None or self._form == "one" or place is None or place.y < TABLE_LINE:
+            return
+        shown = shown_steps(self._look, self._step, self.content_size.width)
+        column = (place.x - LABEL_WIDTH) // COLUMN_WIDTH
+        if 0 <= column < len(shown):
+            self.post_message(self.StepChosen(shown[column]))
+
+    def _line(self, parts: list[Part], width: int) -> Content:
+        styled = [(text, self.get_visual_style(name)) if name else text for text, name in parts]
+        return Content.assemble(*styled).truncate(width, ellipsis=True)
+
+
+def source_words(look: Look) -> str:
+    """The run, and whose parameters these are."""
+    source = look.request.source
+    whose = "in training" if source == "live" else f"{source} checkpoint"
+    return f"{visible(look.request.run.name)}   {whose}, iteration {look.iteration:,}"
+
+
+def task_words(look: Look) -> str:
+    """The episode's split and number; of the training's also where it is met."""
+    split, task = look.request.split, look.request.task
+    if split != "train":
+        return f"{split} task {task:,}"
+    iteration, place = divmod(task, look.profile.meta.batch)
+    words = f"iteration {iteration + 1:,}, task {place + 1:,} of {look.profile.meta.batch:,}"
+    return f"train task {task:,}: {words}"
+
+
+def settings_words(look: Look) -> str:
+    """Alpha and the number of steps, with the profile's where they differ."""
+    inner, request = look.profile.inner, look.request
+    alpha, steps = f"alpha {request.alpha:g}", f"{request.steps} inner steps"
+    if request.steps == 1:
+        steps = "1 inner step"
+    if request.alpha != inner.alpha:
+        alpha += f" (profile {inner.alpha:g})"
+    if request.steps != inner.test_steps:
+        steps += f" (profile {inner.test_steps})"
+    return f"{alpha}   {steps}"
+
+
+def step_words(look: Look, step: int) -> str:
+    """The inner step that is shown."""
+    return f"step {step} / {look.steps}" if step else "before adaptation"
+
+
+def spread(left: str, right: str, width: int) -> list[Part]:
+    """A line with something at its right end, if there is room."""
+    room = width - cell_len(left) - cell_len(right)
+    return [(left, "")] + ([(" " * room, ""), (right, "head--quiet")] if room >= 2 else [])
+
+
+def score_table(look: Look, step: int, width: int, *, with_support: bool) -> list[list[Part]]:
+    """Accuracy and loss after each inner step."""
+    shown = shown_steps(look, step, width)
+    headings = [_heading(column, column == step) for column in shown]
+    rows = [(step_words(look, step), "head--title", headings, "head--quiet")]
+    sets = [("query", look.query)] + ([("support", look.support)] if with_support else [])
+    for name, images in sets:
+        accuracies = [f"{100 * images.accuracy[column]:.1f} " for column in shown]
+        losses = [f"{_loss(images.loss[column])} " for column in shown]
+        rows.append((f"{name} accuracy %", "head--quiet", accuracies, ""))
+        rows.append((f"{name} loss", "head--quiet", losses, ""))
+    return [
+        [
+            (f"{label:<{LABEL_WIDTH}}", label_style),
+            *(
+                (f"{value:>{COLUMN_WIDTH}}", "head--step" if column == step else style)
+                for column, value in zip(shown, values, strict=True)
+            ),
+        ]
+        for label, label_style, values, style in rows
+    ]
+
+
+def shown_steps(look: Look, step: int, width: int) -> range:
+    """The inner steps that have a column; where not all fit, those around ``step``."""
+    fitting = max(1, (width - LABEL_WIDTH) // COLUMN_WIDTH)
+    first = max(0, min(step - fitting // 2, look.steps + 1 - fitting))
+    return range(first, min(first + fitting, look.steps + 1))
+
+
+def _heading(step: int, marked: bool) -> str:
+    name = str(step) if step else "before"
+    return f"[{name}]" if marked else f"{name} "
+
+
+def _loss(value: float) -> str:
+    return f"{value:.3f}" if value < 1000 else f"{value:.1e}"

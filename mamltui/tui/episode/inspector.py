@@ -1,0 +1,268 @@
+"""Looking inside an episode: its images, and what a run's parameters say of them at every step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mamltui.errors import CheckpointError, DataError, RunError
+from mamltui.profiles import Profile
+from mamltui.runs import RunFolder
+from mamltui.tui.episode.glyphs import Glyph, draw
+
+if TYPE_CHECKING:  # these import torch, which takes seconds: only threads do
+    from mamltui.data.banks import Banks
+    from mamltui.data.episodes import EpisodeSampler
+    from mamltui.maml.adaptation import Seen
+    from mamltui.maml.learner import Learner
+    from mamltui.maml.network import Parameters
+    from mamltui.tui.session.training import Training
+
+Split = Literal["test", "validation", "train"]
+Source = Literal["live", "last", "best"]
+SPLITS: tuple[Split, ...] = ("test", "validation", "train")
+LARGEST_TASK = 10**15
+"""Within the sampler's 64-bit integers, and beyond all that can be trained on."""
+
+ANSWER_SECONDS = 0.1
+"""Between two looks at whether a snapshot is still wanted."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """An episode, and how to adapt to it."""
+
+    run: RunFolder
+    source: Source
+    """Where the parameters are from: the training that goes on, or a checkpoint."""
+    training: Training | None
+    """Asked for ``live`` parameters."""
+    split: Split
+    task: int
+    """Number t of the sampler's tasks."""
+    alpha: float
+    steps: int
+    """Inner steps."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The support or the query set while it is adapted to."""
+
+    drawn: list[list[Glyph]]
+    """[way][shot or query]"""
+    probabilities: NDArray[np.float64]
+    """[steps + 1, way, shot or query, way]"""
+    loss: NDArray[np.float64]
+    """[steps + 1], nats."""
+    accuracy: NDArray[np.float64]
+    """[steps + 1], fractions."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of an episode; the position in ``way`` is the label."""
+
+    request: Request
+    profile: Profile
+    iteration: int
+    """Of the parameters."""
+    class_names: list[str]
+    """[way]"""
+    degrees: list[int]
+    """[way] how far each class is turned, counter-clockwise."""
+    support: Images
+    query: Images
+    seconds: float
+    """What the adaptation took."""
+
+    @property
+    def way(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def steps(self) -> int:
+        return self.request.steps
+
+    @property
+    def note(self) -> str:
+        """What the drawings leave out; empty if nothing."""
+        return next((glyph.note for row in self.query.drawn for glyph in row), "")
+
+
+class Looker:
+    """Looks at episodes, one request at a time; used from background threads.
+
+    On the CPU: one task is little work, and a GPU that trains is left alone.
+
+    Args:
+        banks: the images.
+    """
+
+    def __init__(self, banks: Banks) -> None:
+        self._banks = banks
+        self._kept: tuple[tuple[object, ...], EpisodeSampler] | None = None
+
+    def look(self, request: Request, should_stop: Callable[[], bool]) -> Look | None:
+        """Draw the episode and adapt to it; None when ``should_stop`` came before the end.
+
+        Raises:
+            MamltuiError: the run, its data or its parameters cannot be had.
+        """
+        from mamltui.maml.chunks import Interrupted
+
+        try:
+            return self._look(request, should_stop)
+        except Interrupted:
+            return None
+
+    def _look(self, request: Request, should_stop: Callable[[], bool]) -> Look:
+        from mamltui.learner import learner_of
+        from mamltui.maml.adaptation import adapt
+
+        profile = request.run.profile
+        sampler = self._sampler(request, profile)
+        bank, way = sampler.bank, profile.task.way
+        learner = learner_of(profile, bank)
+        iteration, parameters = _parameters(request, learner, should_stop)
+        episodes = sampler.batch(request.task, 1)
+        plan = sampler.plan(request.task, 1)
+        inner = replace(learner.inner, alpha=request.alpha)
+        begun = time.perf_counter()
+        found = adapt(
+            learner.network,
+            inner,
+            parameters,
+            episodes,
+            steps=request.steps,
+            should_stop=should_stop,
+        )
+        return Look(
+            request=request,
+            profile=profile,
+            iteration=iteration,
+            class_names=[bank.class_names[number] for number in plan.class_index[0].tolist()],
+            degrees=[90 * turns for turns in plan.quarter_turns[0].tolist()],
+            support=_images(episodes.support_x[0].numpy(), found.support, way),
+            query=_images(episodes.query_x[0].numpy(), found.query, way),
+            seconds=time.perf_counter() - begun,
+        )
+
+    def _sampler(self, request: Request, profile: Profile) -> EpisodeSampler:
+        from mamltui.data.episodes import EpisodeSampler
+        from mamltui.data.splits import split_classes
+
+        key = (request.run.path, profile, request.split)
+        if self._kept is not None and self._kept[0] == key:
+            return self._kept[1]
+        bank = self._banks.bank(profile.data)
+        split = split_classes(bank, profile.data.split)
+        trained_on = request.run.info().data
+        if trained_on is not None and (trained_on.content_hash, trained_on.split_hash) != (
+            bank.content_hash,
+            split.hash,
+        ):
+            raise DataError(
+                f"the run was trained on other images or other classes of {bank.name}: "
+                "its episodes cannot be shown",
+                where=bank.source,
+                hint="Give the data of the training with --data-dir.",
+            )
+        sampler = EpisodeSampler(
+            bank,
+            getattr(split, request.split),
+            split=request.split,
+            way=profile.task.way,
+            shot=profile.task.shot,
+            query=profile.task.query,
+            rotations=profile.data.rotations,
+            seed=profile.meta.seed,
+            augmentation=profile.augment if request.split == "train" else None,
+        )
+        self._kept = (key, sampler)
+        return sampler
+
+
+def _parameters(
+    request: Request, learner: Learner, should_stop: Callable[[], bool]
+) -> tuple[int, Parameters]:
+    """The iteration, and the parameters on the CPU."""
+    if request.source != "live":
+        path = request.run.checkpoint_path(request.source)
+        if not path.exists():
+            raise CheckpointError(
+                f"the run has no {request.source} checkpoint yet", where=str(request.run.path)
+            )
+        checkpoint = request.run.load_checkpoint(request.source, learner)
+        return checkpoint.iteration, checkpoint.parameters
+    answer = request.training.snapshot() if request.training is not None else None
+    if answer is None:
+        raise RunError("the run is not training now", where=str(request.run.path))
+    while True:
+        try:
+            snapshot = answer.result(ANSWER_SECONDS)
+        except FutureTimeout:
+            if should_stop():
+                from mamltui.maml.chunks import Interrupted
+
+                answer.cancel()
+                raise Interrupted from None
+        else:
+            return snapshot.iteration, snapshot.parameters
+
+
+def _images(pixels: NDArray[np.float32], seen: Seen, way: int) -> Images:
+    """Of one task; ``pixels`` [way * examples, channels, size, size]."""
+    glyphs = [draw(image) for image in pixels]
+    examples = len(glyphs) // way
+    probabilities: NDArray[Any] = seen.probabilities[0].numpy()
+    return Images(
+        drawn=[glyphs[label * examples : (label + 1) * examples] for label in range(way)],
+        probabilities=probabilities.reshape(len(probabilities), way, examples, way),
+        loss=seen.scores.loss[0].numpy(),
+        accuracy=seen.scores.accuracy[0].numpy(),
+    )
+
+
+def alpha_problem(text: str) -> str:
+    """What is wrong with a step size that was typed; empty if nothing."""
+    try:
+        value = float(text)
+    except ValueError:
+        return "a number, for instance 0.4"
+    return "" if math.isfinite(value) and value > 0 else "a number above 0"
+
+
+def read_task(text: str, batch: int | None) -> int:
+    """The number of a task from ``17``, or of the training's from ``iteration:task``.
+
+    Args:
+        batch: tasks of a meta-iteration; None: the tasks are not the training's.
+
+    Raises:
+        ValueError: says what would be right.
+    """
+    numbers = [part.strip() for part in text.split(":")]
+    if len(numbers) > 2 or not all(part.isascii() and part.isdigit() for part in numbers):
+        raise ValueError("a number, for instance 17")
+    if max(map(len, numbers)) > len(str(LARGEST_TASK)):
+        raise ValueError(f"at most {LARGEST_TASK:,}")
+    first, *rest = map(int, numbers)
+    if not rest:
+        task = first
+    elif batch is None:
+        raise ValueError("iteration:task is for the train split (d)")
+    elif first < 1 or not 1 <= rest[0] <= batch:
+        raise ValueError(f"iterations count from 1, the tasks of each from 1 to {batch}")
+    else:
+        task = (first - 1) * batch + rest[0] - 1
+    if task > LARGEST_TASK:
+        raise ValueError(f"at most {LARGEST_TASK:,}")
+    return task

@@ -1,0 +1,395 @@
+"""The episode screen: what a run makes of one task, image by image, after each inner step."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from mamltui.errors import MamltuiError
+from mamltui.profiles import Profile
+from mamltui.profiles.steps import MOST_STEPS
+from mamltui.runs import RunFolder
+from mamltui.tui.episode.head import EpisodeHead
+from mamltui.tui.episode.inspector import (
+    LARGEST_TASK,
+    SPLITS,
+    Look,
+    Looker,
+    Request,
+    Source,
+    Split,
+    alpha_problem,
+    read_task,
+)
+from mamltui.tui.episode.sheet import EpisodeSheet
+from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.dialogs import Ask
+from mamltui.tui.shared.screen import AppScreen
+
+if TYPE_CHECKING:  # imports torch, which takes seconds
+    from mamltui.tui.session.training import Training
+
+PATIENCE = 0.3
+"""Seconds after which a look is given up for a newer request."""
+LIVE_SECONDS = 2.0
+"""The least from one look at a training to the next."""
+LIVE_SHARE = 50
+"""A look at a training comes after at least so many times what the last one took."""
+
+NOTHING_OPEN = (
+    "No run is open.\nOpen one with Enter on the Home screen (1): its episodes are then shown here."
+)
+NOTHING_TRAINED = (
+    "{name} has no parameters to look at yet.\n"
+    "Start it with r on the Train screen (2), or open a run with Enter on the Home screen (1)."
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose episodes are shown."""
+
+    run: RunFolder
+    profile: Profile
+    training: Training | None
+    """Of this process, while it goes on."""
+
+    def sources(self) -> list[Source]:
+        """Where there are parameters to be had, best for a first look first."""
+        found: list[Source] = []
+        if self.training is not None and self.training.phase == "training":
+            found.append("live")
+        checkpoints: tuple[Source, Source] = ("best", "last")
+        return found + [
+            kind
+            for kind in checkpoints
+            if kind != "live" and self.run.checkpoint_path(kind).exists()
+        ]
+
+
+class EpisodeScreen(AppScreen):
+    """The support and query images of an episode, and the predictions as they adapt."""
+
+    CSS_PATH = "episode.tcss"
+    HELP = """
+## Episode
+
+The support and query images of one task, as the network sees them, and what it predicts for each
+query after every inner step: `✓ 3` is right, `✗ 3→1` is a 3 taken for a 1, with the probability of
+the predicted class. Below it, where there is room, the probability of the true class at every step.
+The arrows ↑ and ↓ between the rows say which images are which.
+
+| key | does |
+|---|---|
+| left, right | the inner step that is shown (or click its column); step 0 is before adaptation |
+| n, b | next, previous task |
+| g | go to a task by its number; in training also as iteration:task, e.g. 350:4 |
+| o | parameters: of the training that goes on, of its best or last checkpoint |
+| d | split: test, validation, train (drawings augmented as in training) |
+| a | another alpha, for this look only |
+| +, - | more, fewer inner steps |
+| 0 | back to the profile's alpha and steps |
+| up, down | scroll |
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,l", "step(1)", "Step", key_display="← →"),
+        Binding("left,h", "step(-1)", "Step back", show=False),
+        Binding("n", "task(1)", "Next"),
+        Binding("b", "task(-1)", "Back"),
+        Binding("g", "go_to", "Go to"),
+        Binding("o", "source", "Source"),
+        Binding("d", "split", "Split"),
+        Binding("a", "alpha", "Alpha"),
+        Binding("plus,equals_sign", "steps(1)", "More steps", show=False),
+        Binding("minus", "steps(-1)", "Fewer steps", show=False),
+        Binding("0", "as_profile", "As the profile", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._head = EpisodeHead(id="head")
+        self._sheet = EpisodeSheet(id="sheet")
+        self._shown_run: RunFolder | None = None
+        """A run that was asked for by name, until another is opened."""
+        self._opened: object = None
+        """What was open when it was."""
+        self._path = ""
+        self._source: Source | None = None
+        self._split: Split = "test"
+        self._number = 0
+        self._step: int | None = None
+        """None: after the last."""
+        self._alpha: float | None = None
+        self._steps: int | None = None
+        """Of both, None: as in the profile."""
+        self._looker: Looker | None = None
+        self._asked: tuple[object, ...] = ()
+        self._request: Request | None = None
+        """What is worked on, or is to be next."""
+        self._is_busy = False
+        self._look: Look | None = None
+        self._text = ""
+        """Shown instead of an episode."""
+        self._asked_at = self._looked_at = 0.0
+        self._live_version = -1
+
+    def body(self) -> ComposeResult:
+        yield self._head
+        yield self._sheet
+
+    def show_run(self, run: RunFolder, split: str, step: int) -> None:
+        """Show the first episode of ``run`` on a split, after ``step`` inner steps."""
+        self._shown_run, self._opened = run, self.session.watched
+        self._forget(run)
+        self._split, self._number = cast("Split", split), 0
+        self._source = "best"
+        self._step = step
+        try:
+            self._steps = max(step, run.profile.inner.test_steps)
+        except MamltuiError:
+            self._steps = None  # the profile's error is shown where the run is
+
+    def redraw(self) -> None:
+        try:
+            subject = self._subject()
+        except MamltuiError as error:
+            self._say(str(error))
+        else:
+            if subject is not None:
+                self._follow(subject)
+        self._draw()
+
+    def _subject(self) -> Subject | None:
+        """Whose episodes are to be shown; None after saying why there are none.
+
+        Raises:
+            MamltuiError: the run's profile cannot be read.
+        """
+        watched = self.session.watched
+        if self._shown_run is not None and self._opened is not watched:
+            self._shown_run = None
+        run = self._shown_run or (watched.run if watched is not None else None)
+        if run is None:
+            self._say(
+                NOTHING_OPEN if watched is None else NOTHING_TRAINED.format(name=watched.name)
+            )
+            return None
+        if str(run.path) != self._path:
+            self._forget(run)
+        training = self.session.training
+        mine = training is not None and training.run is not None and training.run.path == run.path
+        return Subject(run, run.profile, training if mine else None)
+
+    def _forget(self, run: RunFolder) -> None:
+        """Another run is shown."""
+        self._path = str(run.path)
+        self._source = self._step = self._alpha = self._steps = self._look = None
+        self._request, self._asked = None, ()
+
+    def _follow(self, subject: Subject) -> None:
+        """Ask for a look, if what is to be shown has changed."""
+        sources = subject.sources()
+        if not sources:
+            self._say(NOTHING_TRAINED.format(name=subject.run.name))
+            return
+        source = self._source if self._source in sources else sources[0]
+        inner = subject.profile.inner
+        alpha = inner.alpha if self._alpha is None else self._alpha
+        steps = inner.test_steps if self._steps is None else self._steps
+        newness = self._newness(subject, source)
+        wanted = (subject.run.path, source, self._split, self._number, alpha, steps, newness)
+        if wanted == self._asked:
+            return
+        self._asked = wanted
+        self._asked_at = time.monotonic()
+        self._text = ""
+        self._request = Request(
+            subject.run, source, subject.training, self._split, self._number, alpha, steps
+        )
+        if not self._is_busy:
+            self._begin()
+
+    def _newness(self, subject: Subject, source: Source) -> int:
+        """Another number when there are other parameters, and it is time to look at them."""
+        if source != "live":
+            try:
+                return subject.run.checkpoint_path(source).stat().st_mtime_ns
+            except OSError:
+                return 0
+        assert subject.training is not None
+        cost = self._look.seconds if self._look is not None else 0.0
+        rested = time.monotonic() - self._looked_at > max(LIVE_SECONDS, LIVE_SHARE * cost)
+        if rested and not self._is_busy:
+            self._live_version = subject.training.history.version
+        return self._live_version
+
+    def _begin(self) -> None:
+        """Work on the request in the background; it is given up when a newer one waits."""
+        request = self._request
+        assert request is not None
+        if self._looker is None:
+            self._looker = Looker(self.session.banks)
+        app, looker, begun = self.app, self._looker, time.monotonic()
+        self._is_busy = True
+
+        def should_stop() -> bool:
+            replaced = self._request is not request and time.monotonic() - begun > PATIENCE
+            return replaced or not app.is_running
+
+        in_background(
+            app,
+            lambda: looker.look(request, should_stop),
+            lambda look: self._done(request, look),
+            lambda error: self._failed(request, error),
+        )
+
+    def _done(self, request: Request, look: Look | None) -> None:
+        self._looked_at = time.monotonic()
+        if look is not None and str(request.run.path) == self._path:
+            self._look, self._text = look, ""
+        self._go_on(request)
+
+    def _failed(self, request: Request, error: Exception) -> None:
+        self._looked_at = time.monotonic()
+        if request is self._request:
+            if isinstance(error, MamltuiError):
+                self._text = str(error)
+            else:
+                self._text = f"{type(error).__name__}: {error}"
+                self.host.report("The episode cannot be shown", error)
+        self._go_on(request)
+
+    def _go_on(self, request: Request) -> None:
+        self._is_busy = False
+        if self._request is not request and self._request is not None:
+            self._begin()
+        if self.is_current:
+            self.redraw()
+
+    def _say(self, text: str) -> None:
+        """Show why there is no episode."""
+        self._text, self._asked = text, ()
+
+    def _draw(self) -> None:
+        head, sheet = self._head, self._sheet
+        width, height = self.size
+        small = width < 60 or height < 16
+        head_form = "one" if small else "short" if height < 34 else "full"
+        look = self._look
+        if self._text or look is None:
+            head.show(None, 0, "" if self._text else self._status(), "one")
+            sheet.say(self._text)
+            return
+        head.show(look, self._step_of(look), self._status(), head_form)
+        sheet.show(look, self._step_of(look), "text" if small else "images")
+
+    def _status(self) -> str:
+        """A word for work that takes so long that one wonders."""
+        if not self._is_busy:
+            return ""
+        if self._look is None:
+            return "loading the images and the parameters"
+        late = time.monotonic() - self._asked_at > PATIENCE
+        return "adapting" if late and self._is_other() else ""
+
+    def _is_other(self) -> bool:
+        """What is worked on is not what is shown with newer parameters."""
+        if self._request is None or self._look is None:
+            return True
+        now, then = self._request, self._look.request
+        return (now.source, now.split, now.task, now.alpha, now.steps) != (
+            then.source,
+            then.split,
+            then.task,
+            then.alpha,
+            then.steps,
+        )
+
+    def _step_of(self, look: Look) -> int:
+        return look.steps if self._step is None else min(self._step, look.steps)
+
+    def action_step(self, by: int) -> None:
+        """Show another inner step."""
+        if self._look is not None:
+            self._step = min(max(self._step_of(self._look) + by, 0), self._look.steps)
+            self._draw()
+
+    def on_episode_head_step_chosen(self, message: EpisodeHead.StepChosen) -> None:
+        self._step = message.step
+        self._draw()
+
+    def action_task(self, by: int) -> None:
+        """Show the next or the previous task."""
+        self._number = min(max(self._number + by, 0), LARGEST_TASK)
+        self.redraw()
+
+    def action_source(self) -> None:
+        """Take the parameters from elsewhere."""
+        try:
+            subject = self._subject()
+        except MamltuiError:
+            return
+        sources = subject.sources() if subject is not None else []
+        if sources:
+            now = self._source if self._source in sources else sources[0]
+            self._source = sources[(sources.index(now) + 1) % len(sources)]
+            self.redraw()
+
+    def action_split(self) -> None:
+        """Show the tasks of another split."""
+        self._split = SPLITS[(SPLITS.index(self._split) + 1) % len(SPLITS)]
+        self.redraw()
+
+    def action_steps(self, by: int) -> None:
+        """Adapt with more or fewer inner steps."""
+        if self._look is not None:
+            now = self._look.profile.inner.test_steps if self._steps is None else self._steps
+            self._steps = min(max(now + by, 1), MOST_STEPS)
+            self.redraw()
+
+    def action_as_profile(self) -> None:
+        """Adapt as the profile says."""
+        self._alpha = self._steps = None
+        self.redraw()
+
+    def action_alpha(self) -> None:
+        """Adapt with another step size."""
+        if self._look is None:
+            return
+        inner = self._look.profile.inner
+        now = inner.alpha if self._alpha is None else self._alpha
+
+        def take(answer: str | None) -> None:
+            if answer is not None:
+                self._alpha = float(answer)
+                self.redraw()
+
+        question = f"Alpha, the size of an inner step (the profile's is {inner.alpha:g})"
+        self.app.push_screen(Ask(question, f"{now:g}", alpha_problem), take)
+
+    def action_go_to(self) -> None:
+        """Show a task by its number."""
+        if self._look is None:
+            return
+        batch = self._look.profile.meta.batch if self._split == "train" else None
+        question = f"Number of the {self._split} task, from 0"
+        if batch is not None:
+            question += f", or iteration:task (task 1 to {batch})"
+
+        def take(answer: str | None) -> None:
+            if answer is not None:
+                self._number = read_task(answer, batch)
+                self.redraw()
+
+        def problem(text: str) -> str:
+            try:
+                read_task(text, batch)
+            except ValueError as error:
+                return str(error)
+            return ""
+
+        self.app.push_screen(Ask(question, str(self._number), problem), take)

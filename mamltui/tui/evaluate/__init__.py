@@ -1,0 +1,1 @@
+"""Evaluate: runs scored after each number of inner steps."""

@@ -1,0 +1,115 @@
+"""What stands on the Evaluate screen: results that are kept, those of the sweep, and gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mamltui.results import (
+    Comparison,
+    Evaluation,
+    Grid,
+    compare_with_published,
+    grids,
+    kept_evaluations,
+)
+from mamltui.runs import RunFolder
+from mamltui.tui.evaluate.candidates import Candidate, Settings, known_evaluation, unmeasured
+from mamltui.tui.evaluate.cells import Section
+from mamltui.tui.evaluate.sweep import OVER, Part, Sweep
+
+
+class Board:
+    """Finds for a run and settings what is known of it.
+
+    Attributes:
+        sweep: the last one, also when it is over.
+    """
+
+    def __init__(self) -> None:
+        self.sweep: Sweep | None = None
+        self._kept: dict[str, list[Evaluation]] = {}
+        self._asked: set[str] = set()
+
+    def forget(self) -> None:
+        """The run folders have to be read again; what was read stands until then."""
+        self._asked.clear()
+
+    def unread(self, runs: Sequence[Candidate]) -> list[Candidate]:
+        """Those of ``runs`` whose kept results have to be read; a second call leaves them out."""
+        unread = [run for run in runs if run.name not in self._asked]
+        self._asked |= {run.name for run in unread}
+        return unread
+
+    def keep(self, found: dict[str, list[Evaluation]]) -> None:
+        """Take in the kept results of runs, by name, as ``read_kept`` reads them."""
+        self._kept |= found
+
+    def part(self, run: Candidate, settings: Settings) -> Part | None:
+        """What the last sweep knows of a run, if it was of these settings."""
+        if self.sweep is None or self.sweep.settings != settings:
+            return None
+        return self.sweep.parts.get(run.name)
+
+    def finished(self, run: Candidate, settings: Settings) -> Evaluation | None:
+        """The whole result, of the last sweep or an earlier one."""
+        part = self.part(run, settings)
+        if part is not None and part.state == "done":
+            return part.evaluation
+        return known_evaluation(run, settings, self._kept.get(run.name, ()))
+
+    def evaluation(self, run: Candidate, settings: Settings) -> Evaluation:
+        """The best that is known: the sweep at work, a whole result, part of one, or gaps."""
+        part = self.part(run, settings)
+        partial = part.evaluation if part is not None else None
+        if partial is not None and part is not None and part.state == "evaluating":
+            return partial
+        return self.finished(run, settings) or partial or unmeasured(run, settings)
+
+    def status(self, run: Candidate, settings: Settings) -> str:
+        """How far it is, for a narrow column: a word, or the number of episodes."""
+        part = self.part(run, settings)
+        if part is not None and (part.state not in OVER or part.problem):
+            if part.state == "evaluating" and part.evaluation is not None:
+                return f"{part.evaluation.episodes:,} ..."
+            return part.state
+        finished = self.finished(run, settings)
+        if finished is not None:
+            return f"{finished.episodes:,} ep"
+        return part.state if part is not None else ""
+
+    def sections(
+        self, runs: Sequence[Candidate], settings: Settings, statistics: str
+    ) -> list[Section]:
+        """The grids of ``runs``, a section each."""
+        runs = [run for run in runs if run.profile is not None]
+        evaluations = [self.evaluation(run, settings) for run in runs]
+        status = {run.name: self.status(run, settings) for run in runs}
+        return [
+            _section(grid, evaluations, statistics, status)
+            for grid in grids(evaluations, statistics)
+        ]
+
+
+def read_kept(runs: Sequence[Candidate]) -> dict[str, list[Evaluation]]:
+    """The results in the folders of ``runs``, by their names."""
+    return {run.name: kept_evaluations(RunFolder(run.path).evaluation) for run in runs}
+
+
+def _section(
+    grid: Grid, evaluations: Sequence[Evaluation], statistics: str, status: dict[str, str]
+) -> Section:
+    evaluation = next(item for item in evaluations if item.task == grid.task)
+    title, reference = f"{grid.task}, {grid.split} split", None
+    comparison = first_comparison(evaluation, statistics)
+    if comparison is not None:
+        figure = comparison.figure
+        reference = float(figure.accuracy)
+        title += f"   {figure.whose} {figure.printed}"
+    return Section(grid, title, reference, status)
+
+
+def first_comparison(evaluation: Evaluation, statistics: str) -> Comparison | None:
+    """With the first published figure of the same kind of statistics: MAML's own, if there is."""
+    return next(
+        (item for item in compare_with_published(evaluation) if item.statistics == statistics), None
+    )

@@ -1,0 +1,377 @@
+"""The Evaluate screen: a grid of train steps by test steps that fills while runs are scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.events import Resize
+from textual.widgets import Input, Static
+
+from mamltui.commands import eval_command
+from mamltui.profiles import parse_steps
+from mamltui.profiles.steps import steps_text
+from mamltui.results import (
+    STATISTICS,
+    Evaluation,
+    csv_text,
+    markdown_text,
+)
+from mamltui.runs import RunFolder
+from mamltui.text import visible
+from mamltui.tui.evaluate.answers import episodes_problem, path_problem, steps_problem, write_new
+from mamltui.tui.evaluate.board import Board, read_kept
+from mamltui.tui.evaluate.candidates import KINDS, SPLITS, Candidate, Settings, list_candidates
+from mamltui.tui.evaluate.cells import SHOWN, Shown
+from mamltui.tui.evaluate.grid import BEST_OF_ALL, BEST_OF_ROW, HEADLINE, ResultGrid
+from mamltui.tui.evaluate.lines import cell_lines, problem_line, progress_line, settings_line
+from mamltui.tui.evaluate.run_choice import RunChoice
+from mamltui.tui.evaluate.sweep import Sweep, tell_end
+from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.dialogs import Ask
+from mamltui.tui.shared.filter_input import FilterInput
+from mamltui.tui.shared.screen import AppScreen
+
+
+class EvaluateScreen(AppScreen):
+    """Runs to choose above, their results below."""
+
+    CSS_PATH = "evaluate.tcss"
+    HELP = f"""## Evaluate
+
+Mark runs above and score them below: a row a run, a column for each number of inner steps at test.
+Results that a run folder already holds are shown at once. Each episode is adapted to once, and
+scored after every step. The test classes decide nothing: the headline ({HEADLINE}) is read at the
+profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_OF_ALL} of all) is.
+
+| key | does |
+|---|---|
+| Tab | between the list and the grid |
+| arrows, h j k l | move |
+| Space | mark a run; without marks the run at the cursor is taken |
+| / | filter the list: words of the name, task or state; Escape clears it |
+| r | evaluate the chosen runs that have no result yet, or all of them again |
+| x | cancel: finished runs keep their results |
+| Enter | on a cell: look at its episodes |
+| e | inner steps at test, such as 0..10 or 1,3,5 |
+| n | number of episodes |
+| d | split: test, validation, train |
+| o | checkpoint: best, last, or the ensemble of those kept |
+| v | query images normalised together (transductive) or by the support set |
+| m | what a cell shows: accuracy, loss, difference to the published accuracy |
+| E, M | export finished rows as CSV, as Markdown |
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "sweep", "Run"),
+        Binding("x", "cancel", "Cancel"),
+        Binding("slash", "filter", "Filter"),
+        Binding("e", "ask_steps", "Steps"),
+        Binding("n", "ask_episodes", "Episodes", show=False),
+        Binding("d", "split", "Split", show=False),
+        Binding("o", "checkpoint", "Checkpoint", show=False),
+        Binding("v", "statistics", "Statistics", show=False),
+        Binding("m", "shown", "Show", show=False),
+        Binding("E", "export_csv", "CSV"),
+        Binding("M", "export_markdown", "Markdown", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._settings = Settings()
+        self._board = Board()
+        self._statistics = STATISTICS[0]
+        self._shown: Shown = SHOWN[0]
+        self._runs: list[Candidate] | None = None
+        self._seen = (-1, "")
+        # Kept, not looked up: results still arrive while the app is left.
+        self._choice = RunChoice(id="runs")
+        self._grid = ResultGrid(id="grid")
+        self._filter = FilterInput(self._choice, placeholder="words of the name, task or state")
+        self._lines = {
+            name: Static(id=name, markup=False) for name in ("settings", "details", "progress")
+        }
+        self._texts: dict[str, Content] = {}
+
+    def body(self) -> ComposeResult:
+        yield self._choice
+        yield self._filter
+        yield self._lines["settings"]
+        yield self._grid
+        yield self._lines["details"]
+        yield self._lines["progress"]
+
+    # Following what happens
+
+    def on_mount(self) -> None:
+        memory = self.session.memory
+        if (statistics := memory.get("evaluate.statistics", "")) in STATISTICS:
+            self._statistics = statistics
+        self._shown = next(
+            (shown for shown in SHOWN if shown == memory.get("evaluate.shown", "")), SHOWN[0]
+        )
+        self._choice.focus()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        self._read_runs()
+
+    def on_unmount(self) -> None:
+        if self._board.sweep is not None:
+            self._board.sweep.cancel()
+
+    def on_resize(self, event: Resize) -> None:
+        width, height = event.size
+        tiny = width < 60 or height < 16
+        self.set_class(tiny, "tiny")
+        self.set_class(height < 30, "short")
+        if tiny and self.focused is not self._grid:
+            self._grid.focus()
+
+    def redraw(self) -> None:
+        sweep, training = self._board.sweep, self.session.training
+        seen = (sweep.version if sweep else -1, training.state if training else "")
+        if seen[1] != self._seen[1]:
+            self._read_runs()
+        if seen != self._seen:
+            self._seen = seen
+            self._show()
+        elif sweep is not None and not sweep.is_over:
+            self._show_progress()
+
+    def _read_runs(self) -> None:
+        """Read the list of runs again, and what was found of them."""
+        root = self.session.options.runs
+
+        def done(runs: list[Candidate]) -> None:
+            first = self._runs is None
+            self._runs = runs
+            self._board.forget()
+            self._choice.show(runs, self._settings.checkpoint)
+            if first:
+                self._choice.mark(self.session.marked)
+            self._show()
+
+        in_background(
+            self.app,
+            lambda: list_candidates(root),
+            done,
+            lambda error: self.host.report("The runs cannot be listed", error),
+        )
+
+    def _read_kept(self, runs: Sequence[Candidate]) -> None:
+        def done(found: dict[str, list[Evaluation]]) -> None:
+            self._board.keep(found)
+            self._show()
+
+        in_background(
+            self.app,
+            lambda: read_kept(runs),
+            done,
+            lambda error: self.host.report("Earlier results cannot be read", error),
+        )
+
+    @on(RunChoice.Changed)
+    def _chosen(self) -> None:
+        self._show()
+
+    @on(RunChoice.Refused)
+    def _refused(self, message: RunChoice.Refused) -> None:
+        self.notify(
+            f"{visible(message.run.name)}: {message.reason}", severity="warning", markup=False
+        )
+
+    # Showing
+
+    def _show(self) -> None:
+        """Bring everything up to date."""
+        runs = self._choice.chosen
+        if unread := self._board.unread(runs):
+            self._read_kept(unread)
+        self._grid.show(self._board.sections(runs, self._settings, self._statistics), self._shown)
+        profiles = [run.profile for run in runs if run.profile is not None]
+        self._update(
+            "settings", settings_line(self._settings, profiles, self._statistics, self._shown)
+        )
+        self._show_details()
+        self._show_progress()
+
+    def _update(self, name: str, content: Content) -> None:
+        if self._texts.get(name) != content:
+            self._texts[name] = content
+            self._lines[name].update(content)
+
+    @on(ResultGrid.Moved)
+    def _show_details(self) -> None:
+        cell = self._grid.selected
+        lines: list[Content] = []
+        if cell is not None:
+            run = None if cell[1].headline is None else self._run_named(cell[1].label)
+            lines = cell_lines(self._board, self._settings, self._statistics, cell, run)
+        else:
+            lines = [problem_line(run.problem) for run in self._choice.chosen if run.problem]
+        width = max(1, self.size.width - 2)
+        self._update(
+            "details", Content("\n").join(line.truncate(width, ellipsis=True) for line in lines[:3])
+        )
+
+    def _show_progress(self) -> None:
+        self._update("progress", progress_line(self._board.sweep))
+
+    def _run_named(self, name: str) -> Candidate | None:
+        return next((run for run in self._choice.chosen if run.name == name), None)
+
+    # Keys
+
+    def action_filter(self) -> None:
+        self._filter.open()
+
+    @on(Input.Changed, "#filter")
+    def _narrow(self, event: Input.Changed) -> None:
+        self._choice.set_filter(event.value)
+
+    def key_escape(self) -> None:
+        """Take the filter back."""
+        self._filter.action_forget()
+
+    def action_split(self) -> None:
+        self._set_settings(split=_after(SPLITS, self._settings.split))
+
+    def action_checkpoint(self) -> None:
+        self._set_settings(checkpoint=_after(KINDS, self._settings.checkpoint))
+
+    def action_statistics(self) -> None:
+        self._statistics = _after(STATISTICS, self._statistics)
+        self.session.memory.set("evaluate.statistics", self._statistics)
+        self._show()
+
+    def action_shown(self) -> None:
+        self._shown = _after(SHOWN, self._shown)
+        self.session.memory.set("evaluate.shown", self._shown)
+        self._show()
+
+    def action_ask_steps(self) -> None:
+        steps = self._settings.steps
+        self._ask(
+            "Inner steps at test, such as 0..10 or 1,3,5 (empty: each profile's own)",
+            "" if steps is None else steps_text(steps),
+            steps_problem,
+            lambda text: self._set_settings(steps=parse_steps(text) if text.strip() else None),
+        )
+
+    def action_ask_episodes(self) -> None:
+        episodes = self._settings.episodes
+        self._ask(
+            "Episodes to average over (empty: each profile's own)",
+            "" if episodes is None else str(episodes),
+            episodes_problem,
+            lambda text: self._set_settings(episodes=int(text) if text.strip() else None),
+        )
+
+    def _ask(
+        self,
+        question: str,
+        value: str,
+        problem: Callable[[str], str],
+        accept: Callable[[str], None],
+    ) -> None:
+        def answered(text: str | None) -> None:
+            if text is not None:
+                accept(text)
+
+        self.app.push_screen(Ask(question, value, problem), answered)
+
+    def _set_settings(self, **changes: object) -> None:
+        self._settings = replace(self._settings, **changes)  # type: ignore[arg-type]
+        self._choice.show(self._runs or [], self._settings.checkpoint)
+        self._show()
+
+    def action_sweep(self) -> None:
+        """Evaluate the chosen runs that have no result, or all if each has one."""
+        if self._board.sweep is not None and not self._board.sweep.is_over:
+            self.notify("An evaluation is running: x cancels it.", markup=False)
+            return
+        runs = self._choice.chosen
+        refusals = {run.name: run.refusal(self._settings.checkpoint) for run in runs}
+        ready = [run for run in runs if not refusals[run.name]]
+        for name, reason in refusals.items():
+            if reason:
+                self.notify(f"{visible(name)}: {reason}", severity="warning", markup=False)
+        if not ready:
+            return
+        missing = [run for run in ready if self._board.finished(run, self._settings) is None]
+        if not self._choice.has_marks:
+            self._choice.mark([run.name for run in ready])
+        session = self.session
+        self._board.sweep = Sweep(
+            missing or ready,
+            self._settings,
+            banks=session.banks,
+            device=session.options.place.device,
+            ended=lambda sweep: tell_end(sweep, session),
+        ).start()
+        self._show()
+
+    def action_cancel(self) -> None:
+        sweep = self._board.sweep
+        if sweep is None or sweep.is_over:
+            self.notify("No evaluation is running.", markup=False)
+        else:
+            sweep.cancel()
+            self._show_progress()
+
+    @on(ResultGrid.Opened)
+    def _open(self, message: ResultGrid.Opened) -> None:
+        run = self._run_named(message.row.label) if message.row.headline is not None else None
+        if run is None:
+            self.notify("A published row: its episodes are not here.", markup=False)
+            return
+        self.host.open_episode(RunFolder(run.path), self._settings.split, message.steps)
+
+    def action_export_csv(self) -> None:
+        self._export("CSV", "csv", csv_text)
+
+    def action_export_markdown(self) -> None:
+        self._export("Markdown", "md", markdown_text)
+
+    def _export(self, kind: str, ending: str, text: Callable[[Sequence[Evaluation]], str]) -> None:
+        """Ask where to, and write what ``mamltui eval`` would of the finished rows."""
+        runs = self._choice.chosen
+        found = [self._board.finished(run, self._settings) for run in runs]
+        finished = [evaluation for evaluation in found if evaluation is not None]
+        if not finished:
+            self.notify("There is no finished row yet: r evaluates.", markup=False)
+            return
+        of = "" if len(finished) == len(runs) else f" of {len(runs)}"
+        question = f"{kind} of {len(finished)}{of} run{'' if len(runs) == 1 else 's'}, written to"
+
+        def write(answer: str) -> None:
+            path = Path(answer).expanduser().absolute()
+            in_background(
+                self.app,
+                lambda: write_new(path, text(finished)),
+                lambda _: self.notify(visible(str(path)), title=f"{kind} written", markup=False),
+                lambda error: self.host.report(f"{kind} not written", error),
+            )
+
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        self._ask(question, f"evaluation-{stamp}.{ending}", path_problem, write)
+
+    def headless_command(self) -> str | None:
+        runs = [run.name for run in self._choice.chosen]
+        if not runs:
+            return None
+        return eval_command(runs, self.session.options.place, more=self._settings.options())
+
+
+Choice = TypeVar("Choice")
+
+
+def _after(choices: Sequence[Choice], choice: Choice) -> Choice:
+    return choices[(choices.index(choice) + 1) % len(choices)]

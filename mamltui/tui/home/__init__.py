@@ -1,0 +1,1 @@
+"""Home: the profiles and the runs."""

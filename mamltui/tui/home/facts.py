@@ -1,0 +1,225 @@
+"""What Home says of a profile or a run: values with units and meaning, results and figures."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import chain
+
+from mamltui.errors import MamltuiError
+from mamltui.measures import duration
+from mamltui.profiles import Key, Profile, keys_of, method_of
+from mamltui.profiles.keys import toml_value
+from mamltui.results import (
+    Evaluation,
+    accuracy_cell,
+    compare_with_published,
+    published_figures,
+)
+from mamltui.runs import RunFolder, RunInfo
+from mamltui.text import visible
+from mamltui.tui.shared.details import Entry
+from mamltui.tui.shared.listing import ListedProfile, ListedRun, age
+
+MUTED = "$foreground 60%"
+SPACE = Entry()
+
+
+def entries(listed: ListedProfile | ListedRun, now: datetime) -> list[Entry]:
+    """Of an item of a list; ages are counted to ``now``, in UTC."""
+    if isinstance(listed, ListedProfile):
+        return profile_entries(listed)
+    return run_entries(listed, now)
+
+
+def profile_entries(listed: ListedProfile) -> list[Entry]:
+    """Of a profile in a list; of a damaged one what is wrong with it."""
+    file = Entry.of(("file", MUTED), visible(str(listed.path)))
+    profile = listed.profile
+    if profile is None:
+        fix = "e copies it to put it right." if listed.is_packaged else "e puts it right."
+        faults = [
+            Entry.of((fault.place or "problem", MUTED), (visible(fault.text), "$error"))
+            for fault in listed.faults
+        ]
+        return [*faults, file, SPACE, Entry.of(f"It cannot be run as it is: {fix}")]
+    about = Entry.of(("about", MUTED), visible(profile.description or "-"))
+    published = _published(profile)
+    return [about, *published[:1], file, SPACE, *value_entries(profile), SPACE, *published[1:]]
+
+
+def value_entries(profile: Profile) -> list[Entry]:
+    """Every value, section by section."""
+    entries = [Entry.of(("* is not the default", MUTED))]
+    section = ""
+    for key in keys_of(Profile):
+        if not key.section:
+            continue
+        if key.section != section:
+            section = key.section
+            entries.append(Entry.of((f"[{section}]", MUTED)))
+        value = getattr(getattr(profile, section), key.name)
+        text, changed = _value_text(value, key), _is_changed(profile, key)
+        entries.append(
+            Entry.of(
+                f"{'*' if changed else ' '} {key.name}",
+                (visible(text), "$accent" if changed else ""),
+                (key.description, MUTED),
+            )
+        )
+    return entries
+
+
+def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
+    """Of a run in a list; of a damaged one what is damaged.
+
+    Args:
+        now: in UTC; ages are counted to it.
+    """
+    folder = Entry.of(("folder", MUTED), visible(str(listed.path)))
+    info = listed.info
+    if info is None:
+        return [folder, Entry.of(("damaged", MUTED), (listed.problem, "$error"))]
+    entries = [_state(listed, info)]
+    if info.error:
+        entries.append(Entry.of(("error", MUTED), (visible(info.error), "$error")))
+    if info.best is not None:
+        entries.append(
+            Entry.of(
+                ("validation", MUTED),
+                f"best {100 * info.best.accuracy:.2f} %, loss {info.best.loss:.4f}, "
+                f"at iteration {info.best.iteration:,}",
+            )
+        )
+    if listed.test is not None:
+        entries.append(_test(listed.test))
+        entries += chain(*_comparisons(listed.test)[:1])
+    entries += _experiment(listed)
+    entries += [
+        Entry.of(("device", MUTED), _device(info)),
+        Entry.of(("elapsed", MUTED), f"{duration(info.elapsed)} of training"),
+        Entry.of(("begun", MUTED), visible(_begun(info, now))),
+        Entry.of(
+            ("versions", MUTED),
+            visible(", ".join(f"{name} {version}" for name, version in info.versions.items())),
+        ),
+        folder,
+    ]
+    if listed.test is not None:
+        entries += chain(*_comparisons(listed.test)[1:])
+    return entries
+
+
+def _value_text(value: object, key: Key) -> str:
+    """Without the quotation marks of TOML, which say nothing to a reader."""
+    if isinstance(value, bool):
+        text = toml_value(value)
+    elif isinstance(value, int) and key.name != "seed":
+        text = f"{value:,}"
+    else:
+        text = toml_value(value).strip('"')
+    if not text:
+        return "-"
+    unit = key.unit.removesuffix("s") if value == 1 else key.unit
+    return text if unit == "-" else f"{text} {unit}"
+
+
+def _is_changed(profile: Profile, key: Key) -> bool:
+    if key.path == "task.query":
+        return profile.task.query != profile.task.shot
+    section = getattr(profile, key.section)
+    return bool(getattr(section, key.name) != type(section).model_fields[key.name].default)
+
+
+def _published(profile: Profile) -> list[Entry]:
+    """What is published for the profile's task."""
+    task = profile.task
+    wanted = (profile.data.set, task.way, task.shot)
+    figures = [
+        figure
+        for figure in published_figures()
+        if figure.verified and (figure.data, figure.way, figure.shot) == wanted
+    ]
+    return [
+        Entry.of(
+            (_label("published", place), MUTED),
+            f"{figure.printed:<16}{figure.method} [{figure.cited}]",
+        )
+        for place, figure in enumerate(figures)
+    ]
+
+
+def _state(listed: ListedRun, info: RunInfo) -> Entry:
+    if listed.can_resume:
+        return Entry.of(
+            ("state", MUTED), (f"{info.state} at {listed.done}: R resumes it", "$warning")
+        )
+    style = {"finished": "$success", "diverged": "$error"}.get(info.state, "$accent")
+    return Entry.of(("state", MUTED), (f"{info.state}, {listed.done} iterations", style))
+
+
+def _test(test: Evaluation) -> Entry:
+    """The headline."""
+    own, support = test.headline("transductive"), test.headline("support")
+    steps = f"{test.test_steps} inner step{'' if test.test_steps == 1 else 's'}"
+    return Entry.of(
+        ("test", MUTED),
+        f"{accuracy_cell(own)} % after {steps}, {test.episodes:,} episodes, "
+        f"{test.checkpoint} checkpoint (support statistics: {accuracy_cell(support)} %)",
+    )
+
+
+def _comparisons(test: Evaluation) -> list[list[Entry]]:
+    """The headline beside each published figure, and what was measured otherwise there."""
+    found = []
+    for place, comparison in enumerate(compare_with_published(test)):
+        kind = "" if comparison.statistics == "transductive" else "with support statistics "
+        text = f"{kind}{comparison.words} [{comparison.figure.cited}]"
+        found.append([Entry.of((_label("compared", place), MUTED), text)])
+        if comparison.differences:
+            but = f"but: {'; '.join(comparison.differences)}"
+            found[-1].append(Entry.of("", (but, MUTED)))
+    return found
+
+
+def _label(label: str, place: int) -> str:
+    """The first of several stands above; the second begins the others, further below."""
+    return (label, "others")[place] if place < 2 else ""
+
+
+def _experiment(listed: ListedRun) -> list[Entry]:
+    try:
+        profile = RunFolder(listed.path).profile
+    except MamltuiError as error:
+        return [Entry.of(("profile", MUTED), (visible(str(error)), "$error"))]
+    task, inner, info = profile.task, profile.inner, listed.info
+    data: str = profile.data.set
+    if info is not None and info.data is not None:
+        data = f"{info.data.name}, split {info.data.split}"
+    about = f": {profile.description}" if profile.description else ""
+    return [
+        Entry.of(("profile", MUTED), visible(f"{profile.name}{about}")),
+        Entry.of(
+            ("task", MUTED),
+            f"{task.way}-way {task.shot}-shot, {task.query} query a class; "
+            f"{profile.meta.batch} tasks a meta-iteration",
+        ),
+        Entry.of(
+            ("inner loop", MUTED),
+            f"{method_of(profile)}, {inner.steps} steps in training, {inner.test_steps} at test, "
+            f"alpha {inner.alpha:g}, {inner.loss_scale} loss",
+        ),
+        Entry.of(("data", MUTED), visible(data)),
+    ]
+
+
+def _device(info: RunInfo) -> str:
+    if info.device is None:
+        return "not yet known"
+    threads = f", {info.threads} threads" if info.threads and info.device == "cpu" else ""
+    return visible(f"{info.device}{threads}")
+
+
+def _begun(info: RunInfo, now: datetime) -> str:
+    ago = age(info.created, now)
+    when = info.created[:16].replace("T", " ")
+    return f"{when} UTC on {info.host}{f', {ago} ago' if ago else ''}"

@@ -1,0 +1,401 @@
+"""Home: the profiles and the runs, what is known of each, and what can be done with it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Input, Label
+
+from mamltui.commands import run_command
+from mamltui.errors import MamltuiError
+from mamltui.tui.home.lists import HomeLists
+from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.details import Details
+from mamltui.tui.shared.dialogs import Confirm
+from mamltui.tui.shared.lines import Lines
+from mamltui.tui.shared.row_list import RowList
+from mamltui.tui.shared.screen import AppScreen
+
+if TYPE_CHECKING:  # these import pydantic, which the first paint does without
+    from mamltui.tui.shared.listing import Catalogue, ListedProfile, ListedRun, Listing
+
+REFRESH_SECONDS = 3.0
+AGE_SECONDS = 20.0
+"""How long an age on the screen may be behind."""
+
+
+class HomeScreen(AppScreen):
+    """The profiles and the runs."""
+
+    CSS_PATH = "home.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "run", "Run"),
+        Binding("n", "new", "New"),
+        Binding("e", "edit", "Edit"),
+        Binding("slash", "filter", "Filter"),
+        Binding("space", "mark", "Mark"),
+        Binding("c", "compare", "Compare"),
+        Binding("R", "resume", "Resume", show=False),
+        Binding("D,delete", "remove", "Remove", show=False),
+        Binding("tab", "pane(1)", "Next pane", show=False),
+        Binding("shift+tab", "pane(-1)", "Previous pane", show=False),
+        Binding("h,left", "list('profiles')", "Profiles", show=False),
+        Binding("l,right", "list('runs')", "Runs", show=False),
+        Binding("down", "list('')", "To the list", show=False),
+        Binding("escape", "clear_filter", "Clear the filter", show=False),
+    ]
+    HELP = """## Home
+
+Profiles describe experiments; runs are what became of them. Below is what is known of the one under
+the cursor: every value of a profile with its meaning, `*` where it is not the default, and what is
+published for its task. A run shows its accuracy on the test classes (*test*), else its best on the
+validation classes (*valid.*), and one that may go on how much of it is *done*.
+
+| key | does |
+|---|---|
+| Enter | open: a profile to run it, a run to look at it |
+| r | run the profile now |
+| R | resume the run; from the profiles, the newest interrupted one |
+| n | new profile from the one under the cursor, or from the run's |
+| e | edit the profile; a packaged one becomes a new one |
+| / | filter both lists by words as they are typed; Escape clears |
+| space | mark runs, for Compare and Evaluate |
+| c | compare the marked runs |
+| D | remove the run, after asking |
+| Tab, h, l | profiles, runs, details |
+| arrows, j, k, g, G | move |
+"""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._catalogue: Catalogue | None = None
+        self._listing: Listing | None = None
+        self._reading = False
+        self._read_again = False
+        self._read_at = self._filled_at = 0.0
+        self._problem = ""
+        self._wanted: Path | None = None
+        """A profile just saved: the cursor goes to it when it is listed."""
+        self._details_of: tuple[object, ...] = ()
+
+    def body(self) -> ComposeResult:
+        yield Lines(id="line")
+        with Horizontal(id="filter"):
+            yield Label("/")
+            yield Input(id="words", compact=True, placeholder="words to look for")
+        yield HomeLists(id="lists")
+        with Vertical(id="about"):
+            yield Lines(id="subject")
+            yield Details(id="details")
+
+    @property
+    def _lists(self) -> HomeLists:
+        return self.query_one(HomeLists)
+
+    def on_mount(self) -> None:
+        self._lists.say("reading ...")
+        self._lists.take_focus()
+        self.call_after_refresh(self._read)
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        if self._listing is not None:
+            self._fill()
+            self._read()
+
+    def redraw(self) -> None:
+        if self._read_at and time.monotonic() - self._read_at > REFRESH_SECONDS:
+            self._read()
+
+    # Reading, in the background.
+
+    def _read(self) -> None:
+        """Read all again; what is asked for meanwhile is done once after it."""
+        if self._reading:
+            self._read_again = True
+            return
+        self._reading = True
+        in_background(self.app, self._work, self._take, self._fail)
+
+    def _work(self) -> Listing:
+        from mamltui.tui.home import facts, rows  # noqa: F401 - showing need not wait for them
+        from mamltui.tui.shared.listing import Catalogue
+
+        if self._catalogue is None:
+            options = self.session.options
+            self._catalogue = Catalogue(options.runs, options.profiles_dir)
+        return self._catalogue.read()
+
+    def _take(self, listing: Listing) -> None:
+        if not self.query(HomeLists):
+            return  # the app is being left
+        is_newest, self._problem = not self._read_again, ""
+        self._end_reading()
+        if listing != self._listing or time.monotonic() - self._filled_at > AGE_SECONDS:
+            self._listing = listing
+            names = {run.name for run in listing.runs}
+            self.session.marked[:] = [name for name in self.session.marked if name in names]
+            self._fill()
+        if self._wanted is not None and is_newest:
+            wanted, self._wanted = self._wanted, None
+            if not self._lists.find_profile(wanted):
+                self.action_clear_filter()
+                self._lists.find_profile(wanted)
+            self._lists.take_focus("profiles")
+
+    def _fail(self, error: Exception) -> None:
+        self._end_reading()
+        if str(error) != self._problem:
+            self._problem = str(error)
+            self.host.report("The profiles and runs cannot be read", error)
+            if self._listing is None:
+                self._lists.say("cannot be read: the Log (6) says why")
+
+    def _end_reading(self) -> None:
+        self.host.load_torch()
+        self._reading, self._read_at = False, time.monotonic()
+        if self._read_again:
+            self._read_again = False
+            self._read()
+
+    # Showing what was read.
+
+    @on(Input.Changed)
+    def _fill(self) -> None:
+        if self._listing is None:
+            return
+        self._filled_at = time.monotonic()
+        words = self.query_one("#words", Input).value.lower().split()
+        self._lists.show(self._listing, words, set(self.session.marked))
+        self._show_current()
+
+    @on(HomeLists.Changed)
+    def _show_current(self) -> None:
+        """What is known of the item under the cursor, and the offer to resume."""
+        if self._listing is None:
+            return
+        from mamltui.text import visible
+        from mamltui.tui.home import facts
+        from mamltui.tui.shared.listing import ListedRun, age, utc_now
+
+        self._show_offer()
+        listed, now = self._lists.current, utc_now()
+        info = listed.info if isinstance(listed, ListedRun) else None
+        shown = (listed, age(info.created, now) if info else "")
+        if shown == self._details_of:
+            return
+        self._details_of = shown
+        title = visible(listed.name) if listed else ""
+        self.query_one("#subject", Lines).show([Content(title)])
+        entries = facts.entries(listed, now) if listed else []
+        self.query_one(Details).show(entries, of=f"{type(listed)} {title}")
+
+    def _show_offer(self) -> None:
+        from mamltui.text import visible
+
+        runs = self._listing.runs if self._listing else ()
+        offered, line = self._offered(), self.query_one("#line", Lines)
+        if offered is None:
+            line.show([])
+            return
+        count = sum(run.state == "interrupted" for run in runs)
+        more = f", the newest of {count}" if count > 1 else ""
+        here = self._lists.at_hand == "profiles" or self._lists.run == offered
+        line.show(
+            [
+                Content.assemble(
+                    ("R resumes" if here else "R there resumes", "$warning"),
+                    f"  {visible(offered.name)}, interrupted at {offered.done}{more}",
+                )
+            ]
+        )
+
+    def _offered(self) -> ListedRun | None:
+        """The newest interrupted run."""
+        runs = self._listing.runs if self._listing else ()
+        return next((run for run in runs if run.state == "interrupted"), None)
+
+    # Moving and filtering.
+
+    def action_list(self, name: str) -> None:
+        """To a list, or back to the one at hand."""
+        self._lists.take_focus(name)
+
+    def action_pane(self, direction: int) -> None:
+        """To the next of profiles, runs, details."""
+        details = self.query_one(Details)
+        panes = ["profiles", "runs", *(["details"] if self.query_one("#about").display else [])]
+        here = "details" if details.has_focus else self._lists.at_hand
+        there = panes[(panes.index(here) + direction) % len(panes)]
+        if there == "details":
+            details.focus()
+        else:
+            self._lists.take_focus(there)
+
+    def action_filter(self) -> None:
+        """Type words to look for."""
+        self._show_filter(True)
+        # Not focus(), which waits for its turn: what is typed meanwhile would go to the list.
+        self.set_focus(self.query_one("#words", Input))
+
+    def _show_filter(self, shown: bool) -> None:
+        self.query_one("#filter").display = shown
+        self.query_one("#line").display = not shown
+
+    @on(Input.Submitted)
+    def _filter_done(self) -> None:
+        if not self.query_one("#words", Input).value.strip():
+            self._show_filter(False)
+        self._lists.take_focus()
+
+    def action_clear_filter(self) -> None:
+        """Show all again."""
+        self.query_one("#words", Input).value = ""
+        self._show_filter(False)
+        self._fill()
+        self._lists.take_focus()
+
+    # What can be done.
+
+    def headless_command(self) -> str | None:
+        listed, place = self._lists.current, self.session.options.place
+        if listed is None:
+            return None
+        from mamltui.tui.shared.listing import ListedProfile
+
+        if isinstance(listed, ListedProfile):
+            return run_command(listed.source, place)
+        resume = listed.name if listed.can_resume else None
+        return run_command(str(listed.path / "profile.toml"), place, resume=resume)
+
+    @on(RowList.Opened)
+    def _open(self) -> None:
+        from mamltui.runs import RunFolder
+        from mamltui.tui.shared.listing import ListedProfile
+
+        listed = self._lists.current
+        try:
+            if isinstance(listed, ListedProfile):
+                if listed.profile is None:
+                    self._refuse_damaged(listed)
+                    return
+                self.session.stage(listed.profile, listed.source)
+            elif listed is not None:
+                self.session.watch(RunFolder(listed.path))
+        except MamltuiError as error:
+            self.host.report("Cannot be opened", error)
+        else:
+            self.host.go("train")
+
+    def action_run(self) -> None:
+        """Train the profile now."""
+        listed = self._lists.profile
+        if self._lists.at_hand == "runs" or listed is None:
+            self.notify("r runs a profile; R resumes a run.", markup=False)
+            return
+        if listed.profile is None:
+            self._refuse_damaged(listed)
+            return
+        try:
+            self.session.start(listed.profile, listed.source)
+        except MamltuiError as error:
+            self.host.report("Cannot run", error)
+        else:
+            self.host.go("train")
+
+    def _refuse_damaged(self, listed: ListedProfile) -> None:
+        self.session.tell("This profile cannot be run", listed.problem, severity="error")
+
+    def action_resume(self) -> None:
+        """Go on with the run at hand, or from the profiles with the one that is offered."""
+        from mamltui.runs import RunFolder
+
+        run = self._lists.run if self._lists.at_hand == "runs" else self._offered()
+        if run is None:
+            self.notify("There is no interrupted run.", markup=False)
+        elif not run.can_resume:
+            self.notify(f"This run is {run.state}: it cannot be resumed.", markup=False)
+        else:
+            try:
+                self.session.resume(RunFolder(run.path))
+            except MamltuiError as error:
+                self.host.report("Cannot be resumed", error)
+            else:
+                self.host.go("train")
+
+    def action_new(self) -> None:
+        """A new profile from the one at hand, or from the run's."""
+        self._edit(as_new=True)
+
+    def action_edit(self) -> None:
+        """Edit the profile at hand."""
+        if self._lists.at_hand == "runs":
+            self.notify("A run keeps its profile; n makes a new one from it.", markup=False)
+            return
+        listed = self._lists.profile
+        if listed is not None and listed.is_packaged:
+            self.notify("A packaged profile stays as it is: this is a new one.", markup=False)
+        self._edit(as_new=listed is None or listed.is_packaged)
+
+    def _edit(self, *, as_new: bool) -> None:
+        from mamltui.tui.home.drafts import new_draft, open_draft
+        from mamltui.tui.home.editor import EditorScreen
+
+        listed, own = self._lists.current, self._lists.profile
+        try:
+            draft = new_draft(listed) if as_new or own is None else open_draft(own)
+        except MamltuiError as error:
+            self.host.report("Cannot be edited", error)
+            return
+        self.app.push_screen(EditorScreen(draft), self._edited)
+
+    def _edited(self, saved: Path | None) -> None:
+        self._wanted = saved
+        self._read()
+
+    def action_mark(self) -> None:
+        """Mark the run, or no longer."""
+        run, marked = self._lists.run, self.session.marked
+        if self._lists.at_hand == "profiles" or run is None:
+            self.notify("Runs can be marked: Tab goes to them.", markup=False)
+            return
+        if run.name in marked:
+            marked.remove(run.name)
+        else:
+            marked.append(run.name)
+        self._fill()
+        self._lists.step_down()
+
+    def action_compare(self) -> None:
+        """To the marked runs."""
+        self.host.go("compare")
+
+    def action_remove(self) -> None:
+        """Delete the run at hand, after asking."""
+        from mamltui.text import visible
+        from mamltui.tui.shared.listing import remove_run
+
+        run = self._lists.run
+        if self._lists.at_hand == "profiles" or run is None:
+            self.notify("Only runs are removed here.", markup=False)
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                in_background(
+                    self.app,
+                    lambda: remove_run(run),
+                    lambda _: self._read(),
+                    lambda error: self.host.report("Not removed", error),
+                )
+
+        question = f"Remove {visible(run.name)}?"
+        text = "Its checkpoints, metrics and results are deleted for good."
+        self.app.push_screen(Confirm(question, text), answered)

@@ -1,0 +1,1 @@
+"""Log: what has happened, and the machine."""

@@ -1,0 +1,1 @@
+"""What outlives a screen: the training, the run that is watched, what is remembered."""

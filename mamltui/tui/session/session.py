@@ -1,0 +1,195 @@
+"""What the screens share: the training of this process, the run that is watched, images, news."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Literal
+
+from mamltui.errors import MamltuiError, UsageError
+from mamltui.tui.session.memory import Memory, state_file
+from mamltui.tui.session.options import Options
+
+if TYPE_CHECKING:  # these import pydantic and numpy, which the first paint does without
+    from mamltui.data.banks import Banks
+    from mamltui.profiles import Profile
+    from mamltui.runs import RunFolder
+    from mamltui.tui.session.training import Training
+    from mamltui.tui.session.watched import Watched
+
+Severity = Literal["information", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class News:
+    """Something that happened in the background."""
+
+    time: float
+    """Seconds since the epoch."""
+    severity: Severity
+    title: str
+    text: str
+    details: str = ""
+    """A traceback."""
+
+
+class Session:
+    """The state of the app besides its screens; used from the app's thread unless said."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.memory = Memory(state_file())
+        self.training: Training | None = None
+        """The last training of this process, also when it is over."""
+        self.watched: Watched | None = None
+        """The run, or the profile, that the screens show."""
+        self.marked: list[str] = []
+        """Names of the runs that are marked in Home, in the order of their marking."""
+        self.log: deque[News] = deque(maxlen=2000)
+        """All news, oldest first."""
+        self._banks: Banks | None = None
+        self._unread: SimpleQueue[News] = SimpleQueue()
+
+    @property
+    def banks(self) -> Banks:
+        """The images, loaded once for all screens."""
+        if self._banks is None:
+            from mamltui.data.banks import Banks
+
+            self._banks = Banks(self.options.place.data)
+        return self._banks
+
+    @property
+    def is_training(self) -> bool:
+        return self.training is not None and not self.training.is_over
+
+    def tell(
+        self, title: str, text: str = "", *, severity: Severity = "information", details: str = ""
+    ) -> None:
+        """Leave news for the user; from any thread."""
+        self._unread.put(News(time.time(), severity, title, text, details))
+
+    def tell_error(self, title: str, error: BaseException) -> None:
+        """Leave an error for the user: in words, and what is not a user's own with its traceback.
+
+        From any thread.
+        """
+        if isinstance(error, MamltuiError):
+            self.tell(title, str(error), severity="error")
+        else:
+            details = "".join(traceback.format_exception(error))
+            self.tell(title, f"{type(error).__name__}: {error}", severity="error", details=details)
+
+    def take_news(self) -> list[News]:
+        """What was left since the last call; it is in ``log`` from now on."""
+        taken = []
+        while True:
+            try:
+                taken.append(self._unread.get_nowait())
+            except Empty:
+                self.log.extend(taken)
+                return taken
+
+    def stage(self, profile: Profile, source: str, overrides: Sequence[str] = ()) -> None:
+        """Show a profile that can be run.
+
+        Args:
+            source: its file or packaged name.
+            overrides: what was changed of it, as for ``--set``.
+        """
+        from mamltui.tui.session.watched import Watched
+
+        self._watch(Watched(profile, source, overrides=overrides))
+
+    def watch(self, run: RunFolder) -> None:
+        """Show a run.
+
+        Raises:
+            MamltuiError: its profile cannot be read.
+        """
+        from mamltui.tui.session.following import Follower
+        from mamltui.tui.session.watched import Watched
+
+        source = str(run.path / "profile.toml")
+        mine = self.training
+        if self.is_training and mine and mine.run and mine.run.path == run.path:
+            self._watch(Watched(mine.profile, source, training=mine))
+            return
+        self._watch(Watched(run.profile, source, follower=Follower(run).start()))
+
+    def _watch(self, watched: Watched) -> None:
+        if self.watched is not None and self.watched.follower is not None:
+            self.watched.follower.close()
+        self.watched = watched
+
+    def start(
+        self,
+        profile: Profile,
+        source: str,
+        overrides: Sequence[str] = (),
+        *,
+        resume: str | None = None,
+    ) -> Training:
+        """Train ``profile`` in this process and watch it.
+
+        Args:
+            source: the profile's file or packaged name.
+            overrides: what was changed of it, as for ``--set``.
+            resume: a run to go on with, or ``auto``.
+
+        Raises:
+            UsageError: a training of this process is not over.
+        """
+        from mamltui.tui.session.training import Training
+        from mamltui.tui.session.watched import Watched
+
+        if self.is_training:
+            raise UsageError(
+                "a training is already running here",
+                hint="Stop it first (x on the Train screen), or train in another terminal.",
+            )
+        training = Training(
+            profile,
+            runs=self.options.runs,
+            banks=self.banks,
+            device=self.options.place.device,
+            resume=resume,
+            ended=self._training_ended,
+        )
+        self.training = training
+        self._watch(Watched(profile, source, overrides=overrides, training=training))
+        training.start()
+        return training
+
+    def resume(self, run: RunFolder) -> Training:
+        """Go on with a run in this process, and watch it.
+
+        Raises:
+            MamltuiError: its profile cannot be read, or a training of this process is not over.
+        """
+        return self.start(run.profile, str(run.path / "profile.toml"), resume=str(run.path))
+
+    def _training_ended(self, training: Training) -> None:
+        """Called by the training's thread."""
+        name = training.run.name if training.run else training.profile.name
+        if training.error is not None:
+            self.tell_error(f"{name} failed", training.error)
+        elif training.evaluation is not None:
+            headline = training.evaluation.headline()
+            accuracy, ci95 = 100 * headline.accuracy, 100 * headline.accuracy_ci95
+            self.tell(f"{name} finished", f"test accuracy {accuracy:.2f} ± {ci95:.2f} %")
+        else:
+            state = training.history.newest().state
+            severity: Severity = "error" if state == "diverged" else "information"
+            self.tell(f"{name} {state}", severity=severity)
+
+    def stop(self) -> None:
+        """Have everything stop; ``is_training`` says when the training has."""
+        if self.watched is not None and self.watched.follower is not None:
+            self.watched.follower.close()
+        if self.training is not None:
+            self.training.stop("the app was left")

@@ -1,0 +1,1 @@
+"""Curves in braille, with axes, a cursor and zoom."""

@@ -1,0 +1,1 @@
+"""Train: the run that is watched."""

@@ -1,0 +1,234 @@
+"""What the Train screen says of a run, as lines of text: all numbers in fixed places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import numpy as np
+from textual.content import Content
+
+from mamltui.curves import Series
+from mamltui.curves.history import Newest
+from mamltui.events import Step, Validated
+from mamltui.measures import BARS, duration
+from mamltui.profiles import Profile
+from mamltui.results import Figure, published_figures
+from mamltui.text import visible
+from mamltui.tui.session.watched import Watched
+
+STATE_STYLES = {
+    "training": "$success",
+    "finished": "$success",
+    "evaluating": "$accent",
+    "paused": "$warning",
+    "stopping": "$warning",
+    "interrupted": "$warning",
+    "stopped": "$warning",
+    "failed": "bold $error",
+    "diverged": "bold $error",
+    "damaged": "bold $error",
+}
+MUTED = "$text-muted"
+
+
+def task_text(profile: Profile) -> str:
+    """E.g. ``5-way 1-shot omniglot``."""
+    return f"{profile.task.way}-way {profile.task.shot}-shot {profile.data.set}"
+
+
+def paper_figure(profile: Profile) -> Figure | None:
+    """The MAML paper's accuracy for a profile's task, if it has one."""
+    for figure in published_figures():
+        same = (figure.data, figure.way, figure.shot) == (
+            profile.data.set,
+            profile.task.way,
+            profile.task.shot,
+        )
+        if same and figure.method == "MAML" and figure.verified:
+            return figure
+    return None
+
+
+def headline(watched: Watched, newest: Newest, width: int) -> Content:
+    """Name and task on the left, device and state on the right."""
+    state = watched.state
+    device = f"{visible(newest.started.device)}  " if newest.started and width >= 100 else ""
+    right = Content.assemble((device, MUTED), (state, STATE_STYLES.get(state, "")))
+    task = task_text(watched.profile)
+    room = width - right.cell_length - len(task) - 4
+    name = Content.styled(visible(watched.name), "bold").truncate(max(8, room), ellipsis=True)
+    left = Content.assemble(name, (f"  {task}", MUTED))
+    return Content.assemble(left, " " * max(1, width - left.cell_length - right.cell_length), right)
+
+
+def tiles(newest: Newest, figure: Figure | None, width: int) -> list[Content]:
+    """Two lines: what is measured, and below each name its value, right-aligned."""
+    step, validated, best = newest.step, newest.validated, newest.best
+    cells = [
+        ("accuracy", "query accuracy", _percent(step.query_accuracy if step else None)),
+        ("before", "before adapt.", _percent(step.query_accuracy_per_step[0] if step else None)),
+        ("loss", "query loss", f"{step.query_loss:.4f}" if step else "-"),
+        ("valid.", "validation", _percent(validated.accuracy if validated else None)),
+        ("best", "best valid.", _percent(best.accuracy if best else None)),
+    ]
+    if figure is not None:
+        cells.append(("to paper", "to the paper", _difference(best, figure)))
+    cells += [
+        ("norm", "gradient norm", f"{step.gradient_norm:.3g}" if step else "-"),
+        ("it/s", "it/s", f"{step.iterations_per_second:.2f}" if step else "-"),
+    ]
+    gap, narrow, wide = 2, 8, 14
+    cells = cells[: max(1, (width + gap) // (narrow + gap))]
+    each = min(wide, (width + gap) // len(cells) - gap)
+    names = [long if each == wide else short for short, long, _ in cells]
+    space = " " * gap
+    labels = space.join(f"{name:>{each}}" for name in names)
+    values = space.join(f"{value:>{each}}" for _, _, value in cells)
+    return [Content.styled(labels, MUTED), Content.styled(values, "bold")]
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def _difference(best: Validated | None, figure: Figure) -> str:
+    if best is None:
+        return "-"
+    return f"{Decimal(100 * best.accuracy) - figure.accuracy:+.1f}"
+
+
+def progress(newest: Newest, elapsed: float, since: float, width: int) -> Content:
+    """A bar, iterations, elapsed and left.
+
+    Args:
+        elapsed: seconds of training until now.
+        since: seconds since the numbers of ``newest`` were true.
+    """
+    if not newest.iterations:
+        return Content("")
+    share = min(1.0, newest.iteration / newest.iterations)
+    total = f"{newest.iterations:,}"
+    texts = [f"{newest.iteration:>{len(total)},} / {total}", f"{100 * share:5.1f} %"]
+    times = [f"elapsed {duration(elapsed)}"]
+    if newest.state in ("training", "paused"):
+        left = newest.seconds_left
+        times.append(f"left {duration(None if left is None else max(0.0, left - since)):>7}")
+        error = newest.seconds_left_error
+        if left is not None and error is not None and width >= 72:
+            times[-1] += f" ± {duration(error)}"
+    tail = "   ".join([*texts, *times])
+    if len(tail) > width:
+        tail = "  ".join(texts)
+    room = width - len(tail) - 2
+    if room < 8:
+        return Content(tail)
+    return Content.assemble(_bar(share, min(room, 60)), "  ", tail)
+
+
+def _bar(share: float, width: int) -> Content:
+    halves = round(share * width * 2)
+    filled = "━" * (halves // 2) + ("╸" if halves % 2 else "")
+    return Content.assemble((filled, "$accent"), ("─" * (width - len(filled)), MUTED))
+
+
+def step_curve(newest: Newest, height: int, width: int) -> list[Content]:
+    """Query accuracy after each inner step: of the last training episodes, and of validation."""
+    train = newest.step.query_accuracy_per_step if newest.step else ()
+    validation = newest.validated.accuracy_per_step if newest.validated else ()
+    lines = [Content.styled("inner step     train   valid.", MUTED)]
+    count = max(len(train), len(validation))
+    if not count:
+        return [*lines, Content.styled("none yet", MUTED)]
+    rows = _spread(count, max(1, height - 1))
+    room = max(0, width - 30)
+    for row in rows:
+        name = "0 before" if row == 0 else str(row)
+        values = [train[row] if row < len(train) else None]
+        values.append(validation[row] if row < len(validation) else None)
+        shown = [f"{100 * value:7.1f}" if value is not None else "      -" for value in values]
+        known = values[1] if values[1] is not None else values[0]
+        lines.append(
+            Content.assemble(
+                f"{name:<11}",
+                " ",
+                shown[0],
+                " ",
+                (shown[1], "bold"),
+                "  ",
+                _bar(known or 0.0, room),
+            )
+        )
+    return lines
+
+
+def _spread(count: int, rows: int) -> list[int]:
+    """At most ``rows`` of the numbers below ``count``: the first, the last, and some between."""
+    if count <= rows:
+        return list(range(count))
+    if rows == 1:
+        return [count - 1]
+    return sorted({round(row * (count - 1) / (rows - 1)) for row in range(rows)})
+
+
+SPARKS = (
+    ("query loss", "query_loss", "{:.4f}"),
+    ("query acc", "query_accuracy", "{:.1%}"),
+    ("grad norm", "gradient_norm", "{:.3g}"),
+    ("it/s", "iterations_per_second", "{:.2f}"),
+)
+
+
+def sparks(watched: Watched, width: int) -> list[Content]:
+    """The last logged values of four metrics, each as a sparkline with its newest value."""
+    lines = [Content.styled("last logged steps", MUTED)]
+    for label, metric, form in SPARKS:
+        curve = watched.history.curve(metric)
+        value = form.format(curve.y[-1]).replace("%", " %") if len(curve) else "-"
+        spark = sparkline(curve, max(0, width - 22))
+        lines.append(Content.assemble(f"{label:<10}{value:>9}  ", (spark, "$accent")))
+    return lines
+
+
+def sparkline(curve: Series, width: int) -> str:
+    """The last ``width`` values, lowest to highest; equal values lie low."""
+    if width < 1 or not len(curve):
+        return ""
+    values = curve.y[-width:]
+    low, high = np.min(values), np.max(values)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[int(level)] for level in np.rint((values - low) * scale))
+
+
+RECENT = (("iteration", 9), ("query loss", 12), ("query acc", 11), ("before", 9), ("norm", 8))
+"""The columns of the table of recent steps, and their widths."""
+
+
+def recent_table(
+    steps: Sequence[Step], validations: Sequence[Validated], rows: int
+) -> list[Content]:
+    """The newest logged steps and validations, newest first, below the names of the columns."""
+    entries = [
+        (
+            step.iteration,
+            0,
+            (step.query_loss, step.query_accuracy, step.query_accuracy_per_step[0]),
+            f"{step.gradient_norm:.3g}",
+        )
+        for step in steps[-rows:]
+    ]
+    entries += [
+        (
+            validated.iteration,
+            1,
+            (validated.loss, validated.accuracy, validated.accuracy_per_step[0]),
+            "best *" if validated.is_best else "valid.",
+        )
+        for validated in validations[-rows:]
+    ]
+    lines = [Content.styled("".join(f"{name:>{width}}" for name, width in RECENT), MUTED)]
+    for entry in sorted(entries, key=lambda entry: entry[:2], reverse=True)[:rows]:
+        iteration, is_validation, (loss, accuracy, before), norm = entry
+        text = f"{iteration:>9,}{loss:>12.4f}{_percent(accuracy):>11}{_percent(before):>9}{norm:>8}"
+        lines.append(Content.styled(text, "bold" if is_validation else ""))
+    return lines
