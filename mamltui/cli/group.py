@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
         "mamltui.cli.evaluate", "evaluate", "Evaluate runs after each number of inner steps."
     ),
     "runs": Command("mamltui.cli.runs", "app", "List, show, compare, export and remove runs."),
+    "study": Command("mamltui.cli.study", "app", "Run, watch and report sets of experiments."),
     "profiles": Command(
         "mamltui.cli.profiles", "app", "List, show, check and write profiles; explain their keys."
     ),

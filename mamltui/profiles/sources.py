@@ -28,22 +28,31 @@ OF_THE_FILE = ("name", "description")
 """Keys that speak of one profile, and are not true of what extends it."""
 
 
-def packaged_profiles() -> dict[str, Path]:
-    """The profiles that come with mamltui: name -> file, 5-way before 20-way.
+def packaged_folder() -> Path:
+    """The folder of the profiles that come with mamltui, and of its studies.
 
     Raises:
         ProfileError: the installation is incomplete.
     """
     package = Path(__file__).parents[1]
     for folder in (package / "packaged_profiles", package.parent / "profiles"):
-        found = {path.stem: path for path in folder.glob("*.toml")}
-        if found:
-            return {name: found[name] for name in sorted(found, key=_natural)}
+        if any(folder.glob("*.toml")):
+            return folder
     raise ProfileError(
         "the profiles that belong to mamltui are not there",
         where=str(package),
         hint="install mamltui again",
     )
+
+
+def packaged_profiles() -> dict[str, Path]:
+    """The profiles that come with mamltui: name -> file, 5-way before 20-way.
+
+    Raises:
+        ProfileError: the installation is incomplete.
+    """
+    found = {path.stem: path for path in packaged_folder().glob("*.toml")}
+    return {name: found[name] for name in sorted(found, key=_natural)}
 
 
 def profile_name(text: str) -> str:

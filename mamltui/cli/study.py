@@ -1,0 +1,245 @@
+"""``mamltui study``: run, watch and report a set of experiments that a file describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mamltui.cli.evaluate import DeviceName
+from mamltui.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from mamltui.studies.queue import Queue
+    from mamltui.studies.reading import Changes
+    from mamltui.studies.standing import Standing
+    from mamltui.studies.study import Study
+
+app = typer.Typer(help="Run, watch and report sets of experiments.", no_args_is_help=True)
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A file, or the name of a packaged study.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",
+    ),
+]
+POLL_SECONDS = 0.5
+
+
+@app.command("list")
+def list_studies() -> None:
+    """List the packaged studies."""
+    from mamltui.cli.tables import aligned
+    from mamltui.studies.reading import load_study, packaged_studies
+
+    rows = []
+    for name in packaged_studies():
+        study = load_study(name)
+        budget = study.file.budget
+        length = "as the profiles have it"
+        if budget.iterations is not None:
+            length = f"{budget.iterations:,} iterations"
+        elif budget.minutes is not None:
+            length = f"{budget.minutes:g} core minutes"
+        rows.append((name, str(len(study.cells)), length, study.description))
+    for line in aligned(("NAME", "CELLS", "EACH", "DESCRIPTION"), rows, right=(1,)):
+        typer.echo(line)
+
+
+@app.command("run")
+def run(
+    study: StudyArgument,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Trainings at once [default: one for each core]."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Of each training [default: the cores, shared out]."),
+    ] = None,
+    on: Annotated[
+        str, typer.Option("--on", metavar="PLACE", help="Where the trainings run: local.")
+    ] = "local",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Seeds 0 to N - 1 of each cell.")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Budget: iterations of each training.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Budget: minutes of one core for each training."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of every cell's profile."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only these cells: a base, a variant, or a cell."),
+    ] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    out: OutOption = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the cells and where they stand; make nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train and test every cell of a study that is not done.
+
+    Each cell is an ordinary run folder. Stopped or killed, the same command goes on; a run that
+    fits a cell is used, whoever trained it; a cell that diverges or fails does not stop the others.
+    Exit codes: 0 all done, 1 a cell failed, 4 a cell diverged, 130 and 143 stopped by SIGINT and
+    SIGTERM, after checkpoints.
+    """
+    from mamltui.studies.places import place_named
+    from mamltui.studies.reading import Changes, load_study
+
+    if iterations is not None and minutes is not None:
+        raise UsageError("--iterations and --minutes exclude each other")
+    if minutes is not None and not 0 < minutes <= 1e6:
+        raise UsageError("a number of minutes above 0 is needed", where=f"--minutes {minutes:g}")
+    changes = Changes(seeds, iterations, minutes, tuple(settings or ()))
+    made = load_study(study, changes)
+    cells = made.chosen(only or ())
+    if dry_run:
+        from mamltui.studies.standing import read_standings
+
+        _print_standings(made, read_standings(made, out, cells=cells))
+        return
+    place = place_named(on, workers=workers, threads=threads)
+
+    from mamltui.studies.queue import Queue
+
+    queue = Queue(
+        made,
+        place,
+        root=out,
+        data_dir=data_dir,
+        device=device.value,
+        only=only or (),
+        notify=lambda text: None if quiet else typer.echo(text, err=True),
+    )
+    try:
+        raise typer.Exit(_drive(queue, study, changes, quiet))
+    finally:
+        queue.close()
+
+
+@app.command("status")
+def status(
+    study: StudyArgument,
+    out: OutOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show where each cell of a study stands, as the study was last run."""
+    from mamltui.studies.reading import begun_study
+    from mamltui.studies.standing import read_standings
+
+    made = begun_study(study, out)
+    standings = read_standings(made, out)
+    if as_json:
+        _print_json(made, standings)
+    else:
+        _print_standings(made, standings)
+
+
+def _drive(queue: Queue, name: str, changes: Changes, quiet: bool) -> int:
+    """Work until all is over or a signal comes; the exit code."""
+    import signal
+    import time
+
+    from mamltui.headless.signals import stop_signals
+    from mamltui.headless.study import StudyLines
+    from mamltui.studies.progress import progress_of
+
+    received: list[signal.Signals] = []
+
+    def stop(by: signal.Signals) -> None:
+        received.append(by)
+        queue.stop()
+
+    lines = StudyLines(lambda text: typer.echo(text, err=True))
+    with stop_signals(stop):
+        while True:
+            standings, is_over = queue.step()
+            if not quiet:
+                workers = queue.place.workers
+                progress = progress_of(
+                    queue.study, standings, workers=workers, working=queue.working
+                )
+                lines.show(standings, progress, queue.working)
+            if is_over:
+                break
+            time.sleep(POLL_SECONDS)
+    if received:
+        import shlex
+
+        again = shlex.join(["mamltui", "study", "run", name, *changes.options])
+        typer.echo(f"{received[0].name}: stopped after checkpoints. Go on with: {again}", err=True)
+        return 128 + received[0]
+    if not quiet:
+        _print_standings(queue.study, standings)
+    states = {standing.state for standing in standings}
+    if "failed" in states:
+        return ExitCode.FAILURE
+    return ExitCode.DIVERGED if "diverged" in states else ExitCode.DONE
+
+
+def _print_standings(study: Study, standings: list[Standing]) -> None:
+    from mamltui.cli.tables import aligned, print_table, results_console, say
+    from mamltui.headless.study import HEADER, standing_row
+    from mamltui.measures import duration
+    from mamltui.studies.progress import progress_of
+
+    console = results_console()
+    progress = progress_of(study, standings)
+    rows = [standing_row(standing, standing.state) for standing in standings]
+    print_table(console, aligned(HEADER, rows, right=(3, 4)))
+    left = "" if progress.seconds_left is None else duration(progress.seconds_left)
+    text = f"{study.name}: {progress.words}"
+    say(console, f"{text}; left on one worker {left}" if left and progress.seconds_left else text)
+    for standing in standings:
+        if standing.why:
+            say(console, f"{standing.cell.name}: {standing.state}: {standing.why}", indent=2)
+
+
+def _print_json(study: Study, standings: list[Standing]) -> None:
+    import json
+
+    from mamltui.studies.progress import progress_of
+
+    progress = progress_of(study, standings)
+    document = {
+        "study": study.name,
+        "description": study.description,
+        "fraction": round(progress.fraction, 4),
+        "states": progress.states,
+        "cells": [
+            {
+                "cell": each.cell.name,
+                "state": each.state,
+                "run": each.run.name if each.run else None,
+                "iteration": each.iteration,
+                "iterations": each.iterations,
+                "core_minutes": round(each.core_minutes, 2),
+                "validation_accuracy": each.info.best.accuracy
+                if each.info and each.info.best
+                else None,
+                "test_accuracy": each.evaluation.headline().accuracy if each.evaluation else None,
+                "why": each.why or None,
+            }
+            for each in standings
+        ],
+    }
+    typer.echo(json.dumps(document, indent=2))

@@ -1,0 +1,236 @@
+"""A study's queue: cells that are not over go to a place, as many at once as it takes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mamltui.errors import ExitCode, RunError, UsageError
+from mamltui.profiles import Profile
+from mamltui.results import write_text
+from mamltui.runs.files import file_error
+from mamltui.runs.lock import Lock
+from mamltui.studies.places import Job, Place
+from mamltui.studies.reading import study_folder
+from mamltui.studies.standing import (
+    OVER,
+    Runs,
+    Standing,
+    cell_profile,
+    experiment,
+    read_failures,
+    read_lengths,
+    read_standings,
+)
+from mamltui.studies.study import NOMINAL, Cell, Study
+from mamltui.studies.timing import Speed, iterations_in
+
+ATTEMPTS = 3
+"""Times in a row that a cell's process may die without a further iteration before it counts as
+failed: one that is killed is gone on with."""
+
+
+@dataclass
+class _Work:
+    """A cell in the hands of a place."""
+
+    cell: Cell
+    job: Job
+    is_timing: bool
+    experiment: str
+    log: Path
+
+
+@dataclass
+class Queue:
+    """Works on a study; :meth:`step` is called again and again until it says that all is over.
+
+    Args:
+        root: the folder of the runs; None: the usual one.
+        place: where cells run.
+        notify: told in words what happens.
+
+    Raises:
+        RunError: the folder cannot be written.
+        UsageError: another process works on this study among these runs.
+    """
+
+    study: Study
+    place: Place
+    root: Path | None = None
+    data_dir: Path | None = None
+    device: str = "auto"
+    only: Sequence[str] = ()
+    notify: Callable[[str], None] = print
+    _working: list[_Work] = field(default_factory=list)
+    _tries: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _begun: set[str] = field(default_factory=set)
+    _stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self.cells = self.study.chosen(self.only)
+        self.folder = study_folder(self.study.name, self.root)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.folder / "lock")
+            is_free = self._lock.acquire()
+        except OSError as error:
+            raise file_error(error, self.folder, "make the study's folder") from error
+        if not is_free:
+            raise UsageError(
+                f"another process works on the study {self.study.name}", where=str(self.folder)
+            )
+        write_text(
+            self.folder / "study.json",
+            self.study.file.model_dump_json(indent=2, by_alias=True) + "\n",
+            error=RunError,
+        )
+        self._runs = Runs(self.root)
+        self._lengths = read_lengths(self.folder)
+        # A cell that failed is tried again by every new command.
+        names = {cell.name for cell in self.cells}
+        before = read_failures(self.folder)
+        self._failures = {name: why for name, why in before.items() if name not in names}
+        self._keep("failures", self._failures)
+
+    def close(self) -> None:
+        """Let another process work on the study."""
+        self._lock.release()
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._working
+
+    @property
+    def working(self) -> frozenset[str]:
+        """Names of the cells that are being worked on here."""
+        return frozenset(work.cell.name for work in self._working)
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask all that works to end after a checkpoint, and start nothing more."""
+        self._stopping = True
+        for work in self._working:
+            work.job.stop(at_once=at_once)
+
+    def standings(self) -> list[Standing]:
+        """Where the cells stand now."""
+        return read_standings(self.study, self.root, self._runs, self.cells)
+
+    def step(self) -> tuple[list[Standing], bool]:
+        """Take what has ended, start what can be, and tell whether nothing is left to do."""
+        self._collect()
+        standings = self.standings()
+        if self._stopping:
+            return standings, self.is_idle
+        waiting = [
+            each
+            for each in standings
+            if each.state not in OVER
+            or (each.state == "failed" and each.cell.name not in self._begun | set(self._failures))
+        ]
+        self._start(waiting)
+        return standings, self.is_idle and not waiting
+
+    def _start(self, waiting: Sequence[Standing]) -> None:
+        busy = {work.experiment for work in self._working}
+        timing = any(work.is_timing for work in self._working)
+        for standing in waiting:
+            if len(self._working) >= self.place.workers or timing:
+                return
+            cell = standing.cell
+            if standing.state == "running" or cell.name in self.working:
+                continue
+            if standing.profile is None:
+                # Timed alone, as nothing is to disturb it.
+                if self._working:
+                    return
+                self._begin(cell, cell.profile(NOMINAL), "timing", timed=True)
+                return
+            key = experiment(standing.profile)
+            if key not in busy:
+                self._begin(cell, standing.profile, key, timed=False)
+                busy.add(key)
+
+    def _begin(self, cell: Cell, profile: Profile, key: str, *, timed: bool) -> None:
+        path = self.folder / "cells" / f"{cell.name}.toml"
+        log = self.folder / "logs" / f"{cell.name}.log"
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, profile.to_toml(), error=RunError)
+        command = [sys.executable, "-m", "mamltui.studies.worker", str(path.absolute())]
+        command += ["--device", self.device, "--threads", str(1 if timed else self.place.threads)]
+        if self.root is not None:
+            command += ["--out", str(self.root.absolute())]
+        if self.data_dir is not None:
+            command += ["--data-dir", str(self.data_dir.absolute())]
+        if timed:
+            command += ["--time", str((self.folder / "speed.json").absolute())]
+        self._begun.add(cell.name)
+        self._working.append(_Work(cell, self.place.start(command, log), timed, key, log))
+
+    def _collect(self) -> None:
+        for work in list(self._working):
+            code = work.job.poll()
+            if code is None:
+                continue
+            self._working.remove(work)
+            if work.is_timing:
+                self._timed(work, code)
+            elif code == ExitCode.DIVERGED:
+                self.notify(f"{work.cell.name}: {_last_words(work.log)}")
+            elif code != ExitCode.DONE and not self._stopping:
+                self._ended_badly(work, code)
+
+    def _timed(self, work: _Work, code: int) -> None:
+        if code != ExitCode.DONE:
+            if not self._stopping:
+                self._fail(work, code)
+            return
+        speed = Speed(**json.loads((self.folder / "speed.json").read_text()))
+        minutes = self.study.minutes
+        assert minutes is not None
+        length = iterations_in(minutes, speed, work.cell.profile)
+        self._lengths[work.cell.group] = length
+        self._keep("lengths", self._lengths)
+        self.notify(f"{work.cell.group}: {length:,} iterations in {minutes:g} minutes of one core")
+
+    def _ended_badly(self, work: _Work, code: int) -> None:
+        profile = cell_profile(work.cell, self._lengths, self._runs)
+        found = self._runs.fitting().get(experiment(profile), []) if profile else []
+        run, info = found[0] if found else (None, None)
+        reached = info.iteration if info else 0
+        tries, before = self._tries.get(work.cell.name, (0, -1))
+        tries = 1 if reached > before else tries + 1
+        self._tries[work.cell.name] = (tries, reached)
+        was_killed = code < 0 or code > 128
+        if was_killed and tries < ATTEMPTS:
+            self.notify(f"{work.cell.name}: its process was killed; it is gone on with")
+        elif run is not None and info is not None and info.state == "failed":
+            self.notify(f"{work.cell.name}: failed: {info.error}")
+        else:
+            self._fail(work, code)
+
+    def _fail(self, work: _Work, code: int) -> None:
+        why = _last_words(work.log) or f"its process ended with {code}"
+        self.notify(f"{work.cell.name}: failed: {why}")
+        names = [work.cell.name]
+        if work.is_timing:
+            names = [cell.name for cell in self.cells if cell.group == work.cell.group]
+        self._failures |= dict.fromkeys(names, why)
+        self._keep("failures", self._failures)
+
+    def _keep(self, name: str, values: dict[str, int] | dict[str, str]) -> None:
+        write_text(
+            self.folder / f"{name}.json", json.dumps(values, indent=1) + "\n", error=RunError
+        )
+
+
+def _last_words(log: Path, lines: int = 3) -> str:
+    """The end of a log: where a program that failed says why."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return " / ".join(line.strip() for line in text.strip().splitlines()[-lines:])
