@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mamltui.data.bank import ImageBank
+from mamltui.data.disjoint import DisjointSampler
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
@@ -23,10 +24,18 @@ from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.strategies import Case, why_not
 from mamltui.profiles import Profile, method_of
-from mamltui.results import STATISTICS, Evaluation, StepResult, ensemble_of, write_results
+from mamltui.results import (
+    STATISTICS,
+    Evaluation,
+    Outcomes,
+    StepResult,
+    ensemble_of,
+    write_results,
+)
 from mamltui.runs import RunFolder
 from mamltui.runs.checkpoint import Checkpoint
 from mamltui.runs.kept import load_kept
+from mamltui.statistics import Z95, Reliability, student_quantile
 
 Split = Literal["train", "validation", "test"]
 Kind = Literal["best", "last", "ensemble"]
@@ -50,9 +59,10 @@ def evaluate_run(
     split: Split = "test",
     checkpoint: Kind = "best",
     steps: Sequence[int],
-    episodes: int,
+    episodes: int | None,
     device: torch.device,
     seed: int | None = None,
+    disjoint: bool = False,
     progress: Progress | None = None,
     partial: Partial | None = None,
     should_stop: ShouldStop | None = None,
@@ -64,7 +74,9 @@ def evaluate_run(
 
     Args:
         bank: the data the run was trained on.
+        episodes: None: the profile's, or as many disjoint ones as there are images for.
         seed: of the evaluation's episodes; None: the profile's.
+        disjoint: no image is used twice.
         should_stop: asked at every inner step of every chunk of episodes.
 
     Raises:
@@ -72,19 +84,17 @@ def evaluate_run(
         RunError: the run cannot be read.
         CheckpointError: a checkpoint is missing, damaged or of another network.
         DataError: ``bank`` holds other data than the run was trained on.
-        UsageError: no steps, fewer than two episodes, or the split is too small for a task.
+        UsageError: no steps, fewer than two episodes, or the split is too small for them.
         DeviceError: the device is out of memory.
     """
     if not steps or min(steps) < 0:
         raise UsageError("an evaluation needs step counts of 0 or more")
-    if episodes < 2:
-        raise UsageError("an interval needs at least 2 episodes", where=f"--episodes {episodes}")
     profile = run.profile
     classes = split_classes(bank, profile.data.split)
     _check_data(run, bank, classes)
     learner = learner_of(profile, bank)
     members = _load_members(run, checkpoint, learner)
-    sampler = EpisodeSampler(
+    sampler = (DisjointSampler if disjoint else EpisodeSampler)(
         bank,
         getattr(classes, split),
         split=split,
@@ -94,6 +104,12 @@ def evaluate_run(
         rotations=profile.data.rotations,
         seed=profile.meta.seed if seed is None else seed,
     )
+    if episodes is None:
+        episodes = profile.evaluation.episodes
+        if isinstance(sampler, DisjointSampler):
+            episodes = sampler.tasks
+    if episodes < 2:
+        raise UsageError("an interval needs at least 2 episodes", where=f"--episodes {episodes}")
     wanted = sorted({*steps, profile.inner.test_steps})
     asked = Evaluation(
         run=run.name,
@@ -120,6 +136,7 @@ def evaluate_run(
         support=(),
         algorithm=method_of(profile),
         running_statistics=profile.plus.per_step_statistics,
+        disjoint=disjoint,
     )
     chunks = _score_chunks(
         profile,
@@ -138,14 +155,24 @@ def evaluate_run(
     running = _Running(wanted)
     done = 0
     for scores in chunks:
-        found.append(scores)
+        found.append(
+            {kind: _only_after(each, profile.inner.test_steps) for kind, each in scores.items()}
+        )
         done += scores["transductive"].loss.shape[0]
         if partial is not None:
             running.add(scores)
             partial(_with_results(asked, done, running.results()))
         if progress is not None:
             progress(done, episodes)
-    return _with_results(asked, done, _final_results(found, wanted))
+    evaluation = _with_results(asked, done, _final_results(found, wanted, disjoint))
+    drawn = sampler.plan(0, episodes).class_index
+    return replace(
+        evaluation,
+        outcomes=tuple(
+            _outcomes([scores[kind] for scores in found], drawn, sampler.classes)
+            for kind in STATISTICS
+        ),
+    )
 
 
 def evaluate_and_write(
@@ -298,15 +325,60 @@ class _Running:
         }
 
 
-def _final_results(chunks: Sequence[dict[str, StepScores]], steps: Sequence[int]) -> Results:
+def _only_after(scores: StepScores, steps: int) -> StepScores:
+    """The same with the answers given after ``steps`` inner steps alone, [tasks, examples, 2]."""
+    assert scores.answers is not None
+    return scores._replace(answers=scores.answers[:, steps].clone())
+
+
+def _final_results(
+    chunks: Sequence[dict[str, StepScores]], steps: Sequence[int], disjoint: bool
+) -> Results:
+    def mean_and_half_width(values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        mean, half_width = mean_and_ci95(torch.cat(list(values)))
+        if disjoint:  # samples of the data, and often few: as ``image_interval`` has it
+            tasks = sum(map(len, values))
+            half_width = half_width * (student_quantile(0.975, tasks - 1) / Z95)
+        return mean, half_width
+
     return {
         kind: _step_results(
-            mean_and_ci95(torch.cat([chunk[kind].accuracy for chunk in chunks])),
-            mean_and_ci95(torch.cat([chunk[kind].loss for chunk in chunks])),
+            mean_and_half_width([chunk[kind].accuracy for chunk in chunks]),
+            mean_and_half_width([chunk[kind].loss for chunk in chunks]),
             steps,
         )
         for kind in STATISTICS
     }
+
+
+def _outcomes(
+    chunks: Sequence[StepScores], class_index: Tensor, classes: Sequence[int]
+) -> Outcomes:
+    """Of the answers at the headline.
+
+    Args:
+        class_index: [tasks, way], the classes of each episode.
+        classes: those of the split.
+    """
+    answers = torch.cat([chunk.answers for chunk in chunks if chunk.answers is not None])
+    right, confidence = answers.double().unbind(dim=-1)
+    tasks, way = class_index.shape
+    place = torch.full((max(classes) + 1,), -1)
+    place[torch.tensor(classes)] = torch.arange(len(classes))
+    drawn = place[class_index]
+    right_of_class = right.view(tasks, way, -1).sum(dim=2)
+    asked = torch.full_like(right_of_class, right.shape[1] // way)
+    zeros = torch.zeros(len(classes), dtype=torch.float64)
+
+    def counts(values: Tensor) -> tuple[int, ...]:
+        return tuple(int(value) for value in values.tolist())
+
+    return Outcomes(
+        right=counts(right.sum(dim=1)),
+        class_right=counts(zeros.index_add(0, drawn.flatten(), right_of_class.flatten())),
+        class_queries=counts(zeros.index_add(0, drawn.flatten(), asked.flatten())),
+        reliability=Reliability.of(confidence.flatten().tolist(), right.flatten().tolist()),
+    )
 
 
 def _step_results(

@@ -72,23 +72,18 @@ def class_interval(right: Sequence[int], queries: Sequence[int]) -> Interval:
     """Percentile bootstrap over the test classes, each drawn with all its query images.
 
     Args:
-        right: of each class, the query images classified right in all episodes.
+        right: of each class, the query images classified right in all episodes; or, of two runs
+            on the same episodes, the difference of that.
         queries: of each class, its query images in all episodes; classes without any are left out.
 
     The classes beside which a class stood are taken as they were.
     """
-    import numpy as np
-
-    hits, totals = np.asarray(right, float), np.asarray(queries, float)
-    hits, totals = hits[totals > 0], totals[totals > 0]
-    count = len(totals)
-    if count == 0:
+    asked = [pair for pair in zip(right, queries, strict=True) if pair[1] > 0]
+    if not asked:
         return Interval(math.nan, math.nan, math.nan, "classes", 0)
-    mean = float(hits.sum() / totals.sum())
-    if count == 1:
-        return Interval(mean, math.nan, math.nan, "classes", 1)
-    low, high = np.quantile(_resampled(hits, totals), (0.025, 0.975))
-    return Interval(mean, float(low), float(high), "classes", count)
+    hits, totals = zip(*asked, strict=True)
+    low, high = _bootstrap(hits, totals)
+    return Interval(sum(hits) / sum(totals), low, high, "classes", len(asked))
 
 
 @dataclass(frozen=True)
@@ -195,7 +190,7 @@ class Reliability:
         return cls(
             tuple(int(count) for count in sums(None)),
             tuple(int(count) for count in sums(hits)),
-            tuple(sums(probabilities)),
+            tuple(round(each, 6) for each in sums(probabilities)),
         )
 
     @property
@@ -253,13 +248,18 @@ def _student(values: Sequence[float], of: Source) -> Interval:
     return Interval(mean, mean - width, mean + width, of, len(values))
 
 
-def _resampled(hits: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """[RESAMPLES] accuracies of as many classes drawn with replacement; the same at every call."""
+@lru_cache(maxsize=64)
+def _bootstrap(hits: tuple[int, ...], totals: tuple[int, ...]) -> tuple[float, float]:
+    """2.5 and 97.5 % of the accuracies of as many classes drawn anew; the same at every call."""
     import numpy as np
 
     count = len(totals)
+    if count == 1:
+        return math.nan, math.nan
     drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    return np.asarray((drawn @ hits) / (drawn @ totals))
+    accuracies = (drawn @ np.asarray(hits)) / (drawn @ np.asarray(totals))
+    low, high = np.quantile(accuracies, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:

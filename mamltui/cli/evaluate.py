@@ -65,6 +65,12 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Seed of the episodes.")
     ] = None,
+    disjoint: Annotated[
+        bool,
+        typer.Option(
+            "--disjoint", help="Use no image twice: as many episodes as there are images for."
+        ),
+    ] = False,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
     data_dir: Annotated[
         Path | None,
@@ -85,7 +91,8 @@ def evaluate(
 
     Steps, episodes and seed are the profile's unless given. Each result is also kept in its run's
     evaluation folder as CSV, JSON and Markdown. Stdout carries the table, or, with --json or a dash
-    for a path, that and nothing else.
+    for a path, that and nothing else. Runs tested on the same episodes are compared pair by pair
+    with the first.
     """
     _check_outputs(csv, markdown, as_json)
     asked = None if steps is None else _step_counts(steps)
@@ -111,9 +118,10 @@ def evaluate(
                 split=split.value,
                 checkpoint=checkpoint.value,
                 steps=profile.evaluation.steps if asked is None else asked,
-                episodes=profile.evaluation.episodes if episodes is None else episodes,
+                episodes=episodes,
                 device=where,
                 seed=seed,
+                disjoint=disjoint,
                 progress=progress,
             )
         evaluations.append(evaluation)

@@ -134,6 +134,13 @@ def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
         typer.echo(f"{letter}  {visible(folder.name)}")
     typer.echo()
     _print_aligned(["", *letters], rows, right=range(1, len(letters) + 1))
+    tested = [(f"{letter} - A", test) for letter, test in zip(letters, tests, strict=True) if test]
+    if tests[0] is None or len(tested) < 2:
+        return
+    from mamltui.cli.tables import print_paired, results_console
+
+    typer.echo("\ntest, pair by pair:")
+    print_paired(results_console(), [test for _, test in tested], [name for name, _ in tested])
 
 
 @app.command("export")
@@ -257,12 +264,15 @@ def _results(folder: RunFolder) -> list[Evaluation]:
 
 
 def _last_test(folder: RunFolder) -> Evaluation | None:
-    """The newest result of a single checkpoint on the test split."""
+    """The newest result of a single checkpoint on the test split, of episodes as published."""
     from mamltui.results import read_evaluations
 
     paths = sorted(folder.evaluation.glob("test-*.json"), key=lambda path: path.stat().st_mtime_ns)
-    singles = [path for path in paths if not path.name.startswith("test-ensemble-")]
-    return read_evaluations(singles[-1])[-1] if singles else None
+    for path in reversed(paths):
+        evaluation = read_evaluations(path)[-1]
+        if evaluation.is_plain:
+            return evaluation
+    return None
 
 
 def _best_text(info: RunInfo) -> str:

@@ -21,6 +21,8 @@ from mamltui.results import (
     compare_with_published,
     describe,
     grids,
+    paired_lines,
+    spread_text,
 )
 from mamltui.text import visible
 
@@ -54,6 +56,17 @@ def print_evaluation(console: Console, evaluations: Sequence[Evaluation]) -> Non
     )
     for evaluation in evaluations:
         _print_comparison(console, evaluation, named=len(evaluations) > 1)
+    if len(evaluations) > 1:
+        console.print()
+        say(console, f"Beside {evaluations[0].run}, pair by pair", style="bold")
+        print_paired(console, evaluations, [evaluation.run for evaluation in evaluations])
+
+
+def print_paired(console: Console, evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
+    """Print how much better each evaluation is than the first, on the same episodes, or why not."""
+    for statistics in STATISTICS:
+        for name, text in paired_lines(evaluations, names, statistics):
+            say(console, f"{name}, {evaluations[0].kind(statistics)}: {text}", indent=2)
 
 
 def say(console: Console, text: str, *, style: str = "", indent: int = 0) -> None:
@@ -200,6 +213,8 @@ def _print_comparison(console: Console, evaluation: Evaluation, *, named: bool) 
             console,
             f"{accuracy_cell(headline)} % after {steps}, {evaluation.kind(statistics)}{end}",
         )
+        if spread := spread_text(evaluation, statistics):
+            say(console, spread, style="dim", indent=2)
         for comparison in beside:
             say(console, f"{comparison.words} [{comparison.figure.cited}]", indent=2)
             if comparison.differences:

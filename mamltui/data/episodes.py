@@ -133,10 +133,8 @@ class EpisodeSampler:
             first_task: an int, or int64 [] on ``device``, which is not waited for: so it can change
                 from one replay of a captured graph to the next.
         """
-        return self._plan(self._task_key(first_task, tasks, device))
-
-    def _plan(self, task_key: Tensor) -> EpisodePlan:
-        tables, tasks = self.tables(task_key.device), len(task_key)
+        task_key = self._task_key(first_task, tasks, device)
+        tables = self.tables(task_key.device)
         bits = random_bits(task_key[:, None], tables.counter)
         sizes = [len(self.classes), self.way * self.bank.drawings, self.way]
         class_bits, drawing_bits, turn_bits = torch.split(bits, sizes, dim=1)
@@ -160,8 +158,7 @@ class EpisodeSampler:
 
         The bank moves to ``device`` on the first call and stays there while the device is the same.
         """
-        task_key = self._task_key(first_task, tasks, device)
-        plan = self._plan(task_key)
+        plan = self.plan(first_task, tasks, device)
         tables = self.tables(device)
         row = plan.class_index[..., None] * self.bank.drawings + plan.drawing
         images = tables.drawings.index_select(0, row.flatten()).view(*row.shape, -1)
@@ -173,6 +170,7 @@ class EpisodeSampler:
         if self.augmentation is not None:
             assert tables.smoothing is not None
             place = torch.arange(row[0].numel(), device=device).view(row.shape[1:])
+            task_key = self._task_key(first_task, tasks, device)
             key = random_bits(task_key[:, None, None], place + FIRST_AUGMENTED)
             images = augmented(
                 images, key, self.augmentation, tables.smoothing, binary=self._is_binary

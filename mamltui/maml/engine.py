@@ -120,10 +120,10 @@ class Engine:
             torch.OutOfMemoryError: not even one task fits.
         """
         if self._kernels is not None:
-            found = self._kernels.score(
+            scores, answers = self._kernels.score(
                 self.inner, parameters, episodes, steps, support_statistics, should_stop
             )
-            return Scores.of(found, support_statistics)
+            return Scores.of(scores, answers, support_statistics)
         return self._halving(
             episodes,
             0,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
-from mamltui.maml.evaluate import Scores
+from mamltui.maml.evaluate import Scores, answers_of
 from mamltui.maml.inner import InnerLoop, adapted_step_by_step, task_accuracies, task_losses
 from mamltui.maml.network import NetworkSpec, Parameters, forward
 
@@ -32,7 +32,7 @@ def ensemble_scores(
     Raises:
         Interrupted: ``should_stop`` said so.
     """
-    parts = []
+    parts, answers = [], []
     for chunk in episodes.chunks(task_chunk or choose_task_chunk(network, 0, episodes)):
         found = [
             _logits(network, inner, parameters, chunk, steps, should_stop) for parameters in members
@@ -40,7 +40,10 @@ def ensemble_scores(
         labels = (chunk.query_y, chunk.query_y, chunk.support_y)
         mean = [torch.stack(logits).mean(dim=0) for logits in zip(*found, strict=True)]
         parts.append(torch.stack([_scores(*each) for each in zip(mean, labels, strict=True)], 1))
-    return Scores.of(torch.cat(parts).double().cpu(), support_statistics=True)
+        both = [answers_of(logits, chunk.query_y).transpose(0, 1) for logits in mean[:2]]
+        answers.append(torch.stack(both, dim=1))
+    scores = torch.cat(parts).double().cpu()
+    return Scores.of(scores, torch.cat(answers).float().cpu(), support_statistics=True)
 
 
 def _logits(

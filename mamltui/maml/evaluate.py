@@ -26,6 +26,9 @@ class StepScores(NamedTuple):
     """Mean cross-entropy in nats."""
     accuracy: Tensor
     """Fraction of examples right."""
+    answers: Tensor | None = None
+    """[tasks, steps + 1, examples, 2] float32, CPU: 1 where the answer is right, else 0, and the
+    probability that it was given. None of the support set."""
 
 
 class Scores(NamedTuple):
@@ -39,12 +42,19 @@ class Scores(NamedTuple):
     """The support set itself."""
 
     @classmethod
-    def of(cls, scores: Tensor, support_statistics: bool) -> Scores:
-        """From [tasks, 3, 2, steps + 1] in this order, each loss and accuracy."""
-        query, query_again, support = (
-            StepScores(*each.unbind(dim=1)) for each in scores.unbind(dim=1)
+    def of(cls, scores: Tensor, answers: Tensor, support_statistics: bool) -> Scores:
+        """From scores [tasks, 3, 2, steps + 1] in this order, each loss and accuracy.
+
+        Args:
+            answers: [tasks, 2, steps + 1, examples, 2] of the first two of the three.
+        """
+        losses, accuracies = scores.unbind(dim=2)
+        own, again, support = zip(losses.unbind(dim=1), accuracies.unbind(dim=1), strict=True)
+        return cls(
+            StepScores(*own, answers[:, 0]),
+            StepScores(*again, answers[:, 1]) if support_statistics else None,
+            StepScores(*support),
         )
-        return cls(query, query_again if support_statistics else None, support)
 
 
 def score(
@@ -68,15 +78,16 @@ def score(
         Interrupted: ``should_stop`` said so.
     """
     chunks = episodes.chunks(task_chunk or choose_task_chunk(network, 0, episodes))
-    parts = [
+    scored = (
         _score(network, inner, parameters, chunk, steps, support_statistics, should_stop)
         for chunk in chunks
-    ]
+    )
+    parts = list(zip(*scored, strict=True))
 
     def joined(kind: int) -> StepScores:
-        return StepScores(
-            *(torch.cat([part[kind][field] for part in parts]).double().cpu() for field in (0, 1))
-        )
+        fields = zip(*parts[kind], strict=True)
+        loss, accuracy, *answers = (torch.cat(field).cpu() for field in fields)
+        return StepScores(loss.double(), accuracy.double(), answers[0].float() if answers else None)
 
     return Scores(joined(0), joined(1) if support_statistics else None, joined(2))
 
@@ -90,12 +101,17 @@ def _score(
     support_statistics: bool,
     should_stop: Callable[[], bool] | None,
 ) -> list[list[Tensor]]:
-    """Transductive, support statistics, support: each losses and accuracies [tasks, steps + 1]."""
-    collected: list[list[list[Tensor]]] = [[[], []] for _ in range(3)]
+    """Transductive, support statistics, support: each losses and accuracies [tasks, steps + 1].
+
+    Of the first two, answers [tasks, steps + 1, examples, 2] as well.
+    """
+    collected: list[list[list[Tensor]]] = [[[], [], []], [[], [], []], [[], []]]
 
     def collect(kind: int, logits: Tensor, labels: Tensor) -> None:
-        collected[kind][0].append(task_losses(logits, labels))
-        collected[kind][1].append(task_accuracies(logits, labels))
+        judged = (task_losses(logits, labels), task_accuracies(logits, labels))
+        asked = (*judged, answers_of(logits, labels)) if kind < 2 else judged
+        for values, value in zip(collected[kind], asked, strict=True):
+            values.append(value)
 
     passes = adapted_step_by_step(network, inner, parameters, episodes, steps, should_stop)
     for step, (fast, support) in enumerate(passes):
@@ -112,6 +128,12 @@ def _score(
         [torch.stack(values, dim=1).detach() if values else torch.empty(0) for values in kind]
         for kind in collected
     ]
+
+
+def answers_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Of logits [..., examples, way], ``StepScores.answers`` [..., examples, 2]."""
+    probability, answer = logits.detach().softmax(dim=-1).max(dim=-1)
+    return torch.stack([(answer == labels).to(probability.dtype), probability], dim=-1)
 
 
 def mean_and_ci95(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mamltui.results.evaluation import STATISTICS, Evaluation, StepResult, ensemble_of
+from mamltui.results.evaluation import (
+    STATISTICS,
+    Evaluation,
+    Outcomes,
+    Spread,
+    StepResult,
+    ensemble_of,
+)
 from mamltui.results.files import (
     json_text,
     kept_evaluations,
@@ -12,7 +19,14 @@ from mamltui.results.files import (
     write_text,
 )
 from mamltui.results.grid import Grid, GridRow, grids
-from mamltui.results.markdown import accuracy_cell, describe, markdown_text
+from mamltui.results.markdown import accuracy_cell, describe, markdown_text, spread_text
+from mamltui.results.paired import (
+    RunDifference,
+    compare_runs,
+    p_text,
+    paired_lines,
+    unpaired_reason,
+)
 from mamltui.results.published import (
     Comparison,
     Figure,
@@ -29,8 +43,12 @@ __all__ = [
     "Figure",
     "Grid",
     "GridRow",
+    "Outcomes",
+    "RunDifference",
+    "Spread",
     "StepResult",
     "accuracy_cell",
+    "compare_runs",
     "compare_with_published",
     "csv_table",
     "csv_text",
@@ -40,10 +58,14 @@ __all__ = [
     "json_text",
     "kept_evaluations",
     "markdown_text",
+    "p_text",
+    "paired_lines",
     "published_figures",
     "read_evaluations",
     "result_stem",
+    "spread_text",
     "spreadsheet_safe",
+    "unpaired_reason",
     "write_results",
     "write_text",
 ]

@@ -5,6 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mamltui.statistics import (
+    Interval,
+    Reliability,
+    class_interval,
+    episode_interval,
+    image_interval,
+    low_percentile,
+)
+
 STATISTICS = ("transductive", "support")
 """Whose batch statistics normalise the query images: their own (paper) or the support set's."""
 
@@ -33,6 +42,35 @@ class StepResult:
     loss: float
     """Mean cross-entropy in nats."""
     loss_ci95: float
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of each episode and each class at the headline, with one kind of statistics."""
+
+    right: tuple[int, ...]
+    """Of each episode, in order, the query images classified right."""
+    class_right: tuple[int, ...]
+    """Of each class of the split, in the split's order, likewise in all episodes."""
+    class_queries: tuple[int, ...]
+    """Query images of each class in all episodes."""
+    reliability: Reliability
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a headline can be trusted: intervals of several sources, and the bad tasks."""
+
+    episodes: Interval
+    """Over the episodes as drawn; of disjoint ones, of the test images."""
+    classes: Interval
+    """Over other classes of the same kind, by bootstrap."""
+    low: float
+    """The accuracy that 5 % of the episodes stay below, a fraction."""
+    worst: float
+    """Of the worst episode."""
+    calibration_error: float
+    """Mean distance of confidence from accuracy, a fraction."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +114,10 @@ class Evaluation:
     """What was trained, e.g. ``anil`` or ``maml + LSLR``."""
     running_statistics: bool = False
     """Whether the scores called transductive are by running statistics of the training instead."""
+    disjoint: bool = False
+    """Whether the episodes share no image, so that their interval is one of the test images."""
+    outcomes: tuple[Outcomes, ...] = ()
+    """For each of ``STATISTICS``; none of an evaluation under way, or by an earlier version."""
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -95,6 +137,35 @@ class Evaluation:
     def headline(self, statistics: str = "transductive") -> StepResult:
         """The score after the profile's own test steps: a step count never chosen on this split."""
         return next(item for item in self.results(statistics) if item.steps == self.test_steps)
+
+    @property
+    def is_plain(self) -> bool:
+        """Of one checkpoint on test episodes drawn as papers draw them: what lists of runs show."""
+        return self.split == "test" and self.models is None and not self.disjoint
+
+    def outcome(self, statistics: str = "transductive") -> Outcomes | None:
+        """What became of each episode and class, with one of ``STATISTICS``; None: not known."""
+        return self.outcomes[STATISTICS.index(statistics)] if self.outcomes else None
+
+    def accuracies(self, statistics: str = "transductive") -> tuple[float, ...]:
+        """Of each episode, in order, at the headline, as fractions; empty if not known."""
+        outcome, queries = self.outcome(statistics), self.way * self.query
+        return tuple(right / queries for right in outcome.right) if outcome else ()
+
+    def spread(self, statistics: str = "transductive") -> Spread | None:
+        """What the headline's mean does not say; None if not known."""
+        outcome = self.outcome(statistics)
+        if outcome is None:
+            return None
+        accuracies = self.accuracies(statistics)
+        interval_of = image_interval if self.disjoint else episode_interval
+        return Spread(
+            episodes=interval_of(accuracies),
+            classes=class_interval(outcome.class_right, outcome.class_queries),
+            low=low_percentile(accuracies),
+            worst=min(accuracies),
+            calibration_error=outcome.reliability.error,
+        )
 
     @property
     def models(self) -> int | None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import MISSING, asdict, fields
@@ -15,10 +16,11 @@ from typing import Any
 from mamltui.atomic import write_atomically
 from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles.steps import steps_text
-from mamltui.results.evaluation import Evaluation, StepResult
+from mamltui.results.evaluation import STATISTICS, Evaluation, Outcomes, StepResult
 from mamltui.results.markdown import markdown_text
 from mamltui.results.published import compare_with_published
 from mamltui.results.tables import csv_text
+from mamltui.statistics import Reliability
 
 JSON_FORMAT = "mamltui evaluation"
 JSON_VERSION = 1
@@ -32,6 +34,7 @@ def json_text(evaluations: Sequence[Evaluation]) -> str:
         "evaluations": [
             _finite(asdict(evaluation))
             | {
+                "outcomes": _outcomes_document(evaluation),
                 "comparisons": [
                     {
                         "statistics": comparison.statistics,
@@ -45,12 +48,27 @@ def json_text(evaluations: Sequence[Evaluation]) -> str:
                         "sentence": comparison.sentence,
                     }
                     for comparison in compare_with_published(evaluation)
-                ]
+                ],
             }
             for evaluation in evaluations
         ],
     }
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=2, allow_nan=False)
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+
+
+_NUMBERS = re.compile(r"\[((?:\s+-?\d[\w.+-]*,?)+)\s+\]")
+"""A list of numbers, which is for programs: it goes on one line."""
+
+
+def _outcomes_document(evaluation: Evaluation) -> dict[str, Any]:
+    """What became of the episodes and classes, with what follows for those who read only this."""
+    document = {}
+    for statistics in STATISTICS:
+        outcome, spread = evaluation.outcome(statistics), evaluation.spread(statistics)
+        if outcome is not None and spread is not None:
+            document[statistics] = _finite(asdict(outcome) | {"spread": asdict(spread)})
+    return document
 
 
 def _finite(value: Any) -> Any:
@@ -100,6 +118,9 @@ def _evaluation(item: dict[str, Any]) -> Evaluation:
         if field.default is not MISSING and field.name not in item:
             continue  # the file is older than the field
         value = item[field.name]
+        if field.name == "outcomes":
+            values["outcomes"] = _outcomes(value)
+            continue
         kind = kinds.get(str(field.type))
         if kind is None:
             value = tuple(_step_result(entry) for entry in value)
@@ -111,7 +132,33 @@ def _evaluation(item: dict[str, Any]) -> Evaluation:
         result.steps for result in evaluation.support
     ):
         raise ValueError("steps")
+    if any(len(each.right) != evaluation.episodes for each in evaluation.outcomes):
+        raise ValueError("outcomes")
     return evaluation
+
+
+def _outcomes(document: dict[str, Any]) -> tuple[Outcomes, ...]:
+    if not document:
+        return ()
+    return tuple(
+        Outcomes(
+            right=_counts(each["right"]),
+            class_right=_counts(each["class_right"]),
+            class_queries=_counts(each["class_queries"]),
+            reliability=Reliability(
+                _counts(each["reliability"]["answers"]),
+                _counts(each["reliability"]["right"]),
+                tuple(float(value) for value in each["reliability"]["confidence"]),
+            ),
+        )
+        for each in (document[statistics] for statistics in STATISTICS)
+    )
+
+
+def _counts(values: list[Any]) -> tuple[int, ...]:
+    if any(type(value) is not int for value in values):
+        raise TypeError("counts")
+    return tuple(values)
 
 
 def _step_result(entry: dict[str, Any]) -> StepResult:
@@ -132,7 +179,8 @@ def result_stem(evaluation: Evaluation) -> str:
     checkpoint = evaluation.checkpoint.replace(" ", "-")
     return (
         f"{evaluation.split}-{checkpoint}-iteration{evaluation.iteration}-steps{steps}"
-        f"-episodes{evaluation.episodes}-seed{evaluation.seed}-{evaluation.device}"
+        f"-episodes{evaluation.episodes}{'-disjoint' if evaluation.disjoint else ''}"
+        f"-seed{evaluation.seed}-{evaluation.device}"
     )
 
 

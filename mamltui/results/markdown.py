@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mamltui.results.evaluation import STATISTICS, Evaluation, StepResult
 from mamltui.results.grid import Grid, grids
+from mamltui.results.paired import paired_lines
 from mamltui.results.published import compare_with_published
 from mamltui.text import visible
 
@@ -21,6 +22,7 @@ def markdown_text(evaluations: Sequence[Evaluation]) -> str:
             for statistics in STATISTICS
             for grid in grids(evaluations, statistics)
         ]
+        parts.append(_markdown_paired(evaluations))
     return "\n".join(parts)
 
 
@@ -41,6 +43,11 @@ def _markdown_evaluation(evaluation: Evaluation) -> str:
             f"| {accuracy_cell(other)} | {other.loss:.4f} |"
         )
     lines += ["", "Bold: the profile's own inner steps at test, where the headline is read.", ""]
+    lines += [
+        f"- {_markdown(f'{evaluation.kind(statistics)}: {text}')}"
+        for statistics in STATISTICS
+        if (text := spread_text(evaluation, statistics))
+    ]
     comparisons = compare_with_published(evaluation)
     lines += [f"- {_markdown(comparison.sentence)}" for comparison in comparisons]
     if not comparisons:
@@ -66,14 +73,44 @@ def _markdown_grid(grid: Grid) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _markdown_paired(evaluations: Sequence[Evaluation]) -> str:
+    names = [evaluation.run for evaluation in evaluations]
+    lines = [f"### Beside {_markdown(names[0])}, pair by pair", ""]
+    lines += [
+        f"- {_markdown(f'{name}, {evaluations[0].kind(statistics)}: {text}')}"
+        for statistics in STATISTICS
+        for name, text in paired_lines(evaluations, names, statistics)
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def describe(evaluation: Evaluation) -> str:
     """What was measured, in one line."""
     steps = f"{evaluation.train_steps} inner step{'' if evaluation.train_steps == 1 else 's'}"
     trained = "" if evaluation.algorithm == "maml" else f"{evaluation.algorithm}, "
     return (
         f"{trained}{evaluation.task}, {steps} in training; {evaluation.split} split "
-        f"({evaluation.class_split}), {evaluation.episodes:,} episodes of seed {evaluation.seed}; "
+        f"({evaluation.class_split}), {evaluation.episodes:,} "
+        f"{'disjoint ' if evaluation.disjoint else ''}episodes of seed {evaluation.seed}; "
         f"{evaluation.scored}"
+    )
+
+
+def spread_text(evaluation: Evaluation, statistics: str) -> str:
+    """What the headline's interval does not say, in one line; empty if it is not known.
+
+    E.g. ``± is of the episodes; over 423 classes 98.11 to 98.92 %; 5th percentile of the episodes
+    92.0 %, worst 84.0 %; calibration error 0.62 %``.
+    """
+    spread = evaluation.spread(statistics)
+    if spread is None:
+        return ""
+    classes = spread.classes
+    return (
+        f"± is of the {spread.episodes.of}; over {classes.count:,} classes "
+        f"{100 * classes.low:.2f} to {100 * classes.high:.2f} %; 5th percentile of the episodes "
+        f"{100 * spread.low:.1f} %, worst {100 * spread.worst:.1f} %; "
+        f"calibration error {100 * spread.calibration_error:.2f} %"
     )
 
 

@@ -34,6 +34,14 @@ COLUMNS = {
     "rotations": "true where each class of a task is turned by 0, 90, 180 or 270 degrees",
     "resize": "how drawings were brought to the network's size: nearest or antialias",
     "algorithm": "what was trained, with the parts of MAML++ that were on",
+    "disjoint": "true where no image is in two episodes: the intervals are then of the test images",
+    "accuracy_classes_low_percent": "lower end of the 95% interval over classes (bootstrap), "
+    "percent, four decimals; as the columns after it, in the headline's rows alone",
+    "accuracy_classes_high_percent": "its upper end",
+    "accuracy_p5_percent": "5th percentile of the episodes' accuracies, percent, four decimals",
+    "accuracy_worst_percent": "accuracy in the worst episode, percent, four decimals",
+    "calibration_error_percent": "expected calibration error of 15 equal bins, percent, "
+    "four decimals",
 }
 """The columns of the CSV, in order, and what they hold."""
 
@@ -52,20 +60,37 @@ def csv_text(evaluations: Sequence[Evaluation]) -> str:
             name: value for name, value in vars(evaluation).items() if name in COLUMNS
         }
         for statistics in STATISTICS:
+            spread = _spread_cells(evaluation, statistics)
             for result in evaluation.results(statistics):
                 rows.append(
                     shared
                     | {
                         "rotations": str(evaluation.rotations).lower(),
+                        "disjoint": str(evaluation.disjoint).lower(),
                         "test_steps": result.steps,
                         "statistics": evaluation.kind(statistics).removesuffix(" statistics"),
                         "accuracy_percent": f"{100 * result.accuracy:.4f}",
                         "accuracy_ci95_percent": f"{100 * result.accuracy_ci95:.4f}",
                         "loss": f"{result.loss:.6f}",
                         "loss_ci95": f"{result.loss_ci95:.6f}",
+                        **(spread if result.steps == evaluation.test_steps else {}),
                     }
                 )
     return csv_table(list(COLUMNS), rows, text_columns=("run", "profile", "data", "class_split"))
+
+
+def _spread_cells(evaluation: Evaluation, statistics: str) -> dict[str, str]:
+    spread = evaluation.spread(statistics)
+    if spread is None:
+        return {}
+    fractions = {
+        "accuracy_classes_low_percent": spread.classes.low,
+        "accuracy_classes_high_percent": spread.classes.high,
+        "accuracy_p5_percent": spread.low,
+        "accuracy_worst_percent": spread.worst,
+        "calibration_error_percent": spread.calibration_error,
+    }
+    return {name: f"{100 * value:.4f}" for name, value in fractions.items()}
 
 
 def csv_table(

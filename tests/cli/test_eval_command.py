@@ -122,6 +122,31 @@ def test_markdown_goes_to_stdout_alone(run: RunFolder, capsys: Capture) -> None:
     assert capsys.readouterr().out == kept.read_text()
 
 
+def test_disjoint_episodes_are_as_many_as_the_images_allow(run: RunFolder, capsys: Capture) -> None:
+    assert evaluate(run.path, "--disjoint", "--json") == ExitCode.DONE
+    result = json.loads(capsys.readouterr().out)["evaluations"][0]
+    assert result["disjoint"] is True
+    assert len(result["outcomes"]["support"]["right"]) == result["episodes"]
+    assert all("-disjoint-" in path.name for path in run.evaluation.iterdir())
+    assert evaluate(run.path, "--disjoint", "--episodes", "999") == ExitCode.USAGE
+    assert "without a common image" in capsys.readouterr().err
+
+
+def test_runs_on_the_same_episodes_are_compared_pair_by_pair(
+    tmp_path: Path, characters: Path, capsys: Capture
+) -> None:
+    root = tmp_path / "runs"
+    names = [trained_run(root, characters, name).name for name in ("one", "two")]
+    assert evaluate(*names, "--runs-dir", root) == ExitCode.DONE
+    printed = capsys.readouterr().out
+    same = "+0.00 ± 0.00 points on the same 6 episodes (p = 1.000; better on 50 % of them"
+    assert printed.count(f"{names[1]}, transductive: {same}") == 1
+    assert printed.count(f"{names[1]}, support statistics: {same}") == 1
+    assert "± is of the episodes; over " in printed
+    assert main(["runs", "compare", *names, "--runs-dir", str(root)]) == ExitCode.DONE
+    assert f"B - A, transductive: {same}" in capsys.readouterr().out
+
+
 def test_several_runs_make_the_grid(tmp_path: Path, characters: Path, capsys: Capture) -> None:
     one = trained_run(tmp_path / "runs", characters, "one")
     five = trained_run(tmp_path / "runs", characters, "five", inner={"steps": 5, "test_steps": 3})

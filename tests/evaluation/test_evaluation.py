@@ -56,12 +56,8 @@ def conv4(weights: Weights, x: Tensor, own: list[Tensor] | None = None) -> Tenso
     return x.mean(dim=(2, 3)) @ weights["head.weight"] + weights["head.bias"]
 
 
-def by_hand(
-    run: RunFolder, bank: ImageBank, split: str, kind: Any, steps: int, episodes: int
-) -> dict[str, Tensor]:
-    """One task after another in float64; each [statistics, episodes, steps + 1]."""
-    profile = run.profile
-    sampler = EpisodeSampler(
+def sampler_of(profile: Profile, bank: ImageBank, split: str) -> EpisodeSampler:
+    return EpisodeSampler(
         bank,
         getattr(split_classes(bank), split),
         split=split,
@@ -71,9 +67,24 @@ def by_hand(
         rotations=True,
         seed=profile.meta.seed,
     )
+
+
+def by_hand(
+    run: RunFolder, bank: ImageBank, split: str, kind: Any, steps: int, episodes: int
+) -> dict[str, Tensor]:
+    """One task after another in float64; each [statistics, episodes, steps + 1].
+
+    Of each answer, [statistics, episodes, queries, steps + 1], whether it is right and with what
+    probability it was given.
+    """
+    profile = run.profile
+    sampler = sampler_of(profile, bank, split)
     parameters = run.load_checkpoint(kind).parameters
     loss = torch.zeros(2, episodes, steps + 1, dtype=torch.float64)
     accuracy = torch.zeros_like(loss)
+    queries = profile.task.way * profile.task.query
+    right = torch.zeros(2, episodes, queries, steps + 1, dtype=torch.float64)
+    confidence = torch.zeros_like(right)
     batch = sampler.batch(0, episodes, dtype=torch.float64)
     for task, (sx, sy, qx, qy) in enumerate(zip(*batch, strict=True)):
         weights = {name: value.double() for name, value in parameters.items()}
@@ -81,14 +92,65 @@ def by_hand(
             for statistics, own in enumerate((None, [sx])):
                 logits = conv4(weights, qx, own)
                 loss[statistics, task, step] = F.cross_entropy(logits, qy)
-                accuracy[statistics, task, step] = (logits.argmax(1) == qy).double().mean()
+                right[statistics, task, :, step] = (logits.argmax(1) == qy).double()
+                confidence[statistics, task, :, step] = logits.softmax(1).amax(1)
+                accuracy[statistics, task, step] = right[statistics, task, :, step].mean()
             names = [name for name in weights if not name.startswith("norm")]
             leaves = {name: weights[name].clone().requires_grad_() for name in names}
             support_loss = F.cross_entropy(conv4(weights | leaves, sx), sy)
             gradients = torch.autograd.grad(support_loss, list(leaves.values()))
             for name, gradient in zip(names, gradients, strict=True):
                 weights[name] = weights[name] - profile.inner.alpha * gradient
-    return {"loss": loss, "accuracy": accuracy}
+    return {"loss": loss, "accuracy": accuracy, "right": right, "confidence": confidence}
+
+
+def test_outcomes_are_those_of_each_episode_and_class_by_hand(
+    make_run: MakeRun, bank: ImageBank
+) -> None:
+    run = make_run()
+    found = evaluated(run, bank)
+    expected = by_hand(run, bank, "test", "best", steps=2, episodes=12)
+    classes = split_classes(bank).test
+    sampler = sampler_of(run.profile, bank, "test")
+    plan = sampler.plan(0, 12)
+    for place, statistics in enumerate(STATISTICS):
+        outcome = found.outcome(statistics)
+        assert outcome is not None
+        accuracies = expected["accuracy"][place, :, found.test_steps]
+        assert found.accuracies(statistics) == pytest.approx(accuracies.tolist())
+        by_class = {name: [0, 0] for name in classes}
+        for task, drawn in enumerate(plan.class_index.tolist()):
+            answers = expected["right"][place, task, :, found.test_steps].view(3, 3)
+            for name, right in zip(drawn, answers, strict=True):
+                by_class[name][0] += int(right.sum())
+                by_class[name][1] += len(right)
+        assert outcome.class_right == tuple(by_class[name][0] for name in classes)
+        assert outcome.class_queries == tuple(by_class[name][1] for name in classes)
+        confidence = expected["confidence"][place, :, :, found.test_steps].flatten()
+        assert sum(outcome.reliability.confidence) == pytest.approx(confidence.sum().item(), 1e-4)
+        spread = found.spread(statistics)
+        assert spread is not None
+        assert spread.episodes.mean == pytest.approx(found.headline(statistics).accuracy)
+        assert spread.episodes.half_width == pytest.approx(found.headline(statistics).accuracy_ci95)
+        assert spread.classes.mean == pytest.approx(spread.episodes.mean)
+
+
+def test_disjoint_episodes_use_no_image_twice_and_their_interval_is_students(
+    make_run: MakeRun, bank: ImageBank
+) -> None:
+    run = make_run(task={"way": 2, "shot": 1, "query": 1})
+    found = evaluated(run, bank, disjoint=True, episodes=None)
+    classes = len(split_classes(bank).test)
+    assert found.episodes == classes * 4 // 2
+    spread = found.spread()
+    assert spread is not None
+    assert spread.episodes.of == "test images"
+    assert spread.episodes.half_width == pytest.approx(found.headline().accuracy_ci95)
+    outcome = found.outcome()
+    assert outcome is not None
+    assert max(outcome.class_queries) == 4
+    with pytest.raises(UsageError, match="without a common image"):
+        evaluated(run, bank, disjoint=True, episodes=100)
 
 
 @pytest.mark.parametrize(
@@ -239,8 +301,8 @@ def test_the_means_so_far_are_those_of_the_episodes_so_far(
 
 def assert_close(found: Evaluation, expected: Evaluation) -> None:
     """Equal but for the rounding of other sums."""
-    assert replace(found, transductive=(), support=()) == replace(
-        expected, transductive=(), support=()
+    assert replace(found, transductive=(), support=(), outcomes=()) == replace(
+        expected, transductive=(), support=(), outcomes=()
     )
     for statistics in STATISTICS:
         for ours, theirs in zip(

@@ -49,6 +49,11 @@ def test_equals_the_mean_of_logits_of_each_adapted_alone() -> None:
                 assert found.loss[task, step].item() == pytest.approx(expected, rel=1e-9)
                 right = (mean.argmax(dim=1) == labels).double().mean().item()
                 assert found.accuracy[task, step].item() == pytest.approx(right)
+                if found.answers is not None:
+                    confidence = found.answers[task, step, :, 1].double()
+                    torch.testing.assert_close(
+                        confidence, mean.softmax(1).amax(1), rtol=1e-6, atol=0
+                    )
 
 
 KIN: dict[str, tuple[InnerLoop, dict[str, Any]]] = {
@@ -86,6 +91,8 @@ def test_it_does_not_depend_on_the_chunk_nor_on_the_order() -> None:
         assert ours is not None and theirs is not None
         torch.testing.assert_close(ours.loss, theirs.loss)
         assert torch.equal(ours.accuracy, theirs.accuracy)
+        if ours.answers is not None and theirs.answers is not None:
+            torch.testing.assert_close(ours.answers, theirs.answers)
     assert whole.support_statistics is not None
     assert not torch.allclose(whole.support_statistics.loss, whole.transductive.loss)
 

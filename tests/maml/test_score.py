@@ -29,6 +29,10 @@ def test_equals_adapting_each_task_alone() -> None:
             accuracy = (logits.argmax(dim=1) == qy).double().mean().item()
             assert scores.transductive.loss[task, step].item() == pytest.approx(loss, rel=1e-9)
             assert scores.transductive.accuracy[task, step].item() == pytest.approx(accuracy)
+            assert scores.transductive.answers is not None
+            right, confidence = scores.transductive.answers[task, step].double().unbind(dim=1)
+            assert torch.equal(right, (logits.argmax(dim=1) == qy).double())
+            torch.testing.assert_close(confidence, logits.softmax(1).amax(1), rtol=1e-6, atol=1e-6)
             support_loss = F.cross_entropy(conv_net(network, fast, sx), sy)
             assert scores.support.loss[task, step].item() == pytest.approx(
                 support_loss.item(), rel=1e-9

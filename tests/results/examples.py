@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mamltui.results import Evaluation, StepResult
+from mamltui.results import Evaluation, Outcomes, StepResult
+from mamltui.statistics import Reliability
 
 ACCURACIES = (0.2, 0.9, 0.95, 0.9821)
 
@@ -47,3 +48,11 @@ def with_headline(accuracy: float, ci95: float, **changes: Any) -> Evaluation:
     """The same with this transductive headline, as fractions."""
     results = (*evaluation().transductive[:3], step_result(3, accuracy, ci95))
     return evaluation(transductive=results, **changes)
+
+
+def with_outcomes(name: str, right: list[int], **changes: Any) -> Evaluation:
+    """An evaluation of episodes of 5 query images, so many of them right in each; 4 classes."""
+    total = 5 * len(right)
+    bins = Reliability.of([0.9] * total, [place < sum(right) for place in range(total)])
+    one = Outcomes(tuple(right), (sum(right) // 4,) * 4, (total // 4,) * 4, bins)
+    return evaluation(run=name, episodes=len(right), outcomes=(one, one), **changes)

@@ -23,7 +23,7 @@ from mamltui.results import (
     write_results,
     write_text,
 )
-from tests.results.examples import evaluation
+from tests.results.examples import evaluation, with_outcomes
 
 
 def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
@@ -31,6 +31,17 @@ def test_json_is_read_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(json_text(evaluations))
     assert read_evaluations(path) == evaluations
+
+
+def test_outcomes_are_read_back_and_stand_on_a_line_each(tmp_path: Path) -> None:
+    result = with_outcomes("a", [5, 4, 3])
+    text = json_text([result])
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    assert read_evaluations(path) == [result]
+    assert '"right": [5, 4, 3]' in text
+    spread = json.loads(text)["evaluations"][0]["outcomes"]["support"]["spread"]
+    assert spread["worst"] == 0.6
 
 
 def test_json_holds_the_comparison() -> None:
@@ -74,8 +85,11 @@ def damaged(**changes: Any) -> str:
         damaged(transductive=[]),
         damaged(support=[{}]),
         damaged(test_steps=7),
+        damaged(outcomes={"transductive": {}}),
+        damaged(outcomes={"transductive": 1, "support": 1}),
+        json_text([with_outcomes("a", [5])]).replace('"episodes": 1', '"episodes": 2'),
     ],
-    ids=range(14),
+    ids=range(17),
 )
 def test_a_file_that_is_no_result_is_refused_by_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "result.json"

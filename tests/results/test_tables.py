@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mamltui.results import COLUMNS, csv_text, markdown_text, spreadsheet_safe
 from mamltui.text import visible
-from tests.results.examples import evaluation
+from tests.results.examples import evaluation, with_outcomes
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -26,7 +26,7 @@ def test_a_row_holds_what_was_measured_with_fixed_decimals() -> None:
     lines = csv_text([evaluation()]).splitlines()
     assert lines[4] == (
         "5way1shot-20260131-142501-3f9a,5way1shot,omniglot,5,1,1,3,transductive,98.2100,0.3100,"
-        "0.617900,0.012500,600,test,best,60000,0,1,finn,true,nearest,maml"
+        "0.617900,0.012500,600,test,best,60000,0,1,finn,true,nearest,maml,false,,,,,"
     )
 
 
@@ -70,5 +70,17 @@ def test_running_statistics_are_not_called_transductive() -> None:
     rows = [line.split(",") for line in csv_text([found]).splitlines()]
     place = rows[0].index("statistics")
     assert {row[place] for row in rows[1:]} == {"running", "support"}
-    assert {row[-1] for row in rows[1:]} == {"maml + BNRS"}
+    assert {row[rows[0].index("algorithm")] for row in rows[1:]} == {"maml + BNRS"}
     assert "transductive" not in markdown_text([found]).replace("theirs transductive", "")
+
+
+def test_the_headlines_rows_alone_say_how_far_it_can_be_trusted() -> None:
+    rows = rows_of(csv_text([with_outcomes("a", [5, 5, 3])]))
+    told = [row for row in rows if row["accuracy_worst_percent"]]
+    assert {row["test_steps"] for row in told} == {"3"}
+    assert {row["statistics"] for row in told} == {"transductive", "support"}
+    for row in told:
+        assert row["accuracy_p5_percent"] == "64.0000"
+        assert row["accuracy_worst_percent"] == "60.0000"
+        assert row["calibration_error_percent"] == "3.3333"
+        assert float(row["accuracy_classes_low_percent"]) <= 100

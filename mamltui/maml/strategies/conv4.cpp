@@ -605,8 +605,10 @@ struct Examples {
                         features[size_t(e) * net.filters + c] * logits[size_t(e) * net.way + n];
     }
 
-    // Mean cross-entropy and fraction right.
-    void judge(const Pass<T>& pass, double* loss, double* accuracy) const {
+    // Mean cross-entropy and fraction right. answers [count, 2], unless null: whether each is right,
+    // and the probability that it was given.
+    void judge(const Pass<T>& pass, double* loss, double* accuracy,
+               float* answers = nullptr) const {
         double losses = 0;
         int right = 0;
         for (int e = 0; e < count; e++) {
@@ -616,6 +618,10 @@ struct Examples {
             for (int n = 0; n < net.way; n++) sum += std::exp(double(logits[n] - logits[best]));
             losses += std::log(sum) - double(logits[labels[e]] - logits[best]);
             right += best == labels[e];
+            if (answers) {
+                answers[2 * e] = best == labels[e];
+                answers[2 * e + 1] = float(1 / sum);
+            }
         }
         *loss = losses / count;
         *accuracy = double(right) / count;
@@ -974,17 +980,20 @@ struct Learner {
 
     // scores [3, 2, steps + 1]: the query set with its own statistics, with the support set's, and
     // the support set; of each loss and accuracy, after 0, 1, ... steps.
-    void score(const Learned<T>& theta, bool support_statistics, double* scores) {
+    // answers [2, steps + 1, queries, 2]: of the first two, as judge gives them.
+    void score(const Learned<T>& theta, bool support_statistics, double* scores, float* answers) {
         const int all = steps + 1;
+        const size_t row = size_t(2) * query.count;
         for (int s = 0; s < all; s++) {
             const Values<T> now = at(theta, s);
             support.forward(trail[0], now);
             support.judge(trail[0], scores + 4 * all + s, scores + 5 * all + s);
             query.forward(query_pass, now);
-            query.judge(query_pass, scores + s, scores + all + s);
+            query.judge(query_pass, scores + s, scores + all + s, answers + s * row);
             if (support_statistics) {
                 query.forward(query_pass, now, &trail[0]);
-                query.judge(query_pass, scores + 2 * all + s, scores + 3 * all + s);
+                query.judge(query_pass, scores + 2 * all + s, scores + 3 * all + s,
+                            answers + (all + s) * row);
             }
             if (s < steps) adapt(theta, support, trail[0], s);
         }
@@ -1020,14 +1029,17 @@ void meta_gradients(const Task* task, int tasks, const Learned<SCALAR>* theta,
     }
 }
 
-// Scores [tasks, 3, 2, steps + 1], as Learner::score describes.
+// Scores [tasks, 3, 2, steps + 1] and answers [tasks, 2, steps + 1, queries, 2], as Learner::score
+// describes.
 void scores(const Task* task, int tasks, const Learned<SCALAR>* theta, const SCALAR* support_x,
             const int64_t* support_y, const SCALAR* query_x, const int64_t* query_y,
-            SCALAR* workspace, int support_statistics, double* scores) {
+            SCALAR* workspace, int support_statistics, double* scores, float* answers) {
     Learner<SCALAR> learner(*task, false, workspace);
+    const size_t all = task->steps + 1;
     for (int t = 0; t < tasks; t++) {
         learner.see(t, support_x, support_y, query_x, query_y);
-        learner.score(*theta, support_statistics, scores + t * 6 * (task->steps + 1));
+        learner.score(*theta, support_statistics, scores + t * 6 * all,
+                      answers + t * 4 * all * task->query);
     }
 }
 

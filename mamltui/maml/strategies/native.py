@@ -168,12 +168,14 @@ class Kernels:
         steps: int,
         support_statistics: bool,
         should_stop: ShouldStop | None = None,
-    ) -> Tensor:
-        """[tasks, 3, 2, steps + 1] float64, of each task after 0, 1, ..., ``steps`` inner steps.
+    ) -> tuple[Tensor, Tensor]:
+        """Scores and answers of each task after 0, 1, ..., ``steps`` inner steps.
 
-        The three are the query set with its own statistics, the query set with the support set's
-        (zeros unless ``support_statistics``) and the support set; the two are mean cross-entropy
-        in nats and the fraction right.
+        Scores are [tasks, 3, 2, steps + 1] float64. The three are the query set with its own
+        statistics, the query set with the support set's (zeros unless ``support_statistics``) and
+        the support set; the two are mean cross-entropy in nats and the fraction right. Answers are
+        [tasks, 2, steps + 1, queries, 2] float32, of the first two of the three: whether each is
+        right, and the probability that it was given.
 
         Raises:
             Interrupted: ``should_stop``, asked before each task, said so.
@@ -182,6 +184,7 @@ class Kernels:
         theta = packing.packed(parameters)
         task, library, data = self._prepared(packing, theta, episodes, steps)
         scores = torch.zeros(episodes.tasks, 3, 2, steps + 1, dtype=torch.float64)
+        answers = torch.zeros(episodes.tasks, 2, steps + 1, task.query, 2)
 
         def work(number: int) -> None:
             with self._workspace(library, theta.weights.dtype, task, training=False) as workspace:
@@ -193,10 +196,11 @@ class Kernels:
                     _pointer(workspace),
                     ctypes.c_int(support_statistics),
                     _pointer(scores[number]),
+                    _pointer(answers[number]),
                 )
 
         _on_threads(work, episodes.tasks, should_stop)
-        return scores
+        return scores, answers
 
     def _prepared(
         self, packing: Packing, theta: Packed, episodes: Episodes, steps: int

@@ -138,6 +138,7 @@ def known_evaluation(
         evaluation
         for evaluation in kept
         if evaluation.split == settings.split
+        and not evaluation.disjoint
         and evaluation.checkpoint == checkpoint
         and evaluation.episodes == settings.episodes_of(profile)
         and evaluation.seed == profile.meta.seed

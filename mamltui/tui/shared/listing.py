@@ -341,11 +341,7 @@ def _newest_test(path: Path) -> Evaluation | None:
         return None
     for _, file in sorted(files, reverse=True):
         try:
-            found = [
-                item
-                for item in read_evaluations(file)
-                if item.split == "test" and item.models is None
-            ]
+            found = [item for item in read_evaluations(file) if item.is_plain]
         except RunError:
             continue
         if found:
