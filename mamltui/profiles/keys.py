@@ -70,9 +70,15 @@ def toml_value(value: object) -> str:
     if isinstance(value, tuple):
         return toml_value(steps_text(value))
     if isinstance(value, str):
-        # JSON's escapes are TOML's too.
-        return json.dumps(value, ensure_ascii=False)
+        # JSON's escapes are TOML's too; whoever prints the file sees what JSON would leave raw.
+        return "".join(map(_escaped, json.dumps(value, ensure_ascii=False)))
     return repr(value)
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 def _keys(model: type[BaseModel], section: str) -> list[Key]:

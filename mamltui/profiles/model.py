@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -18,7 +19,10 @@ from mamltui.profiles.steps import ALLOWED_STEPS, parse_steps
 
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 NAME_LENGTH = 60
-PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+PRINTABLE = r"^[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*$"
+"""No control characters, and none that turn the direction of what follows."""
+SMALLEST, LARGEST = 2.0**-126, 3.4e38
+"""Of single precision, at full accuracy."""
 
 Steps = Annotated[
     tuple[int, ...],
@@ -38,6 +42,17 @@ class _Model(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
     )
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _single_precision(cls, value: Any) -> Any:
+        """Refuse what would be 0 or infinite in the numbers that networks compute with."""
+        if isinstance(value, float) and value:
+            if abs(value) < SMALLEST:
+                raise ValueError(f"it is too small for single precision, below {SMALLEST:.2g}")
+            if abs(value) > LARGEST:
+                raise ValueError(f"it is too large for single precision, above {LARGEST:.2g}")
+        return value
 
 
 class DataSection(_Model):

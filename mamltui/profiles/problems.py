@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,6 +11,7 @@ from difflib import get_close_matches
 from mamltui.errors import ProfileError
 from mamltui.profiles.keys import Key, keys_of, sections_of, toml_value
 from mamltui.profiles.profile import Profile
+from mamltui.profiles.slips import NOTHING, backslashes_meant, boolean_meant, number_meant
 from mamltui.text import shortened
 
 
@@ -61,16 +63,26 @@ def unknown_key(path: Sequence[str], value: object) -> tuple[str, str | None]:
         names = ", ".join(f"[{name}]" for name in sections)
         what = f"unknown {kind}; allowed at the top: {top} and the sections {names}"
     near = _nearest(path, value)
-    return what, f"did you mean {' or '.join(near)}?" if near else None
+    hint = f"did you mean {' or '.join(near)}?" if near else None
+    if hint and len(path) == 1 and len(near) == 1 and "." in near[0] and near[0] != path[0]:
+        hint += f" Its section is [{near[0].partition('.')[0]}]"
+    return what, hint
 
 
-def wrong_value(key: Key, value: object, reason: str | None) -> tuple[str, str | None]:
+def wrong_value(
+    key: Key, value: object, reason: str | None, *, typed: bool = False
+) -> tuple[str, str | None]:
     """What is wrong with the value of a known key, and what was probably meant.
 
     Args:
         reason: what the key's own check said, if it has one.
+        typed: on the command line, where a text needs no quotation marks.
     """
     shown = shown_value(value)
+    if isinstance(value, str) and key.kind == "string" and not value.isprintable():
+        reason = "it holds a character that does not print"
+        if backslashes_meant(value):
+            reason += "; in double quotes a backslash and a letter stand for one"
     if reason:
         fault = f"{shown} is not allowed: {reason}"
     elif isinstance(value, _KINDS[key.kind]) and not (
@@ -79,7 +91,7 @@ def wrong_value(key: Key, value: object, reason: str | None) -> tuple[str, str |
         fault = f"{shown} is not allowed"
     else:
         fault = f"{shown} is {_kind(value)}"
-    return f"{fault}; allowed: {key.allowed}", _meant(key, value)
+    return f"{fault}; allowed: {key.allowed}", _meant(key, value, typed)
 
 
 def not_a_section(name: str, value: object) -> tuple[str, str | None]:
@@ -146,16 +158,24 @@ def _number(value: bool | int | float) -> str:
         return "this integer"
 
 
-def _meant(key: Key, value: object) -> str | None:
+def _meant(key: Key, value: object, typed: bool) -> str | None:
+    unquoted = "" if typed else ", without quotation marks"
     if isinstance(value, str):
-        text = value.strip()
-        near = get_close_matches(text.lower(), key.choices, 1)
+        if value.strip().lower() in NOTHING:
+            return f"leave {key.path} out for its default"
+        if typed and (further := re.search(r"[\s,]+(?=[a-z_.]+=)", value)):
+            return f"write --set {shortened(value[further.end() :])} as an option of its own"
+        near = get_close_matches(value.strip().lower(), key.choices, 1)
         if near:
             return f'did you mean "{near[0]}"?'
-        if key.kind == "boolean" and text.lower() in ("true", "false"):
-            return f"write {text.lower()}, without quotation marks"
-        if key.kind in ("integer", "number") and text.isascii() and text.isdecimal():
-            return f"write {text[:40]}, without quotation marks"
+        if key.kind in ("integer", "number"):
+            meant = number_meant(value)
+            fits = meant is not None and (key.kind == "number" or meant.lstrip("-").isdecimal())
+            return f"write {meant}{unquoted}" if fits else None
+        if key.kind == "string" and (path := backslashes_meant(value)):
+            return shortened(f"write {key.name} = '{path}' in single quotes", 4096)
+    if key.kind == "boolean" and (word := boolean_meant(value)):
+        return f"write {word}{unquoted if isinstance(value, str) else ''}"
     if key.kind == "integer" and isinstance(value, float) and value.is_integer():
         return f"write {int(value)}" if abs(value) < 1e15 else None
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +120,11 @@ class _Reading:
         known = {key.path: key for key in keys_of(Profile)}
         key = known.get(".".join(path))
         if not equals:
-            hint = f"write {key.path}={key.default}" if key else "such as inner.steps=5"
+            pair = re.fullmatch(r"\s*([a-z_.]+)\s*[: ]\s*(\S+)\s*", text)
+            if pair and pair[1] in known:
+                hint = f"write {pair[1]}={shortened(pair[2])}"
+            else:
+                hint = f"write {key.path}={key.default}" if key else "such as inner.steps=5"
             self.refused.append(Problem(typed, "an override is KEY=VALUE", hint))
         elif key is None and len(path) == 1 and path[0] in sections_of(Profile):
             names = ", ".join(known[name].path for name in known if name.startswith(f"{path[0]}."))
@@ -185,7 +190,7 @@ class _Reading:
     def problem(self, path: _Path, value: object, reason: str | None) -> Problem:
         key = next((key for key in keys_of(Profile) if key.parts == path), None)
         if key is not None:
-            said = wrong_value(key, value, reason)
+            said = wrong_value(key, value, reason, typed=path in self.overridden)
         elif len(path) == 1 and path[0] in sections_of(Profile):
             said = not_a_section(path[0], value)
         else:
@@ -213,7 +218,8 @@ def _override_value(text: str, kind: str) -> object:
     try:
         document = tomli.loads(f"value = {text}")
     except (tomli.TOMLDecodeError, RecursionError, ValueError):
-        return text
+        # What a shell leaves of a quoted path of Windows, whose backslashes are no TOML.
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
     value = document["value"]
     if len(document) > 1 or (kind in ("string", "steps") and not isinstance(value, str | list)):
         return text

@@ -11,6 +11,7 @@ import tomli
 
 from mamltui.errors import ProfileError
 from mamltui.profiles.model import NAME_LENGTH
+from mamltui.profiles.slips import repeated, slip_of
 from mamltui.text import shortened
 
 LARGEST = 1_000_000
@@ -141,9 +142,11 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
+        twice = repeated(text, error.lineno) if "annot" in error.msg else None
         raise ProfileError(
-            f"not TOML: {shortened(error.msg, 200)}",
+            f"not TOML: {twice.what if twice else shortened(error.msg, 200)}",
             where=f"{source}:{error.lineno}:{error.colno}",
+            hint=twice.hint if twice else slip_of(text, error.lineno),
         ) from error
     except RecursionError as error:
         raise ProfileError("not a profile: nested too deeply", where=source) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import tomli
@@ -23,13 +24,16 @@ from mamltui.profiles import (
     load_profile,
     parse_profile,
 )
-from mamltui.profiles.model import NAME_PATTERN
+from mamltui.profiles.model import LARGEST, NAME_PATTERN, SMALLEST
 from mamltui.profiles.rules import DRAWINGS, SPLITS
 
-PRINTABLE = st.characters(exclude_categories=("Cc", "Cs"))
+PRINTABLE = st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")).filter(
+    lambda char: unicodedata.bidirectional(char) not in DIRECTIONS
+)
+DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 # A busy machine is no failure of these properties.
 PATIENT = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
-POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
+POSITIVE = st.floats(min_value=SMALLEST, max_value=LARGEST)
 COUNT = st.integers(1, 10_000)
 
 
@@ -77,7 +81,7 @@ def profiles(draw: st.DrawFn) -> Profile:
             st.builds(
                 MetaSection,
                 batch=COUNT,
-                learning_rate=st.floats(min_value=0, exclude_min=True, max_value=1e37),
+                learning_rate=st.floats(min_value=SMALLEST, max_value=1e37),
                 iterations=COUNT,
                 seed=st.integers(0, 2**63 - 1),
                 divergence_loss=POSITIVE.filter(lambda loss: loss > 1),
