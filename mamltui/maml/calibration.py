@@ -115,8 +115,8 @@ def calibrate(
     trials = [each.trial(tasks) for each in contenders]
     ranked = sorted(trials, key=lambda trial: trial.seconds or float("inf"))
     fastest = ranked[0].seconds or float("inf")
-    chosen = next(t for t in trials if (t.seconds or float("inf")) <= (1 + TIE) * fastest)
-    return [chosen, *(trial for trial in ranked if trial is not chosen)]
+    first = next(t for t in trials if (t.seconds or float("inf")) <= (1 + TIE) * fastest)
+    return [first, *(trial for trial in ranked if trial is not first)]
 
 
 class _Contender:

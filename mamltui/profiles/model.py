@@ -391,6 +391,18 @@ class MetaSection(_Model):
         description="Seed of the first parameters and of all episodes.",
         json_schema_extra=_unit("-", allowed_text="an integer from 0 to 2^63 - 1"),
     )
+    start: str = Field(
+        "",
+        max_length=4096,
+        pattern=PRINTABLE,
+        description="Run whose best parameters the training begins with; empty: random ones.",
+        json_schema_extra=_unit("run"),
+    )
+    start_part: Literal["all", "body", "head"] = Field(
+        "all",
+        description="What of that run is taken; the rest is random.",
+        json_schema_extra=_unit("-"),
+    )
     divergence_loss: float = Field(
         100.0,
         gt=1,

@@ -81,6 +81,7 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
         *_of_the_augmentation(profile),
         *_of_the_algorithm(profile),
         *_of_the_network(profile),
+        *_of_the_start(profile),
     ]
     return found + misfits(
         profile, CLASSES.get((data.set, split), {}), DRAWINGS.get(data.set), source=data.set
@@ -154,6 +155,22 @@ def _of_the_network(profile: Values) -> Iterator[BrokenRule]:
             ("plus.per_step_norm", "network.normalisation"),
             "there is no normalisation that could have a scale and a shift for each step",
             'write network.normalisation = "batch" or "layer"',
+        )
+
+
+def _of_the_start(profile: Values) -> Iterator[BrokenRule]:
+    """A part of no run."""
+    if profile.meta.start_part != "all" and not profile.meta.start.strip():
+        yield BrokenRule(
+            ("meta.start_part", "meta.start"),
+            "it says what is taken of a run, and meta.start names none",
+            'write start = "RUN" under [meta], or leave start_part out',
+        )
+    if profile.meta.start_part == "head" and profile.algorithm == "protonet":
+        yield BrokenRule(
+            ("meta.start_part", "algorithm"),
+            "protonet has no head of its own",
+            "leave start_part out",
         )
 
 

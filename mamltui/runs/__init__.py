@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mamltui.runs.files import START, Page, Position
 from mamltui.runs.folder import RUNS_VARIABLE, LoggedEvent, RunFolder, runs_root
 from mamltui.runs.listing import RunSummary, find_latest_resumable, find_run, list_runs
-from mamltui.runs.state import Best, RunInfo, State, TrainedOn
+from mamltui.runs.state import Best, RunInfo, StartedFrom, State, TrainedOn
 
 if TYPE_CHECKING:
     from mamltui.runs.checkpoint import AdamState, Checkpoint, load_checkpoint
@@ -34,6 +34,7 @@ __all__ = [
     "RunFolder",
     "RunInfo",
     "RunSummary",
+    "StartedFrom",
     "State",
     "TrainedOn",
     "find_latest_resumable",

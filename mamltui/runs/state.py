@@ -38,6 +38,18 @@ class TrainedOn(_Model):
     split_hash: str
 
 
+class StartedFrom(_Model):
+    """Where the first parameters of a run are from, if from another run."""
+
+    run: str
+    """Its name."""
+    checkpoint: str
+    """``best`` or ``last``."""
+    iteration: int
+    part: str
+    """``all``, ``body`` or ``head``."""
+
+
 class RunInfo(_Model):
     """What ``run.json`` holds."""
 
@@ -59,6 +71,8 @@ class RunInfo(_Model):
     """Of the engine, likewise; 0: chosen anew each time."""
     seed: int
     data: TrainedOn | None = None
+    start: StartedFrom | None = None
+    """None: the first parameters are random, as the seed says."""
     iteration: int = 0
     """Meta-iterations done when this was written; the metrics may be further."""
     iterations: int

@@ -18,6 +18,7 @@ from mamltui.profiles import Profile
 from mamltui.runs import RunFolder, find_latest_resumable, find_run, runs_root
 from mamltui.training.choice import check_engine
 from mamltui.training.device import resolve_device
+from mamltui.training.transfer import find_transfer, with_whole_start
 
 MAY_CHANGE = ("description", "run", "evaluation", "engine")
 """Sections of a profile that do not change what is learned."""
@@ -51,7 +52,7 @@ def make_plan(
     resume: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Check the device, the run to resume and the data.
+    """Check the device, the run to resume, the data and the run to start from.
 
     Args:
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -67,6 +68,11 @@ def make_plan(
     root = runs_root(runs)
     if root.exists() and not root.is_dir():
         raise RunError("the runs folder is a file", where=str(root))
+    try:
+        profile = with_whole_start(profile, root)
+    except RunError:
+        if resume is None:
+            raise  # else it has what it needs of that run
     run = _run_to_resume(profile, runs, resume, say)
     bank = banks.bank(profile.data, say)
     split = split_classes(bank, profile.data.split)
@@ -78,6 +84,8 @@ def make_plan(
     profile.check_against(classes, bank.drawings)
     learner = learner_of(profile, bank)
     check_engine(profile, learner, where)
+    if run is None or not run.checkpoint_path("last").exists():
+        find_transfer(profile, learner, root)
     return Plan(profile, where, bank, split, learner, run)
 
 

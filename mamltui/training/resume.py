@@ -17,6 +17,7 @@ from mamltui.runs.folder import Place
 from mamltui.runs.kept import keep_only, kept_iterations
 from mamltui.training.device import describe_device
 from mamltui.training.state import TrainingState
+from mamltui.training.transfer import find_transfer
 from mamltui.training.validation import ranked
 
 
@@ -44,6 +45,7 @@ def find_start(
         RunError: the run is finished or out of patience, has more iterations than asked for, is of
             other data or damaged; it is then as it was.
         CheckpointError: the last checkpoint is damaged or of another network; likewise.
+        MamltuiError: the run that ``meta.start`` names cannot be started from.
     """
     info, before = run.info(), run.profile
     _check_data(run, info, data)
@@ -55,7 +57,12 @@ def find_start(
     if checkpoint is None:
         if info.started is not None:
             notices.append("there is no checkpoint yet: the run starts over")
-        state = TrainingState.fresh(learner, profile.meta, device)
+        transfer = find_transfer(profile, learner, run.path.parent)
+        parameters = None if transfer is None else transfer.parameters
+        state = TrainingState.fresh(learner, profile.meta, device, parameters)
+        if transfer is not None:
+            notices += transfer.notices(data)
+            run.update(start=transfer.source)
     else:
         notices += _differences(info, before, profile, device)
         state = TrainingState.restored(checkpoint, profile.meta, device)

@@ -45,9 +45,15 @@ class TrainingState:
     """Of the checkpoints kept for an ensemble, the best first."""
 
     @classmethod
-    def fresh(cls, learner: Learner, meta: MetaSection, device: torch.device) -> TrainingState:
-        """Before the first meta-iteration."""
-        parameters = learner.initial_parameters(meta.seed)
+    def fresh(
+        cls,
+        learner: Learner,
+        meta: MetaSection,
+        device: torch.device,
+        given: Parameters | None = None,
+    ) -> TrainingState:
+        """Before the first meta-iteration; parameters that are not ``given`` are random."""
+        parameters = learner.initial_parameters(meta.seed) | (given or {})
         zeros = {name: torch.zeros_like(value) for name, value in parameters.items()}
         start = Checkpoint(0, parameters, AdamState(0, zeros, zeros), learner.network)
         return cls.restored(start, meta, device)

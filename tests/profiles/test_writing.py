@@ -85,6 +85,7 @@ def profiles(draw: st.DrawFn) -> Profile:
                 iterations=COUNT,
                 seed=st.integers(0, 2**63 - 1),
                 divergence_loss=POSITIVE.filter(lambda loss: loss > 1),
+                start=st.sampled_from(["", "runs/other run", 'a "name"']),
             )
         ),
         validation=draw(

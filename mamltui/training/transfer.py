@@ -1,0 +1,101 @@
+"""A start from another run: ``meta.start``, checked against the network and recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mamltui.errors import UsageError
+from mamltui.maml.learner import Learner
+from mamltui.maml.network import Parameters
+from mamltui.profiles import Profile
+from mamltui.runs import StartedFrom, TrainedOn, find_run
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Parameters of another run that a training begins with, and where they are from."""
+
+    parameters: Parameters
+    """float32, on the CPU; those not among them start as they do without ``meta.start``."""
+    source: StartedFrom
+    data: TrainedOn | None
+
+    def notices(self, data: TrainedOn) -> list[str]:
+        """What a reader of a training on ``data`` has to know."""
+        source = self.source
+        part = "" if source.part == "all" else f"the {source.part} of "
+        found = [
+            f"starting with {part}{source.run}, its {source.checkpoint} checkpoint of iteration "
+            f"{source.iteration:,}"
+        ]
+        other = self.data
+        if other and other.content_hash == data.content_hash and other.split != data.split:
+            found.append(
+                f"{source.run} was trained with the split {other.split}: classes that it has "
+                f"learned may be among the test classes of {data.split}"
+            )
+        return found
+
+
+def with_whole_start(profile: Profile, runs: Path) -> Profile:
+    """The profile with ``meta.start`` as the run's whole name, or its path outside of ``runs``.
+
+    A beginning of a name is unambiguous only until another run begins likewise.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    if not profile.meta.start:
+        return profile
+    path = find_run(profile.meta.start, runs).path.resolve()
+    name = path.name if path.parent == runs.resolve() else str(path)
+    return profile.model_copy(update={"meta": profile.meta.model_copy(update={"start": name})})
+
+
+def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Transfer | None:
+    """What ``meta.start`` of ``profile`` names; None: nothing.
+
+    The best checkpoint is taken, or before the first validation the last one.
+
+    Args:
+        learner: what is trained; the other run may have more, and for ``body`` another head.
+        runs: the folder in which the other run is looked for by its name.
+
+    Raises:
+        RunError: there is no such run.
+        CheckpointError: its checkpoint is missing or damaged.
+        UsageError: its parameters do not fit.
+    """
+    name, part = profile.meta.start, profile.meta.start_part
+    if not name:
+        return None
+    run = find_run(name, runs)
+    kind: Literal["best", "last"] = "best" if run.checkpoint_path("best").exists() else "last"
+    checkpoint = run.load_checkpoint(kind)
+    there, here = checkpoint.parameters, learner.shapes()
+    needed = [each for each in learner.network.parameter_shapes() if _is_of(part, each)]
+    for each in needed:
+        shape = _shape(there, each)
+        if shape != here[each]:
+            found = "is not there" if shape is None else f"has shape {list(shape)} there"
+            raise UsageError(
+                f"the network of {run.name} does not fit: {each} {found} and "
+                f"{list(here[each])} here",
+                where=f"profile {profile.name}: meta.start",
+                hint='meta.start_part = "body" takes all but the head, "head" the head alone.',
+            )
+    if part == "all":  # learned rates only where both have them
+        rates = [each for each in here if each not in needed]
+        needed += [each for each in rates if _shape(there, each) == here[each]]
+    source = StartedFrom(run=run.name, checkpoint=kind, iteration=checkpoint.iteration, part=part)
+    return Transfer({each: there[each] for each in needed}, source, run.info().data)
+
+
+def _is_of(part: str, name: str) -> bool:
+    return part == "all" or name.startswith("head") == (part == "head")
+
+
+def _shape(parameters: Parameters, name: str) -> tuple[int, ...] | None:
+    return tuple(parameters[name].shape) if name in parameters else None
