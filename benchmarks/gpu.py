@@ -27,6 +27,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,13 @@ from mamltui.data.splits import split_classes
 from mamltui.errors import MamltuiError
 from mamltui.evaluation import evaluate_run
 from mamltui.learner import inner_loop_of, learner_of, network_of
+from mamltui.maml import outer
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import Parameters
 from mamltui.maml.precision import PRECISIONS
-from mamltui.maml.strategies import analytic, autograd
+from mamltui.maml.strategies.analytic import Analytic
+from mamltui.maml.strategies.autograd import Autograd
 from mamltui.maml.verify import ALPHA, plain_loop, relative_difference
 from mamltui.profiles import Profile, load_profile
 from mamltui.results import Evaluation, compare_with_published, csv_text, write_results
@@ -291,13 +294,13 @@ def against_float64(bench: Bench) -> dict[str, float]:
         exact = plain_loop(double, episodes.to(bench.device, torch.float64), steps)
         ways: dict[str, Callable[[], Parameters]] = {
             "autograd, fp32": lambda inner=inner: (
-                autograd.meta_gradient(network, inner, single, episodes).gradient
+                outer.meta_gradient(network, inner, single, episodes, Autograd).gradient
             )
         }
         for precision in available_precisions(bench.device):
             ways[f"analytic, {precision}"] = lambda inner=inner, precision=precision: (
-                analytic.meta_gradient(
-                    network, inner, single, episodes, precision=precision
+                outer.meta_gradient(
+                    network, inner, single, episodes, partial(Analytic, precision=precision)
                 ).gradient
             )
         for name, way in ways.items():
@@ -387,8 +390,8 @@ def speed_of(bench: Bench, profile: Profile, deadline: float) -> dict[str, Any]:
         if device.type == "cuda":
             held[name] = torch.cuda.max_memory_allocated()
     repeats = dict.fromkeys(running, 2 if bench.quick else 50)
-    running["mamltui eager, fp32"] = lambda: analytic.meta_gradient(
-        network, inner, parameters, episodes
+    running["mamltui eager, fp32"] = lambda: outer.meta_gradient(
+        network, inner, parameters, episodes, Analytic
     ).times(1 / batch)
     others = contenders(network, mean, parameters, episodes)
     running |= {name: call for name, call in others.items() if not name.startswith("mamltui")}

@@ -11,13 +11,9 @@ from torch import Tensor
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import StepScores
-from mamltui.maml.inner import (
-    InnerLoop,
-    adapted_step_by_step,
-    task_accuracies,
-    task_losses,
-)
-from mamltui.maml.network import NetworkSpec, Parameters, forward
+from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
+from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.outer import adapted_step_by_step
 
 
 class Seen(NamedTuple):
@@ -87,10 +83,10 @@ def _adapt(
         collected[kind][1].append(task_losses(logits, labels).double().cpu())
         collected[kind][2].append(task_accuracies(logits, labels).double().cpu())
 
-    passes = adapted_step_by_step(network, inner, parameters, episodes, steps, should_stop)
-    for step, (fast, support) in enumerate(passes):
-        with torch.no_grad():
-            collect(0, support.logits, episodes.support_y)
-            logits, _ = forward(network, fast, episodes.query_x, step=step, running=True)
-            collect(1, logits, episodes.query_y)
+    passes = adapted_step_by_step(
+        network, inner, parameters, episodes, steps, should_stop=should_stop
+    )
+    for adapted in passes:
+        collect(0, adapted.support.logits, episodes.support_y)
+        collect(1, adapted.query(None).logits, episodes.query_y)
     return [[torch.stack(values, dim=1) for values in kind] for kind in collected]

@@ -7,11 +7,12 @@ chunk and flat over the iterations.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import reduce
+from functools import partial, reduce
 from typing import TypeVar
 
 import torch
 
+from mamltui.maml import outer
 from mamltui.maml.allocator import keep_freed_memory
 from mamltui.maml.chunks import Interrupted, choose_task_chunk, is_out_of_memory
 from mamltui.maml.episode import Episodes
@@ -19,7 +20,9 @@ from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
-from mamltui.maml.strategies import Case, analytic, autograd, covering, why_not
+from mamltui.maml.strategies import Case, covering, why_not
+from mamltui.maml.strategies.analytic import Analytic
+from mamltui.maml.strategies.autograd import Autograd
 from mamltui.maml.strategies.native import Kernels
 
 Result = TypeVar("Result")
@@ -69,6 +72,8 @@ class Engine:
         self.precision = precision
         self.task_chunk = task_chunk
         self._kernels = Kernels(network) if strategy == "native" else None
+        analytic = partial(Analytic, precision=precision)
+        self._backend: outer.Backend = Autograd if strategy == "autograd" else analytic
         self._say = say or (lambda _: None)
         if device.type == "cpu":
             keep_freed_memory()
@@ -159,12 +164,7 @@ class Engine:
             for chunk in episodes.chunks(size):
                 if should_stop is not None and should_stop():
                     raise Interrupted
-                if self.strategy == "autograd":
-                    yield autograd.meta_gradient(self.network, inner, parameters, chunk)
-                else:
-                    yield analytic.meta_gradient(
-                        self.network, inner, parameters, chunk, precision=self.precision
-                    )
+                yield outer.meta_gradient(self.network, inner, parameters, chunk, self._backend)
 
         return reduce(MetaGradient.plus, parts())
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores, answers_of
-from mamltui.maml.inner import InnerLoop, adapted_step_by_step, task_accuracies, task_losses
-from mamltui.maml.network import NetworkSpec, Parameters, forward
+from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
+from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.outer import adapted_step_by_step
 
 
 def ensemble_scores(
@@ -56,20 +57,14 @@ def _logits(
 ) -> list[Tensor]:
     """Transductive, support statistics, support: each [steps + 1, tasks, examples, way]."""
     collected: list[list[Tensor]] = [[] for _ in range(3)]
-    passes = adapted_step_by_step(network, inner, parameters, episodes, steps, should_stop)
-    for step, (fast, support) in enumerate(passes):
-        with torch.no_grad():
-            for kind, statistics in enumerate((None, support.statistics)):
-                logits, _ = forward(
-                    network,
-                    fast,
-                    episodes.query_x,
-                    step=step,
-                    statistics=statistics,
-                    running=statistics is None,
-                )
-                collected[kind].append(logits)
-            collected[2].append(support.logits.detach())
+    passes = adapted_step_by_step(
+        network, inner, parameters, episodes, steps, should_stop=should_stop
+    )
+    for adapted in passes:
+        support = adapted.support
+        for kind, statistics in enumerate((None, support.statistics)):
+            collected[kind].append(adapted.query(statistics).logits)
+        collected[2].append(support.logits)
     return [torch.stack(each) for each in collected]
 
 

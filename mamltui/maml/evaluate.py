@@ -10,13 +10,10 @@ from torch import Tensor
 
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
-from mamltui.maml.inner import (
-    InnerLoop,
-    adapted_step_by_step,
-    task_accuracies,
-    task_losses,
-)
-from mamltui.maml.network import NetworkSpec, Parameters, forward
+from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
+from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.outer import Backend, adapted_step_by_step
+from mamltui.maml.strategies.analytic import Analytic
 
 
 class StepScores(NamedTuple):
@@ -66,20 +63,21 @@ def score(
     steps: int,
     support_statistics: bool = True,
     task_chunk: int = 0,
+    backend: Backend = Analytic,
     should_stop: Callable[[], bool] | None = None,
 ) -> Scores:
     """Adapt ``steps`` inner steps to each episode and score the query set after every one.
 
     A sweep over step counts costs one adaptation of the longest. Parameters are detached after each
     step, so memory does not grow with ``steps``; ``task_chunk`` tasks at once (0: chosen) bound it.
-    ``should_stop`` is asked before each pass over a chunk.
+    ``should_stop`` is asked before each inner step of a chunk.
 
     Raises:
         Interrupted: ``should_stop`` said so.
     """
     chunks = episodes.chunks(task_chunk or choose_task_chunk(network, 0, episodes))
     scored = (
-        _score(network, inner, parameters, chunk, steps, support_statistics, should_stop)
+        _score(network, inner, parameters, chunk, steps, support_statistics, backend, should_stop)
         for chunk in chunks
     )
     parts = list(zip(*scored, strict=True))
@@ -99,6 +97,7 @@ def _score(
     episodes: Episodes,
     steps: int,
     support_statistics: bool,
+    backend: Backend,
     should_stop: Callable[[], bool] | None,
 ) -> list[list[Tensor]]:
     """Transductive, support statistics, support: each losses and accuracies [tasks, steps + 1].
@@ -113,19 +112,16 @@ def _score(
         for values, value in zip(collected[kind], asked, strict=True):
             values.append(value)
 
-    passes = adapted_step_by_step(network, inner, parameters, episodes, steps, should_stop)
-    for step, (fast, support) in enumerate(passes):
-        with torch.no_grad():
-            collect(2, support.logits, episodes.support_y)
-            logits, _ = forward(network, fast, episodes.query_x, step=step, running=True)
-            collect(0, logits, episodes.query_y)
-            if support_statistics:
-                logits, _ = forward(
-                    network, fast, episodes.query_x, step=step, statistics=support.statistics
-                )
-                collect(1, logits, episodes.query_y)
+    passes = adapted_step_by_step(
+        network, inner, parameters, episodes, steps, backend=backend, should_stop=should_stop
+    )
+    for adapted in passes:
+        collect(2, adapted.support.logits, episodes.support_y)
+        collect(0, adapted.query(None).logits, episodes.query_y)
+        if support_statistics:
+            collect(1, adapted.query(adapted.support.statistics).logits, episodes.query_y)
     return [
-        [torch.stack(values, dim=1).detach() if values else torch.empty(0) for values in kind]
+        [torch.stack(values, dim=1) if values else torch.empty(0) for values in kind]
         for kind in collected
     ]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mamltui.maml.chunks import Interrupted
-from mamltui.maml.episode import Episodes
-from mamltui.maml.network import Activation, NetworkSpec, NormStatistics, Parameters, forward, relu
+from mamltui.maml.network import NetworkSpec, Parameters
 
-Rate = Tensor | float
 ADAPTS = ("all", "head", "body")
 RATES = ("fixed", "per-step", "per-element")
 OUTER = ("query", "reptile", "implicit")
@@ -102,12 +99,96 @@ class InnerLoop:
             return (0.0, *self.query_weights)
         return (*(0.0,) * self.steps, 1.0)
 
-    def rate(self, network: NetworkSpec, parameters: Parameters, name: str, step: int) -> Rate:
-        """Size of inner step number ``step`` (0 is the first) for a parameter."""
+    def update(
+        self,
+        network: NetworkSpec,
+        values: Parameters,
+        gradients: Parameters,
+        learned: Parameters,
+        start: Parameters,
+        step: int,
+    ) -> Parameters:
+        """The adapted parameters after inner step number ``step`` (0 is the first).
+
+        Args:
+            values: the parameters before the step, [tasks, ...] or shared by all tasks.
+            gradients: of each task's support loss there, [tasks, ...].
+            learned: what the step itself has learned, named as in ``rate_shapes``.
+            start: the parameters before the first step.
+        """
+        moved = {}
+        for name in self.adapted(network):
+            value, gradient = values[name], gradients[name]
+            if self.proximal:
+                gradient = gradient + self.proximal * (value - start[name])
+            if self.rates == "fixed":
+                moved[name] = torch.sub(value, gradient, alpha=self.step_size(network.way))
+            else:
+                moved[name] = value - self._rate(learned[f"rate.{name}"], step) * gradient
+        return moved
+
+    def adjoint(
+        self,
+        network: NetworkSpec,
+        gradients: Parameters,
+        learned: Parameters,
+        outer: Parameters,
+        step: int,
+    ) -> Adjoint:
+        """The transposed derivative of ``update``, times the outer gradient after the step.
+
+        Args:
+            outer: for each adapted parameter, [tasks, ...].
+        """
+        names = self.adapted(network)
+        values = {name: outer[name] for name in names}
         if self.rates == "fixed":
-            return self.step_size(network.way)
-        rate = parameters[f"rate.{name}"]
-        return rate[min(step, self.steps - 1)] if self.rates == "per-step" else rate
+            size = self.step_size(network.way)
+            return Adjoint(values, {name: -size * outer[name] for name in names}, {})
+        of_gradients, of_learned = {}, {}
+        for name in names:
+            rate = f"rate.{name}"
+            of_gradients[name] = -self._rate(learned[rate], step) * outer[name]
+            product = -outer[name] * gradients[name]
+            if self.rates == "per-step":
+                # In two stages: a sum to a single number depends on the number of threads.
+                total = product.view(len(product), -1, product.shape[-1]).sum(dim=1).sum(dim=1)
+                product = product.new_zeros(len(product), self.steps)
+                product[:, min(step, self.steps - 1)] = total
+            of_learned[rate] = product
+        return Adjoint(values, of_gradients, of_learned)
+
+    def _rate(self, rates: Tensor, step: int) -> Tensor:
+        return rates[min(step, self.steps - 1)] if self.rates == "per-step" else rates
+
+
+class Adjoint(NamedTuple):
+    """Transposed derivatives of an inner step, each [tasks, ...]."""
+
+    values: Parameters
+    """With respect to the parameters before it."""
+    gradients: Parameters
+    """With respect to the support gradient."""
+    learned: Parameters
+    """With respect to what the step has learned."""
+
+
+def loss_gradient(
+    logits: Tensor, labels: Tensor, *, weight: Tensor | float = 1.0, smoothing: float = 0.0
+) -> Tensor:
+    """Gradient of ``weight`` times each task's mean cross-entropy in the logits, of their shape."""
+    way = logits.shape[-1]
+    targets = (labels.unsqueeze(-1) == torch.arange(way, device=labels.device)).to(logits.dtype)
+    if smoothing:
+        targets = (1 - smoothing) * targets + smoothing / way
+    return (logits.softmax(dim=-1) - targets) * (weight / logits.shape[-2])
+
+
+def loss_curvature(logits: Tensor, direction: Tensor) -> Tensor:
+    """The Hessian of each task's mean cross-entropy in the logits, times a direction."""
+    p = logits.softmax(dim=-1)
+    mean = (p * direction).sum(dim=-1, keepdim=True)
+    return p * (direction - mean) / logits.shape[-2]
 
 
 def task_losses(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -126,114 +207,16 @@ def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
     return (logits.argmax(dim=2) == labels).to(logits.dtype).mean(dim=1)
 
 
-def start_of(
-    network: NetworkSpec, inner: InnerLoop, parameters: Parameters, episodes: Episodes
-) -> Parameters:
-    """Each task's parameters before the first inner step.
-
-    The adapted ones have a leading tasks dimension (no copy), the others are as they are; a head of
-    prototypes is computed here.
-    """
-    adapted = set(inner.adapted(network))
-    start = {
-        name: value.expand(episodes.tasks, *value.shape) if name in adapted else value
-        for name, value in parameters.items()
-    }
-    return start | prototype_head(network, parameters, episodes) if network.prototypes else start
-
-
-def prototype_head(network: NetworkSpec, parameters: Parameters, episodes: Episodes) -> Parameters:
-    """The linear head that prefers the nearest class mean of the support set's features.
+def prototype_head(features: Tensor, labels: Tensor, way: int) -> Parameters:
+    """The linear head that prefers the nearest class mean of the features, each task's own.
 
     The square distance of a feature f to a mean c is |f|^2 - 2 f c + |c|^2, and the first term is
     the same for all classes (Snell, Swersky and Zemel 2017, section 2.4).
+
+    Args:
+        features: [tasks, examples, features].
+        labels: [tasks, examples].
     """
-    features, _ = forward(network, parameters, episodes.support_x)
-    one_hot = functional.one_hot(episodes.support_y, network.way).to(features.dtype)
+    one_hot = functional.one_hot(labels, way).to(features.dtype)
     means = one_hot.transpose(1, 2) @ features / one_hot.sum(dim=1).unsqueeze(-1)
     return {"head.weight": 2 * means.transpose(1, 2), "head.bias": -means.square().sum(dim=2)}
-
-
-@dataclass(frozen=True)
-class SupportPass:
-    """The support set seen at some parameters: logits, statistics, losses [tasks]."""
-
-    logits: Tensor
-    statistics: list[NormStatistics]
-    losses: Tensor
-
-
-def support_pass(
-    network: NetworkSpec,
-    parameters: Parameters,
-    episodes: Episodes,
-    step: int,
-    activation: Activation = relu,
-) -> SupportPass:
-    """The support set after ``step`` inner steps, at the parameters that they gave."""
-    logits, statistics = forward(
-        network, parameters, episodes.support_x, step=step, activation=activation
-    )
-    return SupportPass(logits, statistics, task_losses(logits, episodes.support_y))
-
-
-def inner_step(
-    network: NetworkSpec,
-    inner: InnerLoop,
-    parameters: Parameters,
-    losses: Tensor,
-    step: int,
-    *,
-    create_graph: bool,
-    start: Parameters | None = None,
-) -> Parameters:
-    """theta' = theta - alpha * grad of each task's support loss, by autograd; step 0 is the first.
-
-    Tasks share nothing in the inner loop, so the gradient of the summed losses is each task's own.
-    ``start``: the parameters before the first step, which iMAML is pulled back to.
-    """
-    names = inner.adapted(network)
-    gradients = torch.autograd.grad(
-        losses.sum(), [parameters[name] for name in names], create_graph=create_graph
-    )
-    adapted = dict(parameters)
-    for name, gradient in zip(names, gradients, strict=True):
-        if inner.proximal and start is not None:
-            gradient = gradient + inner.proximal * (parameters[name] - start[name])
-        rate = inner.rate(network, parameters, name, step)
-        adapted[name] = parameters[name] - rate * gradient
-    return adapted
-
-
-def adapted_step_by_step(
-    network: NetworkSpec,
-    inner: InnerLoop,
-    parameters: Parameters,
-    episodes: Episodes,
-    steps: int,
-    should_stop: Callable[[], bool] | None = None,
-) -> Iterator[tuple[Parameters, SupportPass]]:
-    """Each task's parameters after 0, 1, ..., ``steps`` inner steps, and the support set at them.
-
-    Parameters are detached after each step: there is no second-order graph, and memory does not
-    grow with ``steps``. ``should_stop`` is asked before each pass.
-
-    Raises:
-        Interrupted: ``should_stop`` said so.
-    """
-    adapted = set(inner.adapted(network))
-    start = fast = start_of(network, inner, parameters, episodes)
-    for step in range(steps + 1):
-        if should_stop is not None and should_stop():
-            raise Interrupted
-        fast = {
-            name: value.detach().requires_grad_(name in adapted and step < steps)
-            for name, value in fast.items()
-        }
-        with torch.set_grad_enabled(step < steps):
-            support = support_pass(network, fast, episodes, step)
-        yield fast, support
-        if step < steps:
-            fast = inner_step(
-                network, inner, fast, support.losses, step, create_graph=False, start=start
-            )

@@ -105,6 +105,10 @@ class NetworkSpec:
         sizes = self.sizes()
         return sizes[:-1] if self.pooling == "max" else sizes[1:]
 
+    def stride(self) -> int:
+        """Of the convolutions."""
+        return 1 if self.pooling == "max" else 2
+
     def inputs(self) -> tuple[int, ...]:
         """Channels that each convolution sees."""
         return (self.channels, *[self.filters] * (self.layers - 1))
@@ -134,6 +138,15 @@ class NetworkSpec:
             shapes["head.weight"] = (self.features(), self.way)
             shapes["head.bias"] = (self.way,)
         return shapes
+
+    def value_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of what one pass reads: after one number of inner steps, with a head."""
+        shapes = {
+            name: shape[-1:] if has_steps(self, name) else shape
+            for name, shape in self.parameter_shapes().items()
+        }
+        head = {"head.weight": (self.features(), self.way), "head.bias": (self.way,)}
+        return shapes | head
 
     def learned(self) -> tuple[str, ...]:
         """The parameters that a gradient moves, in one loop or the other."""
@@ -198,7 +211,7 @@ def forward(
     running: bool = False,
     activation: Activation = relu,
 ) -> tuple[Tensor, list[NormStatistics]]:
-    """Logits of a batch of tasks, and the statistics that the batch normalisations used.
+    """Logits of a batch of tasks, and the statistics that the images have.
 
     Args:
         parameters: each either shared by all tasks (its own shape) or with a leading tasks
@@ -214,8 +227,27 @@ def forward(
         [tasks, examples, features]; one ``NormStatistics`` a layer, the images' own, or those
         given; none without batch normalisation.
     """
+    return forward_at(
+        network,
+        at_step(network, parameters, step),
+        images,
+        statistics=statistics,
+        running=running,
+        activation=activation,
+    )
+
+
+def forward_at(
+    network: NetworkSpec,
+    parameters: Mapping[str, Tensor],
+    images: Tensor,
+    *,
+    statistics: list[NormStatistics] | None = None,
+    running: bool = False,
+    activation: Activation = relu,
+) -> tuple[Tensor, list[NormStatistics]]:
+    """:func:`forward` at parameters that :func:`at_step` gave."""
     tasks, examples = images.shape[:2]
-    parameters = at_step(network, parameters, step)
     hidden = images.permute(0, 1, 3, 4, 2)
     used: list[NormStatistics] = []
     for layer, size in enumerate(network.convolved_sizes(), 1):
@@ -223,7 +255,8 @@ def forward(
         if network.normalisation == "batch":
             if running and network.running_steps:
                 tracked = (parameters[f"norm{layer}.{field}"] for field in STATISTICS)
-                hidden, seen = _running_norm(hidden, NormStatistics(*tracked))
+                known = NormStatistics(*(value.unsqueeze(-2) for value in tracked))
+                hidden, seen = _running_norm(hidden, known)
             else:
                 given = None if statistics is None else statistics[layer - 1]
                 hidden, seen = _batch_norm(hidden, given)
@@ -245,15 +278,19 @@ def forward(
 def at_step(network: NetworkSpec, parameters: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
     """The parameters, with those that each step has its own of as they are after ``step`` steps.
 
-    Shifts and scales [..., filters], running statistics [filters].
+    Shifts, scales and running statistics become [..., filters], views of what is given.
     """
     values = dict(parameters)
     for name, value in parameters.items():
-        if is_tracked(name):
-            values[name] = value[min(step, network.running_steps - 1)]
-        elif name.startswith("norm") and network.norm_steps:
-            values[name] = value.select(-2, min(step, network.norm_steps - 1))
+        if has_steps(network, name):
+            own = network.running_steps if is_tracked(name) else network.norm_steps
+            values[name] = value.select(-2, min(step, own - 1))
     return values
+
+
+def has_steps(network: NetworkSpec, name: str) -> bool:
+    """Whether a parameter has a row for each number of inner steps taken, [rows, filters]."""
+    return is_tracked(name) or (network.norm_steps > 0 and name.startswith("norm"))
 
 
 def _running_norm(rows: Tensor, given: NormStatistics) -> tuple[Tensor, NormStatistics]:
@@ -264,14 +301,7 @@ def _running_norm(rows: Tensor, given: NormStatistics) -> tuple[Tensor, NormStat
 
 def _convolve(network: NetworkSpec, hidden: Tensor, weight: Tensor) -> Tensor:
     """[tasks, examples, size, size, in] -> [tasks, examples * positions, out]."""
-    if network.pooling == "stride":
-        patches, _ = extract_patches(hidden)
-        return patches @ weight.flatten(-4, -2)
-    tasks, examples = hidden.shape[:2]
-    images = hidden.flatten(0, 1).permute(0, 3, 1, 2)
-    columns = functional.unfold(images, 3, padding=1)  # [images, in * 9, positions]
-    rows = columns.transpose(1, 2).reshape(tasks, examples * columns.shape[2], -1)
-    return rows @ weight.movedim(-2, -4).flatten(-4, -2)
+    return extract_patches(hidden, network.stride()) @ weight.flatten(-4, -2)
 
 
 def _batch_norm(rows: Tensor, given: NormStatistics | None) -> tuple[Tensor, NormStatistics]:

@@ -1,8 +1,8 @@
-"""The 3x3, stride-2, SAME windows of images as rows of a matrix, and the transpose of that map.
+"""The 3x3 SAME windows of images as rows of a matrix, and the transpose of that map.
 
-Both maps are linear and each is the other's gradient, so products with their result can be
-differentiated any number of times. Images are channels-last: a window's row is then three
-contiguous runs of memory.
+Windows lie at every position (stride 1) or every other one (stride 2). Both maps are linear and
+each is the other's gradient, so products with their result can be differentiated any number of
+times. Images are channels-last: a window's row is then three contiguous runs of memory.
 """
 
 from __future__ import annotations
@@ -13,39 +13,41 @@ import torch
 from torch import Tensor
 
 
-def output_size(size: int) -> int:
-    """Height (= width) after one stride-2 SAME convolution."""
-    return (size + 1) // 2
+def output_size(size: int, stride: int) -> int:
+    """Height (= width) after one SAME convolution."""
+    return (size + stride - 1) // stride
 
 
-def leading_pad(size: int) -> int:
-    """Zeros in front of the first row or column; SAME puts the odd one behind."""
-    return size % 2
+def leading_pad(size: int, stride: int) -> int:
+    """Zeros in front of the first row or column; with stride 2 SAME puts the odd one behind."""
+    return size % 2 if stride == 2 else 1
 
 
-def padded_size(size: int) -> int:
+def padded_size(size: int, stride: int) -> int:
     """Rows or columns that the windows cover, the padding included."""
-    return 2 * output_size(size) + 1
+    return stride * (output_size(size, stride) - 1) + 3
 
 
-def windows(padded: Tensor) -> Tensor:
-    """[images, size, size, 3, 3, channels] view of the windows of contiguous padded images."""
+def windows(padded: Tensor, stride: int) -> Tensor:
+    """[images, output, output, 3, 3, channels] view of the windows of contiguous padded images."""
     images, height, _, channels = padded.shape
-    size = height // 2
+    size = (height - 3) // stride + 1
     batch, row, column, channel = padded.stride()
     return padded.as_strided(
         (images, size, size, 3, 3, channels),
-        (batch, 2 * row, 2 * column, row, column, channel),
+        (batch, stride * row, stride * column, row, column, channel),
         padded.storage_offset(),
     )
 
 
-def new_padded(images: int, size: int, channels: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def new_padded(
+    images: int, size: int, channels: int, like: Tensor, stride: int
+) -> tuple[Tensor, Tensor]:
     """Room for [images, size, size, channels], and the padded images that it is the inside of.
 
     The inside is left unwritten, the zeros around it are not.
     """
-    width, start = padded_size(size), leading_pad(size)
+    width, start = padded_size(size, stride), leading_pad(size, stride)
     padded = like.new_empty(images, width, width, channels)
     padded[:, start + size :].zero_()
     padded[:, :, start + size :].zero_()
@@ -55,21 +57,21 @@ def new_padded(images: int, size: int, channels: int, like: Tensor) -> tuple[Ten
     return padded[:, start : start + size, start : start + size], padded
 
 
-def pad(hidden: Tensor) -> Tensor:
+def pad(hidden: Tensor, stride: int) -> Tensor:
     """[images, size, size, channels] with the zeros that the windows cover."""
     images, size, _, channels = hidden.shape
-    inside, padded = new_padded(images, size, channels, hidden)
+    inside, padded = new_padded(images, size, channels, hidden, stride)
     inside.copy_(hidden)
     return padded
 
 
-def patches_of(hidden: Tensor) -> Tensor:
+def patches_of(hidden: Tensor, stride: int) -> Tensor:
     """[images, size, size, channels] -> [images, output, output, 3, 3, channels], contiguous."""
-    return windows(pad(hidden)).contiguous()
+    return windows(pad(hidden, stride), stride).contiguous()
 
 
 def fold_padded(patches: Tensor) -> Tensor:
-    """Sum windows [images, output, output, 3, 3, channels] back to padded images.
+    """Sum stride-2 windows [images, output, output, 3, 3, channels] back to padded images.
 
     Every padded pixel is in one, two or four windows: a window's first two rows and columns tile
     the image, its third row and column fall on the next window's first.
@@ -87,44 +89,58 @@ def fold_padded(patches: Tensor) -> Tensor:
     return folded
 
 
-def fold(patches: Tensor, size: int) -> Tensor:
+def fold(patches: Tensor, size: int, stride: int) -> Tensor:
     """Transpose of :func:`patches_of` for images of height and width ``size``."""
-    start = leading_pad(size)
-    return fold_padded(patches)[:, start : start + size, start : start + size]
+    if stride == 2:
+        start = leading_pad(size, stride)
+        return fold_padded(patches)[:, start : start + size, start : start + size]
+    folded = patches[:, :, :, 1, 1].clone()
+    for row in range(3):
+        for column in range(3):
+            if (row, column) != (1, 1):
+                to_rows, of_rows = _shifted(row - 1, size)
+                to_columns, of_columns = _shifted(column - 1, size)
+                part = patches[:, of_rows, of_columns, row, column]
+                folded[:, to_rows, to_columns] += part
+    return folded
+
+
+def _shifted(by: int, size: int) -> tuple[slice, slice]:
+    """Where pixels lie that are ``by`` behind the middle of a window, and where those windows."""
+    return slice(max(0, by), size + min(0, by)), slice(max(0, -by), size + min(0, -by))
 
 
 class _Patches(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor) -> Tensor:
-        ctx.size = hidden.shape[1]
-        return patches_of(hidden)
+    def forward(ctx: Any, hidden: Tensor, stride: int) -> Tensor:
+        ctx.size, ctx.stride = hidden.shape[1], stride
+        return patches_of(hidden, stride)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        folded: Tensor = _Fold.apply(gradient, ctx.size)
-        return folded
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Fold.apply(gradient, ctx.size, ctx.stride), None
 
 
 class _Fold(torch.autograd.Function):
     @staticmethod
-    def forward(_ctx: Any, patches: Tensor, size: int) -> Tensor:
-        return fold(patches, size)
+    def forward(ctx: Any, patches: Tensor, size: int, stride: int) -> Tensor:
+        ctx.stride = stride
+        return fold(patches, size, stride)
 
     @staticmethod
-    def backward(_ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Patches.apply(gradient), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _Patches.apply(gradient, ctx.stride), None, None
 
 
-def extract_patches(hidden: Tensor) -> tuple[Tensor, int]:
+def extract_patches(hidden: Tensor, stride: int) -> Tensor:
     """Windows of a batch of tasks' images as rows of one matrix a task, differentiable.
 
     Args:
         hidden: [tasks, images, size, size, channels].
 
     Returns:
-        [tasks, images * output * output, 9 * channels] and the output's height (= width).
+        [tasks, images * output * output, 9 * channels].
     """
     tasks, images, size, _, channels = hidden.shape
-    rows = _Patches.apply(hidden.reshape(tasks * images, size, size, channels))
-    output = output_size(size)
-    return rows.view(tasks, images * output * output, 9 * channels), output
+    rows: Tensor = _Patches.apply(hidden.reshape(tasks * images, size, size, channels), stride)
+    return rows.view(tasks, images * output_size(size, stride) ** 2, 9 * channels)

@@ -14,21 +14,21 @@ was seen; no gradient is taken through them.
 from __future__ import annotations
 
 from mamltui.maml.episode import Episodes
-from mamltui.maml.inner import adapted_step_by_step
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import Parameters, forward
+from mamltui.maml.outer import adapted_step_by_step
 
 
 def start_statistics(learner: Learner, parameters: Parameters, episodes: Episodes) -> None:
     """Set running statistics, in place, to those that the episodes have at each inner step."""
     network, inner = learner.network, learner.inner
     passes = adapted_step_by_step(network, inner, parameters, episodes, network.running_steps - 1)
-    for step, (fast, support) in enumerate(passes):
-        seen = support.statistics
+    for step, adapted in enumerate(passes):
+        seen = adapted.support.statistics
         if step == network.running_steps - 1:
-            _, seen = forward(network, fast, episodes.query_x, step=step)
+            _, seen = forward(network, adapted.parameters, episodes.query_x, step=step)
         for layer, (means, variances) in enumerate(seen, 1):
-            mean = means.detach().mean(dim=0).squeeze(0)
-            variance = (variances.detach() + (means.detach() - mean).square()).mean(dim=0)
+            mean = means.mean(dim=0).squeeze(0)
+            variance = (variances + (means - mean).square()).mean(dim=0)
             parameters[f"norm{layer}.mean"][step] = mean
             parameters[f"norm{layer}.variance"][step] = variance.squeeze(0)

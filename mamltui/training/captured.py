@@ -13,16 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple
 
 import torch
 
 from mamltui.data.episodes import EpisodeSampler
+from mamltui.maml import outer
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.learner import Learner
-from mamltui.maml.strategies import analytic
+from mamltui.maml.outer import Backend
+from mamltui.maml.strategies.analytic import Analytic
 from mamltui.training.clipping import global_norm
 from mamltui.training.divergence import Watch
 from mamltui.training.state import TrainingState
@@ -74,7 +76,7 @@ class CapturedStep:
         self._watch = watch
         self._batch = batch
         self._device = device
-        self._precision = precision
+        self._backend: Backend = partial(Analytic, precision=precision)
         self._first_task = torch.tensor(state.iteration * batch, device=device)
         self._metrics = torch.zeros(len(Metrics._fields), device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -167,9 +169,7 @@ class CapturedStep:
         state, watch = self._state, self._watch
         episodes = self._sampler.batch(self._first_task, self._batch, self._device)
         parts = (
-            analytic.meta_gradient(
-                self._network, self._inner, state.parameters, chunk, precision=self._precision
-            )
+            outer.meta_gradient(self._network, self._inner, state.parameters, chunk, self._backend)
             for chunk in episodes.chunks(self.task_chunk)
         )
         found = reduce(MetaGradient.plus, parts).times(1 / self._batch)

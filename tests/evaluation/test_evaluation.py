@@ -18,9 +18,8 @@ from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
 from mamltui.evaluation import block_size, evaluate_and_write, evaluate_run
 from mamltui.maml import chunks, engine
-from mamltui.maml import inner as inner_loop
 from mamltui.maml.chunks import Interrupted
-from mamltui.maml.inner import inner_step
+from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
 from mamltui.results import STATISTICS, Evaluation, read_evaluations
@@ -185,14 +184,14 @@ def test_statistics_and_steps_make_a_difference(make_run: MakeRun, bank: ImageBa
 def test_a_sweep_costs_one_adaptation_of_the_longest(
     make_run: MakeRun, bank: ImageBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = 0
+    taken, update = 0, InnerLoop.update
 
     def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal taken
         taken += 1
-        return inner_step(*arguments, **options)
+        return update(*arguments, **options)
 
-    monkeypatch.setattr(inner_loop, "inner_step", counted)
+    monkeypatch.setattr(InnerLoop, "update", counted)
     found = evaluated(make_run(), bank, steps=range(11), episodes=5)
     assert found.steps == tuple(range(11))
     assert taken == 10

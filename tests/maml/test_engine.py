@@ -9,13 +9,12 @@ import pytest
 import torch
 
 from mamltui.maml import engine as engine_module
-from mamltui.maml import evaluate
+from mamltui.maml import evaluate, outer
 from mamltui.maml.chunks import CPU_CHUNK_BYTES, Interrupted, choose_task_chunk, patch_bytes
 from mamltui.maml.engine import Engine
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
-from mamltui.maml.strategies import analytic
 
 from .reference import random_problem, relative_difference
 
@@ -75,13 +74,13 @@ def test_stops_between_two_chunks_when_told_to(monkeypatch: pytest.MonkeyPatch) 
     network, weights, episodes = random_problem(tasks=6)
     engine = Engine(network, InnerLoop(2, 0.1), device=CPU, task_chunk=2, strategy="analytic")
     worked_on: list[int] = []
-    meta_gradient = analytic.meta_gradient
+    meta_gradient = outer.meta_gradient
 
     def counted(*arguments: Any, **options: Any) -> MetaGradient:
         worked_on.append(arguments[3].tasks)
         return meta_gradient(*arguments, **options)
 
-    monkeypatch.setattr(analytic, "meta_gradient", counted)
+    monkeypatch.setattr(outer, "meta_gradient", counted)
     with pytest.raises(Interrupted):
         engine.meta_gradient(weights, episodes, should_stop=lambda: len(worked_on) == 2)
     assert worked_on == [2, 2]
@@ -107,7 +106,7 @@ OUT_OF_MEMORY = pytest.mark.parametrize(
 
 def fit(monkeypatch: pytest.MonkeyPatch, tasks: int, error: Exception) -> list[int]:
     """Let so many tasks at once fit into memory; how many the strategy was asked for."""
-    true, asked = analytic.meta_gradient, []
+    true, asked = outer.meta_gradient, []
 
     def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
         asked.append(arguments[3].tasks)
@@ -115,7 +114,7 @@ def fit(monkeypatch: pytest.MonkeyPatch, tasks: int, error: Exception) -> list[i
             raise error
         return true(*arguments, **options)
 
-    monkeypatch.setattr(analytic, "meta_gradient", meta_gradient)
+    monkeypatch.setattr(outer, "meta_gradient", meta_gradient)
     return asked
 
 
@@ -151,7 +150,7 @@ def test_tasks_done_before_memory_ran_out_count_once(
     network, weights, episodes = random_problem(tasks=8, way=3, size=12, filters=4)
     engine = Engine(network, InnerLoop(1, 0.4), device=CPU, task_chunk=4)
     expected = engine.meta_gradient(weights, episodes)
-    true, asked = analytic.meta_gradient, []
+    true, asked = outer.meta_gradient, []
 
     def second_time(*arguments: Any, **options: Any) -> MetaGradient:
         asked.append(arguments[3].tasks)
@@ -159,7 +158,7 @@ def test_tasks_done_before_memory_ran_out_count_once(
             raise error
         return true(*arguments, **options)
 
-    monkeypatch.setattr(analytic, "meta_gradient", second_time)
+    monkeypatch.setattr(outer, "meta_gradient", second_time)
     found = engine.meta_gradient(weights, episodes)
     assert asked == [4, 4, 2, 2, 2, 2]
     assert relative_difference(found.gradient, expected.gradient) <= 1e-12

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from mamltui.maml import outer
 from mamltui.maml.engine import Engine, MetaGradient
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.maml import conv_net
-from mamltui.maml.strategies import autograd
+from mamltui.maml.strategies.autograd import Autograd
 
 from .reference import meta_gradient, random_problem, relative_difference
 
@@ -134,7 +136,8 @@ def test_equals_finite_differences_with_a_smooth_activation(steps: int) -> None:
     inner = InnerLoop(steps, 0.1)
 
     def evaluate(values: dict[str, torch.Tensor]) -> MetaGradient:
-        return autograd.meta_gradient(network, inner, values, episodes, activation=F.softplus)
+        backend = partial(Autograd, activation=F.softplus)
+        return outer.meta_gradient(network, inner, values, episodes, backend)
 
     gradient = evaluate(weights).gradient
     generator = torch.Generator().manual_seed(1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from mamltui.errors import UsageError
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.outer import meta_gradient as outer_gradient
 from mamltui.maml.precision import PRECISIONS, Products
-from mamltui.maml.strategies import analytic
+from mamltui.maml.strategies.analytic import Analytic
 from tests.fake_cuda import CUDA, Launches, fake_cuda
 
 from .reference import meta_gradient, random_problem, relative_difference
@@ -25,8 +28,8 @@ def gradient(precision: str, steps: int, device: torch.device = CPU) -> tuple[fl
     exact, _ = meta_gradient(network, InnerLoop(steps, 0.1), weights, episodes)
     single = {name: value.float().to(device) for name, value in weights.items()}
     arguments = (network, InnerLoop(steps, 0.1), single, episodes.to(device, torch.float32))
-    found = analytic.meta_gradient(*arguments, precision=precision).times(1 / 4)
-    plain = analytic.meta_gradient(*arguments).times(1 / 4)
+    found = outer_gradient(*arguments, partial(Analytic, precision=precision)).times(1 / 4)
+    plain = outer_gradient(*arguments, Analytic).times(1 / 4)
     assert all(value.dtype == torch.float32 for value in found.gradient.values())
     here = {name: value.cpu() for name, value in found.gradient.items()}
     there = {name: value.cpu() for name, value in plain.gradient.items()}
@@ -79,9 +82,9 @@ def test_a_factor_is_rounded_once_and_lies_in_a_row() -> None:
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
 def test_float64_has_no_products_of_lower_precision(precision: str) -> None:
-    network, weights, episodes = random_problem()
+    network, _, episodes = random_problem()
     with pytest.raises(UsageError, match=r"products are of float32 tensors, these are .*float64"):
-        analytic.meta_gradient(network, InnerLoop(1, 0.1), weights, episodes, precision=precision)
+        Analytic(network, episodes.support_x, precision=precision)
 
 
 def test_tf32_is_refused_on_the_cpu_with_the_reason() -> None:
@@ -120,9 +123,8 @@ def test_on_cuda_only_the_convolutions_products_are_of_lower_precision(
             there = {name: value.to(CUDA) for name, value in weights.items()}
             moved = episodes.to(CUDA)
             with Settings() as settings:
-                analytic.meta_gradient(
-                    network, InnerLoop(2, 0.1), there, moved, precision=precision
-                )
+                backend = partial(Analytic, precision=precision)
+                outer_gradient(network, InnerLoop(2, 0.1), there, moved, backend)
         assert matmul.fp32_precision == before
     finally:
         matmul.fp32_precision = at_first

@@ -52,18 +52,7 @@ IMPLICIT = InnerLoop(1, 0.4, outer="implicit", proximal=2.0)
         ),
         ("native", case(inner=IMPLICIT), "not implicit ones"),
         ("graph", case(), "it runs on CUDA devices only"),
-        (
-            "graph",
-            case(NetworkSpec(5, layers=3), device=CUDA),
-            "the paper's Conv-4 with batch normalisation only",
-        ),
         ("analytic", case(precision="tf32"), "only CUDA devices have TF32"),
-        (
-            "analytic",
-            case(NetworkSpec(5, layers=3)),
-            "the paper's Conv-4 with batch normalisation only",
-        ),
-        ("analytic", case(inner=IMPLICIT), "not implicit ones"),
         ("autograd", case(precision="tf32"), "no other precision than fp32"),
         ("autograd", case(precision="bf16", device=CUDA), "no other precision than fp32"),
     ],
@@ -93,11 +82,10 @@ def test_graph_is_for_cuda_alone() -> None:
     assert "graph" not in covering(case())
 
 
-def test_autograd_covers_every_network_and_inner_loop() -> None:
-    asked = case(
-        NetworkSpec(5, filters=6, layers=3, head="flatten"), InnerLoop(1, 0.4, adapts="head")
-    )
-    assert covering(asked) == ["autograd"]
+@pytest.mark.parametrize("inner", [InnerLoop(1, 0.4, adapts="head"), IMPLICIT])
+def test_two_strategies_cover_every_network_and_inner_loop(inner: InnerLoop) -> None:
+    network = NetworkSpec(5, filters=6, layers=3, head="flatten", normalisation="none")
+    assert covering(case(network, inner)) == ["analytic", "autograd"]
 
 
 def test_auto_takes_the_first_that_covers(monkeypatch: pytest.MonkeyPatch) -> None:

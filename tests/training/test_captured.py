@@ -15,11 +15,12 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import DeviceError
 from mamltui.events import Diverged, Finished, Notice, Stopped
+from mamltui.maml import outer
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
-from mamltui.maml.strategies import analytic
+from mamltui.maml.strategies.analytic import Analytic
 from mamltui.profiles import AugmentSection, MetaSection
 from mamltui.runs import RunFolder
 from mamltui.training import Control
@@ -193,7 +194,8 @@ def test_metrics_are_those_of_the_latest_iteration() -> None:
     step.prepare(pytest.fail)
     for iteration in range(3):
         episodes = make_sampler().batch(iteration * BATCH, BATCH)
-        found = analytic.meta_gradient(NETWORK, INNER, state.parameters, episodes).times(1 / BATCH)
+        found = outer.meta_gradient(NETWORK, INNER, state.parameters, episodes, Analytic)
+        found = found.times(1 / BATCH)
         step.run()
         expected = (found.query_loss, found.query_accuracy, global_norm(found.gradient))
         assert step.metrics() == pytest.approx([float(value) for value in expected], rel=1e-6)
@@ -264,7 +266,7 @@ def test_a_diverged_training_of_captured_steps_ends_where_it_was_good(
 
 def short_of_memory(limit: int, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:
     """The strategy runs out of memory with more than ``limit`` tasks; the chunks it was given."""
-    true, chunks = analytic.meta_gradient, []
+    true, chunks = outer.meta_gradient, []
 
     def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
         chunks.append(arguments[3].tasks)
@@ -272,7 +274,7 @@ def short_of_memory(limit: int, monkeypatch: pytest.MonkeyPatch, error: Exceptio
             raise error
         return true(*arguments, **options)
 
-    monkeypatch.setattr(analytic, "meta_gradient", meta_gradient)
+    monkeypatch.setattr(outer, "meta_gradient", meta_gradient)
     return chunks
 
 

@@ -11,8 +11,8 @@ import torch
 
 from mamltui.errors import DeviceError, RunError
 from mamltui.events import Failed, Finished, Step
+from mamltui.maml import outer
 from mamltui.maml.gradient import MetaGradient
-from mamltui.maml.strategies import analytic
 from mamltui.runs import RunFolder
 from mamltui.training import Trainer
 from tests.training.small import assert_same_training, make_profile, make_run, make_trainer, train
@@ -26,7 +26,7 @@ def fail_at(
     monkeypatch: pytest.MonkeyPatch, trainer: Trainer, iteration: int, error: BaseException
 ) -> list[int]:
     """Raise in the strategy, in meta-iteration ``iteration``; how many tasks it was asked for."""
-    true, asked = analytic.meta_gradient, []
+    true, asked = outer.meta_gradient, []
 
     def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
         if trainer._state.iteration + 1 == iteration:
@@ -34,7 +34,7 @@ def fail_at(
             raise error
         return true(*arguments, **options)
 
-    monkeypatch.setattr(analytic, "meta_gradient", meta_gradient)
+    monkeypatch.setattr(outer, "meta_gradient", meta_gradient)
     return asked
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mamltui.events import Checkpointed, Finished, Paused, Resumed, Step, Stopped
+from mamltui.maml import outer
 from mamltui.maml.gradient import MetaGradient
-from mamltui.maml.strategies import analytic
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 from mamltui.training import Control, Trainer
@@ -42,7 +42,7 @@ def in_the_middle(
     monkeypatch: pytest.MonkeyPatch, trainer: Trainer, iteration: int, ask: Callable[[], None]
 ) -> list[int]:
     """Ask during the second task of a meta-step, once; the iterations of the tasks worked on."""
-    true, worked_on, asked = analytic.meta_gradient, [], False
+    true, worked_on, asked = outer.meta_gradient, [], False
 
     def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
         nonlocal asked
@@ -52,7 +52,7 @@ def in_the_middle(
             ask()
         return true(*arguments, **options)
 
-    monkeypatch.setattr(analytic, "meta_gradient", meta_gradient)
+    monkeypatch.setattr(outer, "meta_gradient", meta_gradient)
     return worked_on
 
 

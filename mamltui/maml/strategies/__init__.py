@@ -1,9 +1,9 @@
-"""Ways to compute the same exact meta-gradient, one a file, and which cases each covers.
+"""Ways to compute the derivatives of a network, one a file, and which cases each covers.
 
 ``native`` works on tasks side by side with kernels compiled for the processor, ``analytic`` on many
 tasks at once with hand-derived second derivatives, ``graph`` records ``analytic`` and the whole
-meta-iteration around it as one CUDA graph, and ``autograd`` differentiates through the inner loop:
-it is the slowest and covers everything.
+meta-iteration around it as one CUDA graph, and ``autograd`` leaves the derivatives to torch. What
+is done with them is in :mod:`mamltui.maml.outer`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,11 @@ class Case:
 
 def why_not(strategy: str, case: Case) -> str | None:
     """Why ``strategy`` does not cover ``case``, in words for people; None: it does, as ``auto``."""
-    if strategy in ("native", "graph", "analytic"):
+    if strategy == "native":
         if not case.network.is_conv4():
             return "it covers the paper's Conv-4 with batch normalisation only"
         if case.inner.outer == "implicit":
             return "it covers gradients through the inner loop only, not implicit ones"
-    if strategy == "native":
         return native.why_not(case)
     if strategy == "graph" and case.device.type != "cuda":
         return "it runs on CUDA devices only"

@@ -1,130 +1,113 @@
-"""Meta-gradient by differentiating through the inner loop: short, general, slower."""
+"""Derivatives by autograd: short, and for every network that ``network.forward`` computes; slow.
+
+With g a variable of its own, G(theta, g) = J(theta)^T g is the gradient of <logits, g>, and <G, v>
+has the derivatives J v in g and, as second derivatives are symmetric, (d/d epsilon)
+J(theta + epsilon v)^T g in theta: one more backward pass gives both halves of a Hessian-vector
+product.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from mamltui.maml.episode import Episodes
-from mamltui.maml.gradient import MetaGradient
-from mamltui.maml.inner import (
-    InnerLoop,
-    inner_step,
-    start_of,
-    support_pass,
-    task_accuracies,
-    task_losses,
-)
 from mamltui.maml.network import (
-    STATISTICS,
     Activation,
     NetworkSpec,
     NormStatistics,
     Parameters,
-    forward,
+    forward_at,
     is_tracked,
     relu,
 )
-from mamltui.maml.strategies.implicit import implicit_gradient
 
 
-def meta_gradient(
-    network: NetworkSpec,
-    inner: InnerLoop,
-    parameters: Parameters,
-    episodes: Episodes,
-    *,
-    activation: Activation = relu,
-) -> MetaGradient:
-    """Sums over the tasks of the outer gradient, of the query loss and of the accuracy."""
-    theta = {
-        name: value.detach().requires_grad_(not is_tracked(name))
-        for name, value in parameters.items()
-    }
-    if inner.outer == "reptile":
-        return _reptile(network, inner, theta, episodes)
-    start = fast = start_of(network, inner, theta, episodes)
-    seen: list[list[NormStatistics]] = []
-    objective = torch.zeros(())
-    through = inner.outer == "query" and not inner.first_order
-    for step, weight in enumerate(inner.weights()):
-        if weight:
-            logits, statistics = forward(
-                network, fast, episodes.query_x, step=step, running=True, activation=activation
-            )
-            losses = task_losses(logits, episodes.query_y, inner.label_smoothing)
-            objective = objective + weight * losses.sum()
-        if step < inner.steps:
-            support = support_pass(network, fast, episodes, step, activation)
-            seen.append(support.statistics)
-            fast = inner_step(
-                network, inner, fast, support.losses, step, create_graph=through, start=start
-            )
-    seen.append(statistics)
-    if inner.outer == "implicit":
-        gradient = implicit_gradient(network, inner, theta, fast, episodes, objective)
-    else:
-        learned = {name: value for name, value in theta.items() if value.requires_grad}
-        found = torch.autograd.grad(objective, list(learned.values()), materialize_grads=True)
-        gradient = dict(zip(learned, found, strict=True))
-    gradient |= _tracked_gradient(network, theta, seen)
-    logits = logits.detach()
-    return MetaGradient(
-        {name: gradient[name] for name in theta},
-        task_losses(logits, episodes.query_y).sum(),
-        task_accuracies(logits, episodes.query_y).sum(),
-    )
+@dataclass
+class _Tape:
+    values: Parameters
+    """The learned ones; leaves of the graph."""
+    graph: Tensor
+    """The logits, differentiable."""
+    statistics: list[NormStatistics]
+    g_logits: Tensor = field(init=False)
+    gradient: Parameters = field(init=False)
+    curvature: Parameters = field(init=False)
+
+    @property
+    def logits(self) -> Tensor:
+        return self.graph.detach()
 
 
-def _tracked_gradient(
-    network: NetworkSpec, parameters: Mapping[str, Tensor], seen: list[list[NormStatistics]]
-) -> Parameters:
-    """Sum over tasks of how far running statistics are from what passes 0, 1, ... saw.
+class Autograd:
+    """:class:`~mamltui.maml.outer.Derivatives` of ``network.forward``, whatever it does."""
 
-    Those are the passes over the support set, and the last one over the query set. The variance is
-    about the running mean: it includes that from task to task.
-    """
-    if not network.running_steps:
-        return {}
-    rows: dict[str, list[Tensor]] = defaultdict(list)
-    for step in range(network.running_steps):
-        for layer in range(1, network.layers + 1):
-            mean, variance = (parameters[f"norm{layer}.{field}"][step] for field in STATISTICS)
-            off, beyond = torch.zeros_like(mean), torch.zeros_like(mean)
-            if step < len(seen):
-                apart = seen[step][layer - 1].mean - mean  # [tasks, 1, filters]
-                square = seen[step][layer - 1].variance + apart.square()
-                off, beyond = -apart.sum(dim=(0, 1)), (variance - square).sum(dim=(0, 1))
-            rows[f"norm{layer}.mean"].append(off.detach())
-            rows[f"norm{layer}.variance"].append(beyond.detach())
-    return {name: torch.stack(values) for name, values in rows.items()}
+    def __init__(
+        self, network: NetworkSpec, images: Tensor, *, activation: Activation = relu
+    ) -> None:
+        self._network = network
+        self._images = images
+        self._activation = activation
 
-
-def _reptile(
-    network: NetworkSpec, inner: InnerLoop, theta: Parameters, episodes: Episodes
-) -> MetaGradient:
-    """Before less after (Nichol, Achiam and Schulman 2018, Algorithm 2).
-
-    The steps take the support and the query set in turns: without other examples from step to step
-    the update would say nothing about what is common to them.
-    """
-    swapped = Episodes(episodes.query_x, episodes.query_y, episodes.support_x, episodes.support_y)
-    start = fast = start_of(network, inner, theta, episodes)
-    for step in range(inner.steps):
-        fast = {
-            name: value.detach().requires_grad_(not is_tracked(name))
-            for name, value in fast.items()
+    def forward(
+        self,
+        values: Parameters,
+        *,
+        running: bool = False,
+        statistics: list[NormStatistics] | None = None,
+    ) -> _Tape:
+        tasks = self._images.shape[0]
+        shapes = self._network.value_shapes()
+        leaves = {
+            name: value.detach().expand(tasks, *shapes[name]).requires_grad_()
+            for name, value in values.items()
+            if name in shapes and not is_tracked(name)
         }
-        batch = swapped if step % 2 else episodes
-        losses = support_pass(network, fast, batch, step).losses
-        fast = inner_step(network, inner, fast, losses, step, create_graph=False)
-    with torch.no_grad():
-        logits, _ = forward(network, fast, episodes.query_x, step=inner.steps)
-        return MetaGradient(
-            {name: (start[name] - fast[name]).sum(dim=0) for name in theta},
-            task_losses(logits, episodes.query_y).sum(),
-            task_accuracies(logits, episodes.query_y).sum(),
+        with torch.enable_grad():
+            logits, seen = forward_at(
+                self._network,
+                {**values, **leaves},
+                self._images,
+                statistics=statistics,
+                running=running,
+                activation=self._activation,
+            )
+        return _Tape(leaves, logits, [NormStatistics(*(v.detach() for v in each)) for each in seen])
+
+    def backward(self, tape: _Tape, g_logits: Tensor, *, keep: bool = False) -> Parameters:
+        tape.g_logits = g_logits.detach().requires_grad_(keep)
+        found = torch.autograd.grad(
+            tape.graph,
+            list(tape.values.values()),
+            tape.g_logits,
+            create_graph=keep,
+            materialize_grads=True,
         )
+        tape.gradient = dict(zip(tape.values, found, strict=True))
+        return {name: value.detach() for name, value in tape.gradient.items()}
+
+    def tangent(self, tape: _Tape, direction: Parameters) -> Tensor:
+        names = [name for name in direction if tape.gradient[name].requires_grad]
+        d_logits, *found = torch.autograd.grad(
+            [tape.gradient[name] for name in names],
+            [tape.g_logits, *tape.values.values()],
+            [direction[name] for name in names],
+            retain_graph=True,
+            materialize_grads=True,
+        )
+        tape.curvature = dict(zip(tape.values, found, strict=True))
+        return d_logits
+
+    def tangent_backward(self, tape: _Tape, dg_logits: Tensor) -> Parameters:
+        found = torch.autograd.grad(
+            tape.graph,
+            list(tape.values.values()),
+            dg_logits,
+            retain_graph=True,
+            materialize_grads=True,
+        )
+        return {
+            name: tape.curvature[name] + value
+            for name, value in zip(tape.values, found, strict=True)
+        }
