@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from mamltui.compiled import NotCompiledError
+from mamltui import compiled
 from mamltui.maml.engine import Engine, UncoveredError
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
-from mamltui.maml.strategies import STRATEGIES, Case, covering, native, why_not
+from mamltui.maml.strategies import STRATEGIES, Case, covering, why_not
 
 from .reference import meta_gradient, random_problem, relative_difference
 
@@ -30,10 +30,7 @@ def case(
 
 
 def without_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise NotCompiledError("there is no C++ compiler")
-
-    monkeypatch.setattr(native, "load_compiled", refuse)
+    monkeypatch.setattr(compiled, "why_unavailable", lambda *_: "there is no C++ compiler")
 
 
 IMPLICIT = InnerLoop(1, 0.4, outer="implicit", proximal=2.0)
