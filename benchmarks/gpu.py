@@ -54,7 +54,7 @@ from mamltui.maml.verify import ALPHA, plain_loop, relative_difference
 from mamltui.profiles import Profile, load_profile
 from mamltui.results import Evaluation, compare_with_published, csv_text, write_results
 from mamltui.runs import RunFolder
-from mamltui.training import Control, Trainer
+from mamltui.training import Control, Plan, Trainer
 from mamltui.training.captured import CapturedStep
 from mamltui.training.device import describe_device
 from mamltui.training.divergence import Watch
@@ -519,8 +519,9 @@ def training(
             ),
         }
     )
+    plan = Plan.of(profile, bench.bank, bench.device)
     run, control = RunFolder.create(profile, bench.runs), Control()
-    trainer = Trainer(profile, bench.bank, run, device=bench.device, control=control)
+    trainer = Trainer(plan, run, control)
     for event in trainer.train():
         last = event.name
         if time.perf_counter() - begun > share - EVALUATION_SECONDS and not bench.quick:

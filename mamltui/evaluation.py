@@ -12,9 +12,9 @@ from torch import Tensor
 
 from mamltui.data.bank import ImageBank
 from mamltui.data.disjoint import DisjointSampler
-from mamltui.data.episodes import EpisodeSampler
-from mamltui.data.splits import ClassSplit, split_classes
-from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
+from mamltui.data.episodes import EpisodeSampler, SplitName
+from mamltui.data.splits import split_classes
+from mamltui.errors import CheckpointError, DeviceError, UsageError
 from mamltui.learner import learner_of
 from mamltui.maml.chunks import is_out_of_memory
 from mamltui.maml.engine import Engine
@@ -37,7 +37,6 @@ from mamltui.runs.checkpoint import Checkpoint
 from mamltui.runs.kept import load_kept
 from mamltui.statistics import Z95, Reliability, student_quantile
 
-Split = Literal["train", "validation", "test"]
 Kind = Literal["best", "last", "ensemble"]
 """Of the checkpoints: the best by validation, the last, or all that ``validation.keep`` kept."""
 Progress = Callable[[int, int], None]
@@ -56,7 +55,7 @@ def evaluate_run(
     run: RunFolder,
     *,
     bank: ImageBank,
-    split: Split = "test",
+    split: SplitName = "test",
     checkpoint: Kind = "best",
     steps: Sequence[int],
     episodes: int | None,
@@ -91,19 +90,13 @@ def evaluate_run(
         raise UsageError("an evaluation needs step counts of 0 or more")
     profile = run.profile
     classes = split_classes(bank, profile.data.split)
-    _check_data(run, bank, classes)
+    if run.info().data is None:
+        raise CheckpointError("the run has not begun to train", where=str(run.path))
+    run.check_data(bank, classes)
     learner = learner_of(profile, bank)
     members = _load_members(run, checkpoint, learner)
-    sampler = (DisjointSampler if disjoint else EpisodeSampler)(
-        bank,
-        getattr(classes, split),
-        split=split,
-        way=profile.task.way,
-        shot=profile.task.shot,
-        query=profile.task.query,
-        rotations=profile.data.rotations,
-        seed=profile.meta.seed if seed is None else seed,
-    )
+    kind = DisjointSampler if disjoint else EpisodeSampler
+    sampler = kind.of(profile, bank, classes, split, seed=seed)
     if episodes is None:
         episodes = profile.evaluation.episodes
         if isinstance(sampler, DisjointSampler):
@@ -203,26 +196,6 @@ def evaluate_and_write(
     )
     write_results(run.evaluation, evaluation)
     return evaluation
-
-
-def _check_data(run: RunFolder, bank: ImageBank, classes: ClassSplit) -> None:
-    trained_on = run.info().data
-    if trained_on is None:
-        raise CheckpointError("the run has not begun to train", where=str(run.path))
-    if trained_on.content_hash != bank.content_hash:
-        raise DataError(
-            f"run {run.name} was trained on other images: {trained_on.name} with content hash "
-            f"{trained_on.content_hash[:12]}, here it is {bank.content_hash[:12]}",
-            where=bank.source,
-            hint="Give the data of the training with --data-dir.",
-        )
-    if trained_on.split_hash != classes.hash:
-        raise DataError(
-            f"run {run.name} was trained with other classes in its splits: {trained_on.split} with "
-            f"hash {trained_on.split_hash[:12]}, here {classes.name} has {classes.hash[:12]}",
-            where=bank.source,
-            hint="Evaluate with the version of mamltui that trained the run.",
-        )
 
 
 def _load_members(run: RunFolder, kind: Kind, learner: Learner) -> list[Checkpoint]:

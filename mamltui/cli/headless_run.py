@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Generator
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn, cast
 
 import typer
 from rich.console import Console
@@ -19,16 +16,14 @@ from mamltui.cli.tables import print_evaluation, results_console
 from mamltui.commands import Place, eval_command, run_command
 from mamltui.data.banks import Banks
 from mamltui.errors import DivergedError, ExitCode
-from mamltui.evaluation import evaluate_and_write
-from mamltui.events import Diverged, Event, Finished, Stopped
+from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
 from mamltui.headless.signals import stop_signals
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, json_text, write_text
 from mamltui.runs import RunFolder, runs_root
-from mamltui.training import Control, Trainer
+from mamltui.training import Control, Outcome, Plan, make_plan, run_experiment
 from mamltui.training.device import describe_device
-from mamltui.training.plan import Plan, make_plan
 
 
 @dataclass(frozen=True)
@@ -132,22 +127,31 @@ def train_and_evaluate(request: Request) -> int:
         DivergedError: the training diverged, or ended below ``request.min_accuracy``.
     """
     made = plan(request)
-    run = made.run or RunFolder.create(made.profile, request.out)
+    run = made.run or RunFolder.create(made.profile, made.runs)
+    control, received = Control(), list[signal.Signals]()
     with _display(request, made.title) as display:
-        try:
-            end = _train(made, run, display)
-            evaluation = _evaluate(made, run, display) if isinstance(end, Finished) else None
-        except StoppedBySignal as stop:
-            return _stopped(stop, run, request)
-    if evaluation is None:
+
+        def stop(by: signal.Signals) -> None:
+            received.append(by)
+            control.stop(by.name)
+            display.stopping()
+
+        with stop_signals(stop, control.checkpoint):
+            outcome = run_experiment(replace(made, run=run), control, display)
+        if outcome.evaluation is not None:
+            display.evaluated(json.loads(json_text([outcome.evaluation]))["evaluations"][0])
+    end = outcome.end
+    if isinstance(end, Diverged):
         raise DivergedError(
-            f"the training diverged at iteration {end.iteration:,}: {getattr(end, 'reason', '')}",
+            f"the training diverged at iteration {end.iteration:,}: {end.reason}",
             where=str(run.path),
             hint="The last good checkpoint is kept. A smaller meta.learning_rate or inner.alpha "
             "may help.",
         )
-    _report(evaluation, run, request)
-    accuracy = evaluation.headline().accuracy
+    if outcome.evaluation is None:
+        return _stopped(received[0], outcome, request)
+    _report(outcome.evaluation, run, request)
+    accuracy = outcome.evaluation.headline().accuracy
     if request.min_accuracy is not None and accuracy < request.min_accuracy:
         raise DivergedError(
             f"the test accuracy of {100 * accuracy:.2f} % is below --min-accuracy "
@@ -156,64 +160,20 @@ def train_and_evaluate(request: Request) -> int:
     return ExitCode.DONE
 
 
-class StoppedBySignal(Exception):  # noqa: N818 - an outcome, not an error
-    """The user, or the system, ended the run."""
-
-    def __init__(self, by: signal.Signals, stopped: Stopped | None) -> None:
-        super().__init__(by.name)
-        self.by = by
-        self.stopped = stopped
-        """What the trainer said; None: the training had finished."""
-
-
-def _train(made: Plan, run: RunFolder, display: Display) -> Event:
-    """Show the training to its last event, ``Finished`` or ``Diverged``."""
-    control = Control()
-    trainer = Trainer(made.profile, made.bank, run, device=made.device, control=control)
-    received: list[signal.Signals] = []
-
-    def stop(by: signal.Signals) -> None:
-        received.append(by)
-        control.stop(by.name)
-        display.stopping()
-
-    # A generator: closed early, it saves a checkpoint.
-    events = cast(Generator[Event, None, None], trainer.train())
-    with stop_signals(stop, control.checkpoint), closing(events):
-        for event in events:
-            display.show(event)
-    if received and not isinstance(event, Diverged):
-        raise StoppedBySignal(received[0], event if isinstance(event, Stopped) else None)
-    return event
-
-
-def _evaluate(made: Plan, run: RunFolder, display: Display) -> Evaluation:
-    def stop(by: signal.Signals) -> NoReturn:
-        raise StoppedBySignal(by, None)
-
-    with stop_signals(stop):
-        display.evaluating(0, made.profile.evaluation.episodes)
-        evaluation = evaluate_and_write(
-            run, made.bank, device=made.device, progress=display.evaluating
-        )
-    display.evaluated(json.loads(json_text([evaluation]))["evaluations"][0])
-    return evaluation
-
-
-def _stopped(stop: StoppedBySignal, run: RunFolder, request: Request) -> int:
-    if stop.stopped is None:
+def _stopped(by: signal.Signals, outcome: Outcome, request: Request) -> int:
+    if isinstance(outcome.end, Stopped):
         typer.echo(
-            f"{stop.by.name}: the training is finished and saved, its evaluation is not.\n"
-            f"Evaluate with: {request.eval_command(run)}",
+            f"{by.name}: stopped at iteration {outcome.end.iteration:,}, "
+            f"a checkpoint is saved.\nGo on with: {request.resume_command(outcome.run)}",
             err=True,
         )
     else:
         typer.echo(
-            f"{stop.by.name}: stopped at iteration {stop.stopped.iteration:,}, "
-            f"a checkpoint is saved.\nGo on with: {request.resume_command(run)}",
+            f"{by.name}: the training is finished and saved, its evaluation is not.\n"
+            f"Evaluate with: {request.eval_command(outcome.run)}",
             err=True,
         )
-    return 128 + stop.by
+    return 128 + by
 
 
 def _report(evaluation: Evaluation, run: RunFolder, request: Request) -> None:

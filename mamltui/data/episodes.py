@@ -8,7 +8,7 @@ torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +20,12 @@ from mamltui.errors import UsageError
 from mamltui.maml.episode import Episodes
 
 if TYPE_CHECKING:
-    from mamltui.profiles import AugmentSection
+    from typing_extensions import Self
 
+    from mamltui.data.splits import ClassSplit
+    from mamltui.profiles import AugmentSection, Profile
+
+SplitName = Literal["train", "validation", "test"]
 SPLIT_NUMBERS = {"train": 0, "validation": 1, "test": 2}
 FIRST_AUGMENTED = 2**32
 """Random numbers of a task from here on are keys of its drawings: beyond all that ``plan`` uses."""
@@ -123,6 +127,38 @@ class EpisodeSampler:
         split_number = torch.tensor(SPLIT_NUMBERS[split])
         self._split_key = int(random_bits(signed64(seed), split_number))
         self._tables: Tables | None = None
+
+    @classmethod
+    def of(
+        cls,
+        profile: Profile,
+        bank: ImageBank,
+        classes: ClassSplit,
+        split: SplitName,
+        *,
+        seed: int | None = None,
+        augmented: bool = False,
+    ) -> Self:
+        """The tasks of ``profile`` from the classes of ``split``.
+
+        Args:
+            seed: of the tasks; None: the profile's.
+            augmented: change the drawings as ``[augment]`` says, which is for training alone.
+
+        Raises:
+            UsageError: the split has too few classes or the classes too few drawings.
+        """
+        return cls(
+            bank,
+            getattr(classes, split),
+            split=split,
+            way=profile.task.way,
+            shot=profile.task.shot,
+            query=profile.task.query,
+            rotations=profile.data.rotations,
+            seed=profile.meta.seed if seed is None else seed,
+            augmentation=profile.augment if augmented else None,
+        )
 
     def plan(
         self, first_task: int | Tensor, tasks: int, device: torch.device | str = "cpu"

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from mamltui.profiles.algorithms import method_of
-from mamltui.profiles.differences import Difference, differences
+from mamltui.profiles.differences import Difference, differences, other_learning
 from mamltui.profiles.keys import Key, keys_of
 from mamltui.profiles.model import (
     AugmentSection,
@@ -50,6 +50,7 @@ __all__ = [
     "keys_of",
     "load_profile",
     "method_of",
+    "other_learning",
     "packaged_profiles",
     "parse_profile",
     "parse_steps",

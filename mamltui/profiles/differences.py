@@ -20,6 +20,9 @@ class Difference:
     values: tuple[str, ...]
     """One a profile, as people write it."""
 
+    def __str__(self) -> str:
+        return f"{self.key} {' -> '.join(self.values)}"
+
 
 def differences(profiles: Sequence[Profile]) -> list[Difference]:
     """The keys whose values are not all the same, in the order of the file."""
@@ -29,6 +32,26 @@ def differences(profiles: Sequence[Profile]) -> list[Difference]:
         for key in (settings[0] if settings else ())
     ]
     return [difference for difference in found if len(set(difference.values)) > 1]
+
+
+MAY_CHANGE = frozenset(("description", "meta.iterations", "validation.patience", "validation.keep"))
+"""Keys of a profile that do not change what is learned in an iteration."""
+SECTIONS_THAT_MAY_CHANGE = frozenset(("run", "evaluation", "engine"))
+"""Likewise whole sections."""
+
+
+def other_learning(before: Profile, after: Profile) -> list[Difference]:
+    """The differences for which a run of ``before`` cannot go on by ``after``.
+
+    The one rule of what a resumed run may change; how many iterations are done already is not
+    asked here.
+    """
+    return [
+        difference
+        for difference in differences([before, after])
+        if difference.key not in MAY_CHANGE
+        and difference.key.partition(".")[0] not in SECTIONS_THAT_MAY_CHANGE
+    ]
 
 
 def _flat(profile: Profile) -> dict[str, Any]:

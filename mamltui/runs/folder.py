@@ -28,14 +28,16 @@ from pydantic import ValidationError
 
 from mamltui import __version__
 from mamltui.atomic import PART_PATTERN
-from mamltui.errors import RunError
+from mamltui.errors import DataError, RunError
 from mamltui.events import Checkpointed, Event, Step, Validated, event_from_dict
 from mamltui.profiles import Profile, parse_profile
 from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
 from mamltui.runs.lock import Lock
-from mamltui.runs.state import RunInfo, utc_now
+from mamltui.runs.state import RunInfo, TrainedOn, utc_now
 
 if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does without
+    from mamltui.data.bank import ImageBank
+    from mamltui.data.splits import ClassSplit
     from mamltui.maml.learner import Learner
     from mamltui.runs.checkpoint import Checkpoint
 
@@ -159,6 +161,32 @@ class RunFolder:
         if left and self._lock.is_free():
             return info.model_copy(update={"state": "interrupted"})
         return info
+
+    def check_data(self, bank: ImageBank, split: ClassSplit) -> None:
+        """Refuse other data than the run has trained on; before it has, any will do.
+
+        Raises:
+            DataError: the images are others, or their classes are split otherwise.
+            RunError: ``run.json`` cannot be read.
+        """
+        before, here = self.info().data, TrainedOn.of(bank, split)
+        if before is None:
+            return
+        if before.content_hash != here.content_hash:
+            raise DataError(
+                f"run {self.name} was trained on other images: {before.name} with content hash "
+                f"{before.content_hash[:12]}, here is {here.name} with {here.content_hash[:12]}",
+                where=bank.source,
+                hint="Give the data of the training with --data-dir.",
+            )
+        if before.split_hash != here.split_hash:
+            raise DataError(
+                f"run {self.name} was trained with other classes in its splits: {before.split} "
+                f"with hash {before.split_hash[:12]}, here {here.split} has "
+                f"{here.split_hash[:12]}",
+                where=bank.source,
+                hint="Use the version of mamltui that trained the run.",
+            )
 
     def update(self, **changes: Any) -> None:
         """Write these fields of :class:`RunInfo` into ``run.json``, and the time."""

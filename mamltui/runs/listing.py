@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from mamltui.errors import MamltuiError, RunError
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, other_learning
 from mamltui.runs.files import file_error
 from mamltui.runs.folder import RunFolder, runs_root
 from mamltui.runs.state import RunInfo
@@ -74,10 +74,8 @@ def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
 def find_latest_resumable(root: Path | None, profile: Profile) -> RunFolder | None:
     """The newest run of the same experiment that ended before ``profile.meta.iterations``.
 
-    Runs that diverged are left out: they would diverge again. Settings that do not change what is
-    learned may differ (iterations, patience, intervals of logging and checkpoints, how many are
-    kept, evaluation, engine). One that stopped early is gone on with if ``profile`` has more
-    patience.
+    Runs that diverged are left out: they would diverge again. What may differ is said by
+    :func:`other_learning`. One that stopped early is gone on with if ``profile`` has more patience.
 
     Raises:
         RunError: ``root`` is not a folder or not readable.
@@ -92,7 +90,7 @@ def find_latest_resumable(root: Path | None, profile: Profile) -> RunFolder | No
             continue
         run = RunFolder(summary.path)
         try:
-            if _experiment(run.profile) == _experiment(profile):
+            if not other_learning(run.profile, profile):
                 return run
         except MamltuiError:
             continue
@@ -104,23 +102,6 @@ def _is_extended(info: RunInfo, profile: Profile) -> bool:
     best = info.best.iteration if info.best else info.iteration
     out_of_patience = profile.validation.is_out_of_patience(info.iteration, best)
     return info.iteration < profile.meta.iterations and not out_of_patience
-
-
-def _experiment(profile: Profile) -> Profile:
-    """The profile with what does not change the learning left at its defaults."""
-    plain = Profile()
-    meta = profile.meta.model_copy(update={"iterations": plain.meta.iterations})
-    unlearned = plain.validation.model_dump(include={"patience", "keep"})
-    return profile.model_copy(
-        update={
-            "description": plain.description,
-            "meta": meta,
-            "validation": profile.validation.model_copy(update=unlearned),
-            "run": plain.run,
-            "evaluation": plain.evaluation,
-            "engine": plain.engine,
-        }
-    )
 
 
 def _summary(path: Path) -> RunSummary:

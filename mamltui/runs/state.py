@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from mamltui.data.bank import ImageBank
+    from mamltui.data.splits import ClassSplit
 
 State = Literal["running", "paused", "finished", "interrupted", "diverged", "failed"]
 
@@ -36,6 +40,15 @@ class TrainedOn(_Model):
     content_hash: str
     split: str
     split_hash: str
+
+    @classmethod
+    def of(cls, bank: ImageBank, split: ClassSplit) -> TrainedOn:
+        return cls(
+            name=bank.name,
+            content_hash=bank.content_hash,
+            split=split.name,
+            split_hash=split.hash,
+        )
 
 
 class StartedFrom(_Model):

@@ -55,7 +55,7 @@ def time_training(profile: Profile, data_dir: Path | None, device: str, threads:
         with tempfile.TemporaryDirectory() as folder:
             plan = make_plan(stretch, device=device, runs=Path(folder), banks=banks)
             run = RunFolder.create(stretch, Path(folder))
-            events = Trainer(stretch, plan.bank, run, device=plan.device).train()
+            events = Trainer(plan, run).train()
             with closing(cast(Generator[Event, None, None], events)):
                 step, validation = _measured(events)
         logging = validation * _logging_share(profile)

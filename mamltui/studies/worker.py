@@ -71,9 +71,7 @@ def _work(asked: argparse.Namespace) -> int:
         )
         if not is_trained:
             run = plan.run or RunFolder.create(plan.profile, asked.out)
-            for event in Trainer(
-                plan.profile, plan.bank, run, device=plan.device, control=control
-            ).train():
+            for event in Trainer(plan, run, control).train():
                 end = event
             if isinstance(end, Diverged):
                 print(f"diverged: {end.reason}", file=sys.stderr)

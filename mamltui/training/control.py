@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mamltui.errors import RunError
-from mamltui.maml.network import Parameters
+
+if TYPE_CHECKING:  # torch takes seconds to import, and a control can be held before
+    from mamltui.maml.network import Parameters
 
 
 class Snapshot(NamedTuple):
@@ -60,6 +62,8 @@ class Control:
         self._seen: deque[Request] = deque()
         """Taken from the queue but not yet obeyed; while training only its thread comes here."""
         self._ended = False
+        self.stop_reason: str | None = None
+        """Of the first stop asked for; None: none was."""
 
     def pause(self) -> None:
         """Wait, without using the processor, until ``resume`` or ``stop``.
@@ -77,6 +81,7 @@ class Control:
 
         A meta-step or validation that is under way is left, and redone on resume.
         """
+        self.stop_reason = self.stop_reason or reason
         self._requests.put(Request("stop", reason))
 
     def checkpoint(self) -> None:

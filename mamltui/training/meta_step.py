@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import torch
-
-from mamltui.data.episodes import EpisodeSampler
 from mamltui.learner import inner_loop_at
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores
-from mamltui.maml.learner import Learner
 from mamltui.maml.running import start_statistics
-from mamltui.profiles import Profile
 from mamltui.training.captured import CapturedStep, Metrics
 from mamltui.training.choice import choose_engine
 from mamltui.training.clipping import global_norm
 from mamltui.training.divergence import Watch
+from mamltui.training.plan import Plan
 from mamltui.training.state import TrainingState
 
 
@@ -36,7 +32,7 @@ class MetaStep:
     ``choose`` comes first, then ``take`` for each iteration.
 
     Args:
-        sampler: of the training tasks.
+        plan: of the training.
         should_stop: asked before each chunk of tasks, and while the engine is chosen.
     """
 
@@ -44,10 +40,7 @@ class MetaStep:
 
     def __init__(
         self,
-        profile: Profile,
-        learner: Learner,
-        sampler: EpisodeSampler,
-        device: torch.device,
+        plan: Plan,
         should_stop: Callable[[], bool],
     ) -> None:
         self.is_chosen = False
@@ -55,10 +48,10 @@ class MetaStep:
         """Tasks at once, as far as it is settled; 0: chosen at each step."""
         self.said: list[str] = []
         """What there is to say, in words; whoever says it takes it out."""
-        self._profile = profile
-        self._learner = learner
-        self._sampler = sampler
-        self._device = device
+        self._profile = plan.profile
+        self._learner = plan.learner
+        self._sampler = plan.sampler("train")
+        self._device = plan.device
         self._should_stop = should_stop
         self._captured: CapturedStep | None = None
 

@@ -10,37 +10,70 @@ import torch
 
 from mamltui.data.bank import ImageBank
 from mamltui.data.banks import Banks
+from mamltui.data.episodes import EpisodeSampler, SplitName
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import RunError, UsageError
 from mamltui.learner import learner_of
 from mamltui.maml.learner import Learner
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, other_learning
 from mamltui.runs import RunFolder, find_latest_resumable, find_run, runs_root
 from mamltui.training.choice import check_engine
 from mamltui.training.device import resolve_device
 from mamltui.training.transfer import find_transfer, with_whole_start
 
-MAY_CHANGE = ("description", "run", "evaluation", "engine")
-"""Sections of a profile that do not change what is learned."""
-
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that can begin."""
+    """A training that can begin: all of it fits together."""
 
     profile: Profile
     device: torch.device
     bank: ImageBank
     split: ClassSplit
     learner: Learner
-    run: RunFolder | None
-    """The run to go on with; None: a new one."""
+    run: RunFolder | None = None
+    """Where it is written, perhaps a run to go on with; None: a new one, made when it begins."""
+    runs: Path | None = None
+    """The folder that a new run is made in; None: the usual one."""
+
+    @classmethod
+    def of(
+        cls,
+        profile: Profile,
+        bank: ImageBank,
+        device: torch.device,
+        *,
+        run: RunFolder | None = None,
+        runs: Path | None = None,
+    ) -> Plan:
+        """Check that the profile's tasks can be made of ``bank`` and its engine runs on ``device``.
+
+        Raises:
+            ProfileError: the data set has too few classes or drawings.
+            UsageError: the engine does not apply.
+        """
+        split = split_classes(bank, profile.data.split)
+        classes = {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+        }
+        profile.check_against(classes, bank.drawings)
+        learner = learner_of(profile, bank)
+        check_engine(profile, learner, device)
+        return cls(profile, device, bank, split, learner, run, runs)
 
     @property
     def title(self) -> str:
         """What is trained, e.g. ``5-way 1-shot on strokes``."""
         task = self.profile.task
         return f"{task.way}-way {task.shot}-shot on {self.bank.name}"
+
+    def sampler(self, split: SplitName) -> EpisodeSampler:
+        """The tasks of the training or of its validation."""
+        return EpisodeSampler.of(
+            self.profile, self.bank, self.split, split, augmented=split == "train"
+        )
 
 
 def make_plan(
@@ -74,19 +107,10 @@ def make_plan(
         if resume is None:
             raise  # else it has what it needs of that run
     run = _run_to_resume(profile, runs, resume, say)
-    bank = banks.bank(profile.data, say)
-    split = split_classes(bank, profile.data.split)
-    classes = {
-        "train": len(split.train),
-        "validation": len(split.validation),
-        "test": len(split.test),
-    }
-    profile.check_against(classes, bank.drawings)
-    learner = learner_of(profile, bank)
-    check_engine(profile, learner, where)
+    plan = Plan.of(profile, banks.bank(profile.data, say), where, run=run, runs=runs)
     if run is None or not run.checkpoint_path("last").exists():
-        find_transfer(profile, learner, root)
-    return Plan(profile, where, bank, split, learner, run)
+        find_transfer(profile, plan.learner, root)
+    return plan
 
 
 def _run_to_resume(
@@ -102,33 +126,13 @@ def _run_to_resume(
             say(f"going on with {found.name}")
         return found
     run = find_run(resume, runs)
-    differing = unlike(run.profile, profile)
-    if differing:
+    others = other_learning(run.profile, profile)
+    if others:
         raise UsageError(
-            f"the run was trained with other settings: {', '.join(differing)}",
+            f"the run was trained with other settings: {', '.join(map(str, others))}",
             where=f"--resume {resume}",
-            hint="A run goes on as it began; meta.iterations may grow, and "
-            "validation.patience, [run], "
-            "[evaluation] and [engine] may change.\n"
+            hint="A run goes on as it began; meta.iterations, validation.patience, "
+            "validation.keep, [run], [evaluation] and [engine] may change.\n"
             f"Its own profile is {run.path / 'profile.toml'}",
         )
     return run
-
-
-def unlike(before: Profile, asked: Profile) -> list[str]:
-    """What of ``asked`` would change what is learned: ``inner.alpha 0.4 -> 0.1`` and so on."""
-    old, new = before.model_dump(), asked.model_dump()
-    found = []
-    for section, values in old.items():
-        if section in MAY_CHANGE:
-            continue
-        if not isinstance(values, dict):
-            if values != new[section]:
-                found.append(f"{section} {values} -> {new[section]}")
-            continue
-        for key, value in values.items():
-            wanted = new[section][key]
-            grows = (section, key) == ("meta", "iterations") and wanted > value
-            if wanted != value and not grows and (section, key) != ("validation", "patience"):
-                found.append(f"{section}.{key} {value} -> {wanted}")
-    return found

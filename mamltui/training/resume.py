@@ -11,11 +11,12 @@ import torch
 
 from mamltui.errors import CheckpointError, RunError
 from mamltui.maml.learner import Learner
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, differences
 from mamltui.runs import Best, Checkpoint, RunFolder, RunInfo, TrainedOn
 from mamltui.runs.folder import Place
 from mamltui.runs.kept import keep_only, kept_iterations
 from mamltui.training.device import describe_device
+from mamltui.training.plan import Plan
 from mamltui.training.state import TrainingState
 from mamltui.training.transfer import find_transfer
 from mamltui.training.validation import ranked
@@ -32,23 +33,19 @@ class Start(NamedTuple):
     notices: list[str]
 
 
-def find_start(
-    run: RunFolder,
-    profile: Profile,
-    learner: Learner,
-    data: TrainedOn,
-    device: torch.device,
-) -> Start:
+def find_start(plan: Plan, run: RunFolder) -> Start:
     """Take up a locked run, and drop what it wrote after its last checkpoint.
 
     Raises:
-        RunError: the run is finished or out of patience, has more iterations than asked for, is of
-            other data or damaged; it is then as it was.
+        RunError: the run is finished or out of patience, has more iterations than asked for, or is
+            damaged; it is then as it was.
+        DataError: it is of other data; likewise.
         CheckpointError: the last checkpoint is damaged or of another network; likewise.
         MamltuiError: the run that ``meta.start`` names cannot be started from.
     """
+    profile, learner, device = plan.profile, plan.learner, plan.device
     info, before = run.info(), run.profile
-    _check_data(run, info, data)
+    run.check_data(plan.bank, plan.split)
     checkpoint = None
     if run.checkpoint_path("last").exists() or info.state == "finished":
         checkpoint = run.load_checkpoint("last", expect=learner)
@@ -61,7 +58,7 @@ def find_start(
         parameters = None if transfer is None else transfer.parameters
         state = TrainingState.fresh(learner, profile.meta, device, parameters)
         if transfer is not None:
-            notices += transfer.notices(data)
+            notices += transfer.notices(TrainedOn.of(plan.bank, plan.split))
             run.update(start=transfer.source)
     else:
         notices += _differences(info, before, profile, device)
@@ -76,22 +73,6 @@ def find_start(
         run.set_profile(profile)
     elapsed = checkpoint.elapsed if checkpoint else 0.0
     return Start(state, checkpoint is not None, elapsed, notices)
-
-
-def _check_data(run: RunFolder, info: RunInfo, data: TrainedOn) -> None:
-    if info.data is None or info.data == data:
-        return
-    if info.data.content_hash != data.content_hash:
-        what = (
-            f"the run was trained on {info.data.name} of content {info.data.content_hash[:12]}, "
-            f"this is {data.name} of content {data.content_hash[:12]}"
-        )
-    else:
-        what = (
-            f"the run was trained on the split {info.data.split} ({info.data.split_hash[:12]}), "
-            f"this is {data.split} ({data.split_hash[:12]})"
-        )
-    raise RunError(what, where=str(run.path), hint="Give it the data it had, or start a new run.")
 
 
 def _check_unfinished(
@@ -160,9 +141,9 @@ def _differences(
 ) -> list[str]:
     """What is not as it was, and so may show in the results."""
     notices = []
-    settings = _changes(_flat(before), _flat(profile))
+    settings = differences([before, profile])
     if settings:
-        notices.append(f"resumed with other settings: {settings}")
+        notices.append(f"resumed with other settings: {', '.join(map(str, settings))}")
     machine = {"device": describe_device(device), "torch": metadata.version("torch")}
     machine_before = {"device": str(info.device), "torch": info.versions.get("torch", "unknown")}
     if device.type == "cpu":
@@ -176,15 +157,6 @@ def _differences(
     if info.state == "diverged":
         notices.append(f"the run had diverged ({info.error}) and may diverge again")
     return notices
-
-
-def _flat(profile: Profile) -> dict[str, str]:
-    """``inner.steps`` -> ``5`` and so on."""
-    flat: dict[str, str] = {}
-    for section, values in profile.model_dump().items():
-        named = values.items() if isinstance(values, dict) else [("", values)]
-        flat |= {f"{section}.{key}".rstrip("."): str(value) for key, value in named}
-    return flat
 
 
 def _changes(before: dict[str, str], after: dict[str, str]) -> str:

@@ -9,9 +9,6 @@ from contextlib import ExitStack, suppress
 
 import torch
 
-from mamltui.data.bank import ImageBank
-from mamltui.data.episodes import EpisodeSampler
-from mamltui.data.splits import split_classes
 from mamltui.errors import MamltuiError
 from mamltui.events import (
     Checkpointed,
@@ -27,9 +24,7 @@ from mamltui.events import (
     Stopped,
     Validated,
 )
-from mamltui.learner import learner_of
 from mamltui.maml.chunks import Interrupted
-from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.folder import Place
 from mamltui.runs.kept import keep_only
@@ -38,6 +33,7 @@ from mamltui.training.control import Control
 from mamltui.training.device import describe_device, out_of_memory
 from mamltui.training.divergence import Divergence, Watch
 from mamltui.training.meta_step import Logged, MetaStep
+from mamltui.training.plan import Plan
 from mamltui.training.resume import find_start
 from mamltui.training.schedule import learning_rate
 from mamltui.training.validation import Validator, ranked
@@ -50,55 +46,18 @@ class Trainer:
     """Trains a run from where its last checkpoint is, or from the start.
 
     Args:
-        profile: the experiment; on resume, more iterations and other intervals are welcome.
-        bank: the images; on resume, the same as before.
+        plan: what is trained; on resume, more iterations and other intervals are welcome.
         run: the folder, which the trainer writes; it is locked while ``train`` runs.
-        device: where to compute.
         control: pauses and stops the training from outside.
-
-    Raises:
-        ProfileError: the data set has too few classes or drawings for the profile's tasks.
     """
 
-    def __init__(
-        self,
-        profile: Profile,
-        bank: ImageBank,
-        run: RunFolder,
-        *,
-        device: torch.device,
-        control: Control | None = None,
-    ) -> None:
-        self.profile = profile
+    def __init__(self, plan: Plan, run: RunFolder, control: Control | None = None) -> None:
+        self.plan = plan
+        self.profile = plan.profile
         self.run = run
-        self.device = device
         self.control = control or Control()
-        split = split_classes(bank, profile.data.split)
-        classes = {"train": split.train, "validation": split.validation}
-        profile.check_against({name: len(found) for name, found in classes.items()}, bank.drawings)
-        self.data = TrainedOn(
-            name=bank.name, content_hash=bank.content_hash, split=split.name, split_hash=split.hash
-        )
-        task = profile.task
-        self.learner = learner_of(profile, bank)
-        samplers = {
-            name: EpisodeSampler(
-                bank,
-                found,
-                split=name,
-                way=task.way,
-                shot=task.shot,
-                query=task.query,
-                rotations=profile.data.rotations,
-                seed=profile.meta.seed,
-                augmentation=profile.augment if name == "train" else None,
-            )
-            for name, found in classes.items()
-        }
-        self._meta_step = MetaStep(
-            profile, self.learner, samplers["train"], device, lambda: self.control.is_halting()
-        )
-        self._validation_sampler = samplers["validation"]
+        self._meta_step = MetaStep(plan, self.control.is_halting)
+        self._validation_sampler = plan.sampler("validation")
 
     def train(self) -> Iterator[Event]:
         """Train, and yield each event after it is in the run folder.
@@ -107,7 +66,8 @@ class Trainer:
         early leaves a run that can be resumed from where it was.
 
         Raises:
-            RunError: the run is in use, finished, of other data, or cannot be written.
+            RunError: the run is in use, finished, or cannot be written.
+            DataError: the run is of other data.
             CheckpointError: the run's last checkpoint is damaged or of another network.
             DeviceError: the device is out of memory.
         """
@@ -139,17 +99,17 @@ class Trainer:
 
     def _begin(self) -> list[str]:
         """Take the run up; a run that cannot be gone on with is left as it is."""
-        start = find_start(self.run, self.profile, self.learner, self.data, self.device)
+        start = find_start(self.plan, self.run)
         self._state = start.state
         self._saved = (start.state.iteration, start.state.validated) if start.resumed else None
         self._resumed = start.resumed
         self._watch = Watch(
-            self.profile.meta.divergence_loss * math.log(self.profile.task.way), self.device
+            self.profile.meta.divergence_loss * math.log(self.profile.task.way), self.plan.device
         )
         self.run.begin(
-            device=describe_device(self.device),
+            device=describe_device(self.plan.device),
             threads=torch.get_num_threads(),
-            data=self.data,
+            data=TrainedOn.of(self.plan.bank, self.plan.split),
             seed=self.profile.meta.seed,
             iterations=self.profile.meta.iterations,
             **self._progress(start.elapsed),
@@ -167,8 +127,8 @@ class Trainer:
                 state.iteration,
                 run=self.run.name,
                 iterations=meta.iterations,
-                device=describe_device(self.device),
-                parameters=self.learner.parameter_count(),
+                device=describe_device(self.plan.device),
+                parameters=self.plan.learner.parameter_count(),
                 resumed=self._resumed,
             )
         )
@@ -212,7 +172,9 @@ class Trainer:
             for words in self._meta_step.choose(self._state, self._watch, self._engine_before()):
                 yield self._tell(Notice(self._state.iteration, words))
         engine = self._meta_step.engine
-        self._validator = Validator(self.profile, engine, self._validation_sampler, self.device)
+        self._validator = Validator(
+            self.profile, engine, self._validation_sampler, self.plan.device
+        )
         self.run.update(strategy=engine.strategy, task_chunk=self._meta_step.task_chunk)
         yield from self._say()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mamltui.profiles import Difference, Profile, differences
+import pytest
+
+from mamltui.profiles import Difference, Profile, differences, other_learning, parse_profile
 
 
 def profile(**sections: object) -> Profile:
@@ -34,3 +36,35 @@ def test_equal_profiles_one_and_none_do_not_differ() -> None:
     assert differences([profile(), profile()]) == []
     assert differences([profile()]) == []
     assert differences([]) == []
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        'description="again"',
+        "meta.iterations=7",
+        "validation.patience=3",
+        "validation.keep=5",
+        "run.checkpoint_interval=7",
+        "evaluation.episodes=50",
+        "engine.strategy=autograd",
+    ],
+)
+def test_what_changes_no_learning_may_change_in_a_run(override: str) -> None:
+    before = parse_profile('name = "a"', "a")
+    assert other_learning(before, parse_profile('name = "a"', "a", [override])) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "difference"),
+    [
+        ("inner.alpha=0.1", "inner.alpha 0.4 -> 0.1"),
+        ("validation.interval=7", "validation.interval 500 -> 7"),
+        ("meta.seed=7", "meta.seed 0 -> 7"),
+        ('name="b"', "name a -> b"),
+    ],
+)
+def test_what_changes_the_learning_may_not(override: str, difference: str) -> None:
+    before = parse_profile('name = "a"', "a")
+    found = other_learning(before, parse_profile('name = "a"', "a", [override]))
+    assert list(map(str, found)) == [difference]

@@ -40,7 +40,7 @@ def train_partly(root: Path, file: Path, until: int) -> RunFolder:
     plan = make_plan(profile, device="cpu", runs=root, banks=Banks())
     run = RunFolder.create(profile, root)
     control = Control()
-    for event in Trainer(profile, plan.bank, run, device=plan.device, control=control).train():
+    for event in Trainer(plan, run, control).train():
         if isinstance(event, Step) and event.iteration == until:
             control.stop("test")
     return run

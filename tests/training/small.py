@@ -14,7 +14,7 @@ from mamltui.profiles import Profile, parse_profile
 from mamltui.runs import Checkpoint, RunFolder
 from mamltui.runs.folder import Place
 from mamltui.runs.kept import kept_iterations
-from mamltui.training import Control, Trainer
+from mamltui.training import Control, Plan, Trainer
 
 CPU = torch.device("cpu")
 PROFILE = """
@@ -67,7 +67,8 @@ def make_trainer(
     bank: ImageBank | None = None,
     control: Control | None = None,
 ) -> Trainer:
-    return Trainer(profile or run.profile, bank or make_bank(), run, device=CPU, control=control)
+    plan = Plan.of(profile or run.profile, bank or make_bank(), CPU)
+    return Trainer(plan, run, control)
 
 
 def train(run: RunFolder, profile: Profile | None = None) -> list[Event]:

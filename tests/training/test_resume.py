@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mamltui.errors import CheckpointError, RunError
+from mamltui.errors import CheckpointError, DataError, RunError
 from mamltui.events import Checkpointed, Event, Finished, Notice, Paused, Started, Step, Validated
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder, find_latest_resumable
@@ -270,7 +270,7 @@ def test_fewer_iterations_than_are_done_are_refused(root: Path) -> None:
 def test_other_images_are_refused(root: Path) -> None:
     run = interrupted(root, Step, 6)
     before = run.info()
-    with pytest.raises(RunError, match="trained on strokes of content random-0-40"):
+    with pytest.raises(DataError, match="other images: strokes with content hash random-0-40"):
         list(make_trainer(run, bank=make_bank(seed=1)).train())
     assert run.info() == before
 
@@ -280,7 +280,7 @@ def test_another_split_is_refused(root: Path) -> None:
     data = run.info().data
     assert data is not None
     run.update(data=data.model_copy(update={"split_hash": "0" * 64}))
-    with pytest.raises(RunError, match=r"trained on the split proportional \(000000000000\)"):
+    with pytest.raises(DataError, match="other classes in its splits: proportional with hash 0000"):
         train(run)
 
 

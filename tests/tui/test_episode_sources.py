@@ -118,5 +118,5 @@ async def test_other_images_than_those_of_the_training_are_refused(
         app.session.watch(RunFolder(tiny_run))
         app.go("episode")
         await until(
-            pilot, lambda: "other images or other classes" in " ".join(screen_text(app).split())
+            pilot, lambda: "was trained on other images" in " ".join(screen_text(app).split())
         )

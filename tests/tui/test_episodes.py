@@ -125,7 +125,7 @@ def test_a_checkpoint_that_is_not_there_is_told(run: RunFolder, tmp_path: Path) 
     with pytest.raises(CheckpointError, match="no best checkpoint yet"):
         look(request(other))
     other.update(data=run.info().data.model_copy(update={"split_hash": "0" * 64}))  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="other images or other classes"):
+    with pytest.raises(DataError, match="other classes in its splits"):
         look(request(other, source="last"))
 
 

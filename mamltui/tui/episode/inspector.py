@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mamltui.errors import CheckpointError, DataError, RunError
+from mamltui.errors import CheckpointError, RunError
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.glyphs import Glyph, draw
@@ -164,27 +164,9 @@ class Looker:
             return self._kept[1]
         bank = self._banks.bank(profile.data)
         split = split_classes(bank, profile.data.split)
-        trained_on = request.run.info().data
-        if trained_on is not None and (trained_on.content_hash, trained_on.split_hash) != (
-            bank.content_hash,
-            split.hash,
-        ):
-            raise DataError(
-                f"the run was trained on other images or other classes of {bank.name}: "
-                "its episodes cannot be shown",
-                where=bank.source,
-                hint="Give the data of the training with --data-dir.",
-            )
-        sampler = EpisodeSampler(
-            bank,
-            getattr(split, request.split),
-            split=request.split,
-            way=profile.task.way,
-            shot=profile.task.shot,
-            query=profile.task.query,
-            rotations=profile.data.rotations,
-            seed=profile.meta.seed,
-            augmentation=profile.augment if request.split == "train" else None,
+        request.run.check_data(bank, split)
+        sampler = EpisodeSampler.of(
+            profile, bank, split, request.split, augmented=request.split == "train"
         )
         self._kept = (key, sampler)
         return sampler

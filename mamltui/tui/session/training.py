@@ -6,23 +6,23 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mamltui.curves.history import RunHistory
 from mamltui.data.banks import Banks
 from mamltui.errors import MamltuiError
-from mamltui.events import Event, Finished, Started
+from mamltui.events import Event, Started
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 from mamltui.runs.state import utc_now
+from mamltui.training.control import Control
 from mamltui.tui.session.following import replay
 
 if TYPE_CHECKING:  # torch takes seconds to import: the thread does it
     from mamltui.results import Evaluation
-    from mamltui.training.control import Control, Snapshot
-    from mamltui.training.plan import Plan
+    from mamltui.training.control import Snapshot
 
 
 class Training:
@@ -65,10 +65,8 @@ class Training:
         self._runs, self._banks, self._device = runs, banks, device
         self._resume = resume
         self._ended = ended
-        self._control: Control | None = None
+        self._control = Control()
         self._paused = False
-        self._stop_reason = ""
-        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="training", daemon=True)
 
     @property
@@ -82,7 +80,7 @@ class Training:
 
     @property
     def is_stopping(self) -> bool:
-        return bool(self._stop_reason) and not self.is_over
+        return self._control.stop_reason is not None and not self.is_over
 
     @property
     def state(self) -> str:
@@ -101,37 +99,24 @@ class Training:
 
     def pause(self) -> None:
         """Wait after the meta-step at hand, until ``resume`` or ``stop``."""
-        with self._lock:
-            self._paused = True
-            if self._control is not None:
-                self._control.pause()
+        self._paused = True
+        self._control.pause()
 
     def resume(self) -> None:
-        with self._lock:
-            self._paused = False
-            if self._control is not None:
-                self._control.resume()
+        self._paused = False
+        self._control.resume()
 
     def checkpoint(self) -> None:
         """Save a checkpoint after the meta-step at hand."""
-        with self._lock:
-            if self._control is not None:
-                self._control.checkpoint()
+        self._control.checkpoint()
 
     def stop(self, reason: str) -> None:
         """End after a checkpoint; ``wait`` for it."""
-        with self._lock:
-            if not self._stop_reason:
-                self._stop_reason = reason
-                if self._control is not None:
-                    self._control.stop(reason)
+        self._control.stop(reason)
 
     def snapshot(self) -> Future[Snapshot] | None:
         """The parameters as they are after the meta-step at hand; None while nothing trains."""
-        with self._lock:
-            if self._control is None or self.phase != "training":
-                return None
-            return self._control.snapshot()
+        return self._control.snapshot() if self.phase == "training" else None
 
     def wait(self, seconds: float) -> bool:
         """Whether all is over within ``seconds``."""
@@ -151,6 +136,7 @@ class Training:
 
     def _train_and_evaluate(self) -> None:
         self.note = "loading torch"
+        from mamltui.training.experiment import run_experiment
         from mamltui.training.plan import make_plan
 
         plan = make_plan(
@@ -161,56 +147,17 @@ class Training:
             resume=self._resume,
             say=self._say,
         )
-        if self._stop_reason:
+        if self._control.stop_reason is not None:
             return
-        end = self._train(plan)
-        if isinstance(end, Finished) and not self._stop_reason:
-            self._evaluate(plan)
+        self.note = ""
+        self.run = plan.run or RunFolder.create(plan.profile, self._runs)
+        self.phase = "training"
+        self.evaluation = run_experiment(
+            replace(plan, run=self.run), self._control, _Progress(self)
+        ).evaluation
 
     def _say(self, text: str) -> None:
         self.note = text
-
-    def _train(self, plan: Plan) -> Event | None:
-        from mamltui.training import Control, Trainer
-
-        self.note = ""
-        run = plan.run or RunFolder.create(plan.profile, self._runs)
-        control = Control()
-        trainer = Trainer(plan.profile, plan.bank, run, device=plan.device, control=control)
-        self.run = run
-        with self._lock:
-            self._control = control
-            if self._paused:
-                control.pause()
-            if self._stop_reason:
-                control.stop(self._stop_reason)
-        self.phase = "training"
-        event = None
-        for event in trainer.train():
-            if isinstance(event, Started) and event.resumed:
-                replay(run, self.history)  # its end is this very event
-            else:
-                self.history.add(event, utc_now())
-        return event
-
-    def _evaluate(self, plan: Plan) -> None:
-        from mamltui.evaluation import evaluate_and_write
-        from mamltui.maml.chunks import Interrupted
-
-        assert self.run is not None
-        self.phase = "evaluating"
-
-        def progress(done: int, episodes: int) -> None:
-            self.note = f"{done:,} of {episodes:,} test episodes"
-
-        with suppress(Interrupted):
-            self.evaluation = evaluate_and_write(
-                self.run,
-                plan.bank,
-                device=plan.device,
-                progress=progress,
-                should_stop=lambda: bool(self._stop_reason),
-            )
 
     def error_text(self) -> str:
         """What ended it, in words; empty if nothing did."""
@@ -219,3 +166,21 @@ class Training:
         if isinstance(self.error, MamltuiError):
             return str(self.error)
         return f"{type(self.error).__name__}: {self.error}"
+
+
+class _Progress:
+    """Shows an experiment in a :class:`Training`."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+
+    def show(self, event: Event) -> None:
+        training = self._training
+        if isinstance(event, Started) and event.resumed and training.run is not None:
+            replay(training.run, training.history)  # its end is this very event
+        else:
+            training.history.add(event, utc_now())
+
+    def evaluating(self, done: int, episodes: int) -> None:
+        self._training.phase = "evaluating"
+        self._training.note = f"{done:,} of {episodes:,} test episodes"
