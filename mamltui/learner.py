@@ -8,7 +8,7 @@ from mamltui.data.bank import ImageBank
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, learns_rates
 
 LEAST_WEIGHT = 0.03
 """Of an inner step before the last, as a part of 1 / steps, in a multi-step loss (MAML++)."""
@@ -45,14 +45,15 @@ def network_of(profile: Profile, bank: ImageBank) -> NetworkSpec:
 def inner_loop_of(profile: Profile) -> InnerLoop:
     """The inner loop of the profile's training, as it is when all annealing is over."""
     algorithm, inner = profile.algorithm, profile.inner
-    rates = "per-step" if profile.plus.learned_rates else "fixed"
+    by_element = algorithm == "meta-sgd"
+    rates = "per-element" if by_element else "per-step" if learns_rates(profile) else "fixed"
     return InnerLoop(
         inner.steps,
         inner.alpha,
         inner.loss_scale,
         first_order=algorithm == "fomaml",
         adapts={"anil": "head", "boil": "body"}.get(algorithm, "all"),
-        rates="per-element" if algorithm == "meta-sgd" else rates,
+        rates=rates,
         label_smoothing=profile.meta.label_smoothing,
         outer={"reptile": "reptile", "imaml": "implicit"}.get(algorithm, "query"),
         proximal=inner.proximal if algorithm == "imaml" else 0.0,

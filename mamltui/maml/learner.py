@@ -24,5 +24,11 @@ class Learner:
         """float32 on the CPU, a function of ``seed`` alone."""
         return self.network.initial_parameters(seed) | self.inner.initial_rates(self.network)
 
+    def with_rates_times(self, factor: float, parameters: Parameters) -> Parameters:
+        """The parameters with all learned step sizes multiplied by ``factor``."""
+        return parameters | {
+            name: factor * parameters[name] for name in self.inner.rate_shapes(self.network)
+        }
+
     def parameter_count(self) -> int:
         return sum(math.prod(shape) for shape in self.shapes().values())

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from mamltui.profiles.algorithms import method_of
+from mamltui.profiles.algorithms import learns_rates, method_of
 from mamltui.profiles.differences import Difference, differences, other_learning
 from mamltui.profiles.keys import Key, keys_of
 from mamltui.profiles.model import (
@@ -48,6 +48,7 @@ __all__ = [
     "differences",
     "json_schema",
     "keys_of",
+    "learns_rates",
     "load_profile",
     "method_of",
     "other_learning",

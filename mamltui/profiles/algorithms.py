@@ -51,6 +51,11 @@ def inapplicable(profile: Values) -> Iterator[tuple[str, str]]:
             yield key, reason
 
 
+def learns_rates(profile: Values) -> bool:
+    """Whether the sizes of the inner steps are learned, and ``inner.alpha`` is where they began."""
+    return profile.algorithm == "meta-sgd" or profile.plus.learned_rates
+
+
 def method_of(profile: Values) -> str:
     """The algorithm with the parts of MAML++ that are on, e.g. ``maml + MSL + LSLR``."""
     plus = profile.plus

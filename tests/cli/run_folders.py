@@ -12,7 +12,7 @@ from PIL import Image
 from mamltui.data.load import load_bank
 from mamltui.data.splits import split_classes
 from mamltui.events import Step, Validated
-from mamltui.maml.network import NetworkSpec
+from mamltui.learner import learner_of
 from mamltui.profiles import Profile
 from mamltui.runs import AdamState, Best, Checkpoint, RunFolder, TrainedOn
 
@@ -63,8 +63,8 @@ def trained_run(root: Path, characters: Path, name: str = "small", **changes: An
     bank = load_bank(profile.data)
     classes = split_classes(bank, profile.data.split)
     run = RunFolder.create(profile, root)
-    network = NetworkSpec(profile.task.way, bank.channels, bank.image_size, profile.network.filters)
-    parameters = network.initial_parameters(seed=1)
+    learner = learner_of(profile, bank)
+    parameters, network = learner.initial_parameters(seed=1), learner.network
     first, second = (
         {key: torch.zeros_like(value) for key, value in parameters.items()} for _ in range(2)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from textual.pilot import Pilot
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.load import load_bank
 from mamltui.data.splits import split_classes
+from mamltui.learner import learner_of
 from mamltui.maml.evaluate import Scores, score
-from mamltui.maml.inner import InnerLoop
 from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.episode.screen import EpisodeScreen
@@ -61,16 +62,25 @@ def sampler_of(run: Path, split: str) -> EpisodeSampler:
 
 
 def scores_of(
-    run: Path, split: str, task: int, *, alpha: float | None = None, steps: int | None = None
+    run: Path,
+    split: str,
+    task: int,
+    *,
+    alpha: float | None = None,
+    steps: int | None = None,
+    factor: float = 1.0,
 ) -> Scores:
-    """What evaluation finds for this task with the best checkpoint."""
+    """What evaluation finds for this task with the best checkpoint, rates times ``factor``."""
     folder = RunFolder(run)
-    inner = folder.profile.inner
-    checkpoint = folder.load_checkpoint("best")
-    loop = InnerLoop(inner.steps, alpha or inner.alpha, inner.loss_scale)
-    episodes = sampler_of(run, split).batch(task, 1)
-    steps = inner.test_steps if steps is None else steps
-    return score(checkpoint.network, loop, checkpoint.parameters, episodes, steps=steps)
+    sampler = sampler_of(run, split)
+    learner = learner_of(folder.profile, sampler.bank)
+    parameters = {
+        name: value * factor if name.startswith("rate.") else value
+        for name, value in folder.load_checkpoint("best").parameters.items()
+    }
+    loop = replace(learner.inner, alpha=alpha or learner.inner.alpha)
+    steps = folder.profile.inner.test_steps if steps is None else steps
+    return score(learner.network, loop, parameters, sampler.batch(task, 1), steps=steps)
 
 
 def table_row(text: str, name: str) -> list[float]:

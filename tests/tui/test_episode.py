@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,6 +197,28 @@ async def test_the_same_episode_is_adapted_again_with_another_alpha(
         assert screen_text(app).split("\n")[:-1] == first.split("\n")[:-1]
 
 
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    "changes", [{"algorithm": "meta-sgd"}, {"plus": {"learned_rates": True}}], ids=str
+)
+async def test_learned_step_sizes_are_changed_by_a_factor(
+    make_app: MakeApp, changes: dict[str, Any]
+) -> None:
+    run = trained_run(Path("runs"), Path("characters"), **changes).path
+    app = make_app()
+    async with opened(app, run) as pilot:
+        assert "learned step sizes   2 inner steps" in screen_text(app)
+        assert_table_shows(screen_text(app), scores_of(run, "test", 0))
+        before = table_row(screen_text(app), "query loss")
+        await pilot.press("a")
+        await until(pilot, lambda: "Factor on the learned sizes" in screen_text(app))
+        await pilot.press("end", *["backspace"] * 8, *"0.25", "enter")
+        await until(pilot, lambda: "learned step sizes x 0.25 " in screen_text(app))
+        assert_table_shows(screen_text(app), scores_of(run, "test", 0, factor=0.25))
+        assert table_row(screen_text(app), "query loss")[1:] != before[1:]
+        await press(pilot, "0", shows="learned step sizes   2 inner steps")
+
+
 async def test_the_same_episode_is_adapted_with_more_and_with_fewer_steps(
     make_app: MakeApp, tiny_run: Path
 ) -> None:
@@ -218,6 +241,24 @@ async def test_many_steps_show_those_around_the_current_one(
         assert "[10]" in text
         loss = scores_of(tiny_run, "test", 0, steps=20).transductive.loss[0].tolist()
         assert table_row(text, "query loss") == pytest.approx(loss[7:13], abs=0.00051)
+
+
+@pytest.mark.usefixtures("place")
+async def test_without_inner_steps_there_is_no_alpha_to_change(make_app: MakeApp) -> None:
+    inner = {"steps": 0, "test_steps": 0}
+    run = trained_run(
+        Path("runs"),
+        Path("characters"),
+        algorithm="protonet",
+        inner=inner,
+        evaluation={"steps": (0,), "episodes": 6},
+    ).path
+    app = make_app()
+    async with opened(app, run) as pilot:
+        await pilot.press("a")
+        assert not isinstance(app.screen, Ask)
+        (told,) = (each.message for each in app._notifications)
+        assert told.startswith("ProtoNet has no inner steps")
 
 
 async def test_an_alpha_beyond_all_measure_shows_nan(make_app: MakeApp, tiny_run: Path) -> None:

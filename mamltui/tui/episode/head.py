@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
+from mamltui.profiles import learns_rates
 from mamltui.text import visible
 from mamltui.tui.episode.inspector import Look
 
@@ -110,7 +111,11 @@ def settings_words(look: Look) -> str:
     alpha, steps = f"alpha {request.alpha:g}", f"{request.steps} inner steps"
     if request.steps == 1:
         steps = "1 inner step"
-    if request.alpha != inner.alpha:
+    is_other = request.alpha != inner.alpha
+    if learns_rates(look.profile):
+        factor = f" x {request.alpha / inner.alpha:g}"
+        alpha = f"learned step sizes{factor if is_other else ''}"
+    elif is_other:
         alpha += f" (profile {inner.alpha:g})"
     if request.steps != inner.test_steps:
         steps += f" (profile {inner.test_steps})"

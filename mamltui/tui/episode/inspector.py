@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mamltui.errors import CheckpointError, RunError
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, learns_rates
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.glyphs import Glyph, draw
 
@@ -48,6 +48,7 @@ class Request:
     task: int
     """Number t of the sampler's tasks."""
     alpha: float
+    """Learned step sizes change in the ratio of this to the profile's."""
     steps: int
     """Inner steps."""
 
@@ -135,6 +136,9 @@ class Looker:
         episodes = sampler.batch(request.task, 1)
         plan = sampler.plan(request.task, 1)
         inner = replace(learner.inner, alpha=request.alpha)
+        if learns_rates(profile):
+            factor = request.alpha / profile.inner.alpha
+            parameters = learner.with_rates_times(factor, parameters)
         begun = time.perf_counter()
         found = adapt(
             learner.network,

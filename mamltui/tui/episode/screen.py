@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from mamltui.errors import MamltuiError
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, learns_rates
 from mamltui.profiles.steps import MOST_STEPS
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.head import EpisodeHead
@@ -90,7 +90,7 @@ The arrows ↑ and ↓ between the rows say which images are which.
 | g | go to a task by its number; in training also as iteration:task, e.g. 350:4 |
 | o | parameters: of the training that goes on, of its best or last checkpoint |
 | d | split: test, validation, train (drawings augmented as in training) |
-| a | another alpha, for this look only |
+| a | another alpha, or learned step sizes times a factor, for this look only |
 | +, - | more, fewer inner steps |
 | 0 | back to the profile's alpha and steps |
 | up, down | scroll |
@@ -360,15 +360,22 @@ The arrows ↑ and ↓ between the rows say which images are which.
         """Adapt with another step size."""
         if self._look is None:
             return
-        inner = self._look.profile.inner
-        now = inner.alpha if self._alpha is None else self._alpha
+        profile = self._look.profile
+        if profile.algorithm == "protonet":
+            self.notify("ProtoNet has no inner steps whose size could be changed.")
+            return
+        alpha, unit = profile.inner.alpha, 1.0
+        question = f"Alpha, the size of an inner step (the profile's is {alpha:g})"
+        if learns_rates(profile):
+            unit = alpha
+            question = "Factor on the learned sizes of inner steps (1 leaves them as they are)"
 
         def take(answer: str | None) -> None:
             if answer is not None:
-                self._alpha = float(answer)
+                self._alpha = float(answer) * unit
                 self.redraw()
 
-        question = f"Alpha, the size of an inner step (the profile's is {inner.alpha:g})"
+        now = (alpha if self._alpha is None else self._alpha) / unit
         self.app.push_screen(Ask(question, f"{now:g}", alpha_problem), take)
 
     def action_go_to(self) -> None:
