@@ -122,7 +122,8 @@ class InnerLoop:
             if self.proximal:
                 gradient = gradient + self.proximal * (value - start[name])
             if self.rates == "fixed":
-                moved[name] = torch.sub(value, gradient, alpha=self.step_size(network.way))
+                size = min(self.step_size(network.way), torch.finfo(value.dtype).max)
+                moved[name] = torch.sub(value, gradient, alpha=size)
             else:
                 moved[name] = value - self._rate(learned[f"rate.{name}"], step) * gradient
         return moved
