@@ -154,6 +154,29 @@ def status(
         _print_standings(made, standings)
 
 
+@app.command("report")
+def report(
+    study: StudyArgument,
+    out: OutOption = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Where to write [default: RUNS/studies/NAME]."),
+    ] = None,
+) -> None:
+    """Write the report of a study, of all that is there so far; it can be asked for at any time.
+
+    Markdown, one HTML file that holds everything, a CSV of each table, each plot as SVG and PNG.
+    """
+    from mamltui.studies.reading import begun_study, study_folder
+    from mamltui.studies.report import make_report
+    from mamltui.studies.standing import read_standings
+
+    made = begun_study(study, out)
+    folder = to or study_folder(made.name, out) / "report"
+    for path in make_report(made, read_standings(made, out)).write(folder):
+        typer.echo(path)
+
+
 def _drive(queue: Queue, name: str, changes: Changes, quiet: bool) -> int:
     """Work until all is over or a signal comes; the exit code."""
     import signal

@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,7 @@ from mamltui.profiles import Profile, parse_profile
 from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
 from mamltui.runs.lock import Lock
 from mamltui.runs.state import RunInfo, TrainedOn, utc_now
+from mamltui.text import visible
 
 if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does without
     from mamltui.data.bank import ImageBank
@@ -200,6 +202,7 @@ class RunFolder:
             host=socket.gethostname(),
             versions=_versions(),
             started=utc_now(),
+            processor=_processor(),
             error=None,
             **changes,
         )
@@ -382,6 +385,19 @@ def _new_folder(root: Path, profile_name: str) -> Path:
         except FileExistsError:
             continue
         return path
+
+
+@cache
+def _processor() -> str:
+    """The CPU's name, as far as the system tells it."""
+    with suppress(OSError):
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return visible(value.strip())
+    return platform.processor() or platform.machine()
 
 
 def _versions() -> dict[str, str]:

@@ -74,6 +74,8 @@ class RunInfo(_Model):
     host: str
     versions: dict[str, str]
     """Of mamltui, torch and python."""
+    processor: str | None = None
+    """The CPU's name, of the machine that trained last; None of older runs."""
     device: str | None = None
     """None until the training starts, as all that it alone knows."""
     threads: int | None = None

@@ -66,32 +66,38 @@ class Cell:
         """The cell's name, which no other cell of the study has."""
         return f"{self.group}-seed{self.seed}"
 
-    def profile(self, iterations: int | None = None) -> Profile:
-        """The cell as a profile.
+    def overrides(self, iterations: int | None = None) -> list[str]:
+        """What is changed against the base profile, as for ``--set``.
 
         Args:
             iterations: the length of the training, where the budget is in minutes.
-
-        Raises:
-            UsageError: its settings are not allowed together.
         """
-        length = self.iterations or iterations
         settings = dict(self.settings)
-        if length is None:
-            length = self._own_length(settings)
+        length = self.iterations or iterations or self._own_length(settings)
         if self.has_budget:
             settings["meta.iterations"] = length
-        overrides = [
+        return [
             f"name={profile_name(f'{self.study}-{self.name}')}",
             f"meta.seed={self.seed}",
             *(f"{key}={_counted(value, length)}" for key, value in settings.items()),
         ]
-        return self._load(overrides)
+
+    def profile(self, iterations: int | None = None) -> Profile:
+        """The cell as a profile.
+
+        Args:
+            iterations: as of :meth:`overrides`.
+
+        Raises:
+            UsageError: its settings are not allowed together.
+        """
+        return self._load(self.overrides(iterations))
 
     def _own_length(self, settings: dict[str, Setting]) -> int:
-        if "meta.iterations" in settings:
-            return int(settings["meta.iterations"])
-        return self._load([]).meta.iterations if not self.has_budget else NOMINAL
+        if self.has_budget:
+            return NOMINAL
+        own = settings.get("meta.iterations")
+        return int(own) if own is not None else self._load([]).meta.iterations
 
     def _load(self, overrides: Sequence[str]) -> Profile:
         try:
