@@ -18,9 +18,10 @@ from mamltui.results import (
     compare_with_published,
     write_text,
 )
+from mamltui.results.paired import p_text, unpaired_reason
 from mamltui.results.published import published_sweeps
 from mamltui.runs.files import file_error
-from mamltui.statistics import holm, paired_difference
+from mamltui.statistics import PairedDifference, holm, paired_difference
 from mamltui.studies import plots
 from mamltui.studies.arms import Arm, Curve, Trained, arms_of
 from mamltui.studies.document import (
@@ -168,6 +169,14 @@ def _of_a_base(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
         "unless the arm learns running ones. ± is the 95 % interval over the test episodes of all "
         "seeds; over seeds: Student's 95 % interval of the mean over trainings."
     )
+    if any(evaluation.outcomes for arm in arms for evaluation in arm.evaluations):
+        yield _spread(base, arms)
+        yield Words(
+            "Of the first seed. Episodes: another draw of episodes from the same test images. "
+            "Classes: other characters of the same kind, by bootstrap. 5th percentile: the "
+            "accuracy that one task in twenty stays below. Calibration error: how far confidence "
+            "is from accuracy, on the mean, in points."
+        )
     drawn = [arm for arm in arms if arm.trained]
     if drawn:
         yield from _curves(base, drawn)
@@ -222,6 +231,28 @@ def _results(base: str, arms: Sequence[Arm]) -> Table:
         tuple(rows),
         words=2,
     )
+
+
+def _spread(base: str, arms: Sequence[Arm]) -> Table:
+    rows = []
+    for arm in arms:
+        spread = arm.evaluations[0].spread() if arm.evaluations else None
+        if spread is None:
+            continue
+        rows.append(
+            (
+                arm.title,
+                *(
+                    f"{100 * each.low:.2f} to {100 * each.high:.2f}"
+                    for each in (spread.episodes, spread.classes)
+                ),
+                _number(100 * spread.low),
+                _number(100 * spread.worst),
+                _number(100 * spread.calibration_error),
+            )
+        )
+    columns = ("arm", "over episodes %", "over classes %", "5th percentile %", "worst task %")
+    return Table(f"spread-{base}", (*columns, "calibration error"), tuple(rows))
 
 
 def _curves(base: str, arms: Sequence[Arm]) -> Iterator[Picture]:
@@ -405,63 +436,76 @@ def _grid_row(
 
 
 def _comparisons(bases: dict[str, list[Arm]]) -> Iterator[Block]:
-    """Each arm against the first of its base, over the seeds that both have."""
-    found = []
+    """Each arm against the first of its base, on the episodes and over the seeds of both."""
+    found: list[tuple[str, Arm, Arm, PairedDifference, PairedDifference | None]] = []
+    apart: list[str] = []
     for base, arms in bases.items():
-        first = {each.cell.seed: each for each in arms[0].tested}
+        first = {each.cell.seed: each.evaluation for each in arms[0].tested if each.evaluation}
         for arm in arms[1:]:
             pairs = [
-                (first[each.cell.seed], each) for each in arm.tested if each.cell.seed in first
+                (first[each.cell.seed], each.evaluation)
+                for each in arm.tested
+                if each.evaluation and each.cell.seed in first
             ]
-            if len(pairs) < 2:
+            if not pairs:
                 continue
-            before = [
-                pair[0].evaluation.headline().accuracy for pair in pairs if pair[0].evaluation
-            ]
-            after = [pair[1].evaluation.headline().accuracy for pair in pairs if pair[1].evaluation]
-            difference = paired_difference(before, after, "training seeds")
-            found.append((base, arms[0].title, arm.title, len(pairs), difference))
-    if not found:
+            reason = next((why for pair in pairs if (why := unpaired_reason(*pair))), "")
+            if reason:
+                apart.append(f"{base}, {arm.title}: not compared, for {reason}.")
+                continue
+            before, after = (
+                [accuracy for pair in pairs for accuracy in pair[place].accuracies()]
+                for place in (0, 1)
+            )
+            over_seeds = None
+            if len(pairs) > 1:
+                over_seeds = paired_difference(
+                    [pair[0].headline().accuracy for pair in pairs],
+                    [pair[1].headline().accuracy for pair in pairs],
+                    "training seeds",
+                )
+            if len(before) == len(after):
+                found.append((base, arm, arms[0], paired_difference(before, after), over_seeds))
+    if not found and not apart:
         return
-    adjusted = holm([each[4].p_value for each in found])
-    rows = tuple(
-        (
-            base,
-            title,
-            first_title,
-            str(count),
-            f"{100 * difference.difference:+.2f} ± {100 * difference.interval.half_width:.2f}",
-            f"{difference.improvement:.2f}",
-            f"{p_value:.3f}",
-            f"{100 * difference.least_detectable:.2f}",
+    yield Heading("Paired differences")
+    if found:
+        by_episodes = holm([each[3].p_value for each in found])
+        seeded = [each[4] for each in found if each[4] is not None]
+        by_seeds = iter(holm([each.p_value for each in seeded]))
+        rows = []
+        for (base, arm, other, episodes, seeds), p_value in zip(found, by_episodes, strict=True):
+            rows.append(
+                (
+                    base,
+                    arm.title,
+                    other.title,
+                    _difference(episodes),
+                    p_text(p_value).removeprefix("p ").removeprefix("= "),
+                    f"{100 * episodes.improvement:.0f}",
+                    _number(100 * episodes.least_detectable),
+                    _difference(seeds) if seeds else NONE,
+                    p_text(next(by_seeds)).removeprefix("p ").removeprefix("= ") if seeds else NONE,
+                )
+            )
+        columns = ("base", "arm", "against", "difference", "p (Holm)", "better on %")
+        more = ("least seen", "over seeds", "p over seeds (Holm)")
+        yield Table("differences", (*columns, *more), tuple(rows), words=3)
+        yield Words(
+            "In points of test accuracy. Trainings of the same seed have the same first "
+            "parameters, training tasks and test episodes, and are compared episode by episode: "
+            "difference ± its 95 % interval over the episodes, for these trained parameters. Over "
+            "seeds: Student's interval over trainings, which is what a claim about the method "
+            "needs. Both p are adjusted by Holm's method for all rows. Better on: episodes, ties "
+            "by half. Least seen: the true difference that so many episodes show in four of five "
+            "studies."
         )
-        for (base, first_title, title, count, difference), p_value in zip(
-            found, adjusted, strict=True
-        )
-    )
-    yield Heading("Paired differences over seeds")
-    yield Table(
-        "differences",
-        (
-            "base",
-            "arm",
-            "against",
-            "seeds",
-            "difference, points",
-            "probability of improvement",
-            "p (Holm)",
-            "least difference seen",
-        ),
-        rows,
-        words=3,
-    )
-    yield Words(
-        "Two trainings of the same seed have the same first parameters, training tasks and test "
-        "episodes, and are compared in pairs: mean difference of the test accuracy with Student's "
-        "95 % interval over the seeds. p is adjusted by Holm's method for all rows of this table; "
-        "the last column is the true difference that so many seeds of this spread show in four of "
-        "five such studies."
-    )
+    if apart:
+        yield Bullets(tuple(apart))
+
+
+def _difference(paired: PairedDifference) -> str:
+    return f"{100 * paired.difference:+.2f} ± {100 * paired.interval.half_width:.2f}"
 
 
 def _published(bases: dict[str, list[Arm]]) -> Iterator[Block]:

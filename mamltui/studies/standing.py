@@ -98,7 +98,7 @@ class Runs:
         fitting = [
             evaluation
             for evaluation in self._evaluations[run.path][1]
-            if evaluation.split == "test"
+            if evaluation.is_plain
             and evaluation.checkpoint == "best"
             and evaluation.seed == profile.meta.seed
             and evaluation.episodes >= profile.evaluation.episodes

@@ -7,7 +7,11 @@ import pytest
 from tests.training.small import make_bank
 
 
+def use_small_images(patch: pytest.MonkeyPatch) -> None:
+    bank = make_bank(classes=60)
+    patch.setattr("mamltui.data.banks.load_bank", lambda *_, **__: bank)
+
+
 @pytest.fixture(autouse=True)
 def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    bank = make_bank(classes=60)
-    monkeypatch.setattr("mamltui.data.banks.load_bank", lambda *_, **__: bank)
+    use_small_images(monkeypatch)

@@ -1,0 +1,125 @@
+"""The report of a study: of what is there, complete, repeatable, and in one file."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mamltui.studies.queue import Queue
+from mamltui.studies.reading import load_study
+from mamltui.studies.report import Report, make_report
+from mamltui.studies.standing import read_standings
+from mamltui.studies.study import Study
+from tests.results.examples import evaluation
+from tests.studies.conftest import use_small_images
+from tests.studies.small import SMALL, Here, write_study
+
+
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    """A study of two arms and two seeds, of which the last cell is still to come."""
+    folder = tmp_path_factory.mktemp("study")
+    study = load_study(str(write_study(folder, SMALL.replace("seeds = 1", "seeds = 2"))))
+    cells = [cell.name for cell in study.cells][:3]
+    with pytest.MonkeyPatch.context() as patch:
+        use_small_images(patch)
+        queue = Queue(study, Here(), root=folder / "runs", only=cells, notify=lambda _: None)
+        while not queue.step()[1]:
+            pass
+        queue.close()
+    return study, folder / "runs"
+
+
+@pytest.fixture(scope="module")
+def written(two_seeds: tuple[Study, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its report."""
+    folder = tmp_path_factory.mktemp("report")
+    report_of(*two_seeds).write(folder)
+    return folder
+
+
+def report_of(study: Study, root: Path) -> Report:
+    return make_report(study, read_standings(study, root))
+
+
+def test_a_report_half_way_says_so_and_holds_what_there_is(
+    written: Path,
+) -> None:
+    text = (written / "report.md").read_text()
+    assert "3 of 4 cells over: 3 done, 1 queued." in text
+    assert "The study is not over" in text
+    assert "| inner.steps 2 | 1 done, 1 queued |" in text
+    for picture in re.findall(r"\]\((plots/[^)]+\.svg)\)", text):
+        assert (written / picture).stat().st_size > 1000
+        assert (written / picture).with_suffix(".png").stat().st_size > 1000
+    assert "mamltui run quickstart --headless --set name=small-quickstart-steps1-seed0" in text
+
+    html = (written / "report.html").read_text()
+    assert html.count("data:image/svg+xml;base64,") == len(list((written / "plots").glob("*.svg")))
+    assert not re.search(r'(src|href)="(?!data:)', html)
+
+
+def test_tables_hold_the_results_of_the_run_folders(
+    two_seeds: tuple[Study, Path], written: Path
+) -> None:
+    study, root = two_seeds
+    standings = read_standings(study, root)
+    with (written / "tables" / "results-quickstart.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    accuracies = [each.evaluation.headline().accuracy for each in standings if each.evaluation]
+    # Seeds 0 and 1 of the first arm are the first and the third cell.
+    mean = 100 * (accuracies[0] + accuracies[2]) / 2
+    assert rows[0]["test %"].startswith(f"{mean:.2f} ± ")
+    assert rows[0]["± over seeds"] != "-"
+    assert rows[1]["test %"].startswith(f"{100 * accuracies[1]:.2f} ± ")
+    assert rows[1]["± over seeds"] == "-"
+
+
+def test_arms_are_compared_on_the_same_episodes(
+    two_seeds: tuple[Study, Path], written: Path
+) -> None:
+    study, root = two_seeds
+    with (written / "tables" / "differences.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    first, second = (
+        each.evaluation.headline().accuracy
+        for each in read_standings(study, root)[:2]
+        if each.evaluation
+    )
+    assert row["arm"] == "inner.steps 2"
+    assert float(row["difference"].split(" ± ")[0].lstrip("'")) == pytest.approx(
+        100 * (second - first), abs=0.006
+    )
+    assert row["over seeds"] == "-"
+
+
+def test_the_same_run_folders_give_the_same_bytes(
+    two_seeds: tuple[Study, Path], written: Path, tmp_path: Path
+) -> None:
+    report_of(*two_seeds).write(tmp_path)
+    files = [path.relative_to(written) for path in written.rglob("*.*")]
+    assert len(files) > 10
+    for path in files:
+        assert (written / path).read_bytes() == (tmp_path / path).read_bytes()
+
+
+def test_a_report_of_nothing_says_that_nothing_was_tested(tmp_path: Path) -> None:
+    study = load_study(str(write_study(tmp_path)))
+    report_of(study, tmp_path / "runs").write(tmp_path / "report")
+    assert "nothing has been tested yet" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_published_figures_stand_beside_a_cell_of_omniglot(tmp_path: Path) -> None:
+    text = 'extends = "20way5shot"\nbudget.iterations = 100\n[set]\nmeta.batch = 4'
+    study = load_study(str(write_study(tmp_path, text)))
+    (standing,) = read_standings(study, tmp_path / "runs")
+    tested = evaluation(data="omniglot", way=20, shot=5)
+    report = make_report(study, [replace(standing, state="done", evaluation=tested)])
+    report.write(tmp_path / "report")
+    page = (tmp_path / "report" / "report.md").read_text()
+    assert "Finn, Abbeel and Levine 2017, Table 1" in page
+    assert re.search(r"is (above|below|equal to) the MAML paper's 98\.9 ± 0\.2 %", page)
