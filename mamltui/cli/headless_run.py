@@ -18,10 +18,10 @@ from mamltui.data.banks import Banks
 from mamltui.errors import DivergedError, ExitCode
 from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
-from mamltui.headless.signals import stop_signals
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, json_text, write_text
 from mamltui.runs import RunFolder, runs_root
+from mamltui.signals import stop_signals
 from mamltui.training import Control, Outcome, Plan, make_plan, run_experiment
 from mamltui.training.device import describe_device
 

@@ -182,8 +182,8 @@ def _drive(queue: Queue, name: str, changes: Changes, quiet: bool) -> int:
     import signal
     import time
 
-    from mamltui.headless.signals import stop_signals
     from mamltui.headless.study import StudyLines
+    from mamltui.signals import stop_signals
     from mamltui.studies.progress import progress_of
 
     received: list[signal.Signals] = []

@@ -11,10 +11,12 @@ import argparse
 import json
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from mamltui.errors import ExitCode, MamltuiError
-from mamltui.events import Diverged, Finished
+from mamltui.events import Diverged
+from mamltui.signals import stop_signals
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,59 +44,51 @@ def _work(asked: argparse.Namespace) -> int:
     from mamltui.maml.chunks import Interrupted
     from mamltui.profiles import load_profile
     from mamltui.results import write_results
-    from mamltui.runs import RunFolder
     from mamltui.studies.standing import Runs, find_fitting
-    from mamltui.training import Control, Trainer
+    from mamltui.training import Control
+    from mamltui.training.experiment import run_experiment
     from mamltui.training.plan import make_plan
 
     torch.set_num_threads(asked.threads)
     profile = load_profile(str(asked.profile))
     run = find_fitting(asked.out, profile)
+    if run is not None:
+        # A run keeps its name; what is tested is up to the study.
+        profile = run.profile.model_copy(update={"evaluation": profile.evaluation})
+    is_trained = run is not None and run.info().state == "finished"
     control = Control()
-    stopped: list[signal.Signals] = []
 
-    def stop(number: int, _: object) -> None:
-        by = signal.Signals(number)
+    def stop(by: signal.Signals) -> None:
         stopped.append(by)
         control.stop(by.name)
 
-    before = {kind: signal.signal(kind, stop) for kind in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        is_trained = run is not None and run.info().state == "finished"
+    stopped: list[signal.Signals] = []
+    with stop_signals(stop, control.checkpoint):
         plan = make_plan(
-            profile if run is None else run.profile,
+            profile,
             device=asked.device,
             runs=asked.out,
             banks=Banks(asked.data_dir),
             resume=None if run is None or is_trained else str(run.path),
             say=lambda text: print(text, file=sys.stderr, flush=True),
         )
-        if not is_trained:
-            run = plan.run or RunFolder.create(plan.profile, asked.out)
-            for event in Trainer(plan, run, control).train():
-                end = event
-            if isinstance(end, Diverged):
-                print(f"diverged: {end.reason}", file=sys.stderr)
+        if run is None or not is_trained:
+            outcome = run_experiment(plan, control)
+            if isinstance(outcome.end, Diverged):
+                print(f"diverged: {outcome.end.reason}", file=sys.stderr)
                 return ExitCode.DIVERGED
-            if not isinstance(end, Finished):
-                return 128 + stopped[0] if stopped else ExitCode.FAILURE
-        assert run is not None
-        if Runs(asked.out).evaluation(run, profile) is None:
-            evaluation = evaluate_run(
-                run,
-                bank=plan.bank,
-                steps=profile.evaluation.steps,
-                episodes=profile.evaluation.episodes,
-                device=plan.device,
-                should_stop=lambda: bool(stopped),
-            )
-            write_results(run.evaluation, evaluation)
-    except Interrupted:
-        return 128 + stopped[0]
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-    return ExitCode.DONE
+        elif Runs(asked.out).evaluation(run, profile) is None:
+            with suppress(Interrupted):
+                evaluation = evaluate_run(
+                    run,
+                    bank=plan.bank,
+                    steps=profile.evaluation.steps,
+                    episodes=profile.evaluation.episodes,
+                    device=plan.device,
+                    should_stop=lambda: control.stop_reason is not None,
+                )
+                write_results(run.evaluation, evaluation)
+    return 128 + stopped[0] if stopped else ExitCode.DONE
 
 
 def _time(asked: argparse.Namespace) -> int:
