@@ -38,6 +38,10 @@ class Figure:
     verified: bool
     """Whether the figure was checked against its source; others are not shown."""
     protocol: Mapping[str, Any]
+    algorithm: str
+    """What was trained, as ``Evaluation.algorithm`` says it."""
+    note: str = ""
+    """What else is measured otherwise there, in words."""
 
     @property
     def printed(self) -> str:
@@ -75,6 +79,8 @@ def published_figures() -> tuple[Figure, ...]:
             transductive=method.get("transductive"),
             verified=method["verified"],
             protocol=method.get("protocol", {}),
+            algorithm=method["algorithm"],
+            note=method.get("note", ""),
         )
         for method in _published()["method"]
         for figure in method["figures"]
@@ -146,7 +152,7 @@ class Comparison:
         start = f"{self.relation} {self.figure.whose} {self.figure.printed}"
         if self.figure.interval is None:
             place = "inside" if self.meets else "outside"
-            return f"{start}, which has no interval and lies {place} this one"
+            return f"{start}, which is given without interval and lies {place} this one"
         return f"{start}, and the intervals {'meet' if self.meets else 'do not meet'}"
 
     @property
@@ -190,11 +196,12 @@ def _percent(fraction: float) -> Decimal:
 
 
 def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
-    theirs = dict(figure.protocol)
+    theirs = {**figure.protocol, "algorithm": figure.algorithm}
     theirs["models"] = _models(theirs.get("models", 1))
     if "query_per_shot" in theirs:
         theirs["query_images"] = theirs.pop("query_per_shot") * figure.shot
     ours: dict[str, tuple[Any, str]] = {
+        "algorithm": (evaluation.algorithm, "{}, theirs {}"),
         "class_split": (evaluation.class_split, "class split {}, theirs {}"),
         "rotations": (
             evaluation.rotations,
@@ -218,6 +225,8 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         found.append("running statistics, theirs transductive")
     if figure.transductive is None:
         found.append("batch statistics not stated there")
+    if figure.note:
+        found.append(figure.note)
     return tuple(found)
 
 

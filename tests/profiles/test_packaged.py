@@ -15,6 +15,7 @@ STUDY = [f"study-{name}" for name in PAPER]
 STEPS = [
     f"study-{name}-train{steps}" for name in ("5way5shot", "20way5shot") for steps in (1, 3, 5)
 ]
+FAST = [f"fast-{name}" for name in PAPER]
 COLOUR = ["cifar-fs-5way1shot", "cifar-fs-5way5shot"]
 PLUS = [f"plus-{name}" for name in PAPER]
 OTHERS = [f"{algorithm}-5way1shot" for algorithm in ("reptile", "protonet", "imaml")]
@@ -30,6 +31,7 @@ def test_these_are_the_profiles() -> None:
     assert set(packaged_profiles()) == {
         "quickstart",
         *PAPER,
+        *FAST,
         *COLOUR,
         *STUDY,
         *STEPS,
@@ -70,6 +72,18 @@ def test_the_papers_profiles_follow_the_paper(name: str) -> None:
     assert profile.evaluation.episodes == 600
     # The step on the mean loss, the same for both: the paper's loss is way times the mean.
     assert profile.inner.alpha * profile.task.way == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_the_laptops_profiles_are_tested_as_the_paper_tests(name: str) -> None:
+    profile, paper = load_profile(name), load_profile(name.removeprefix("fast-"))
+    assert profile.algorithm == "maml"
+    assert profile.network == paper.network
+    assert profile.data == paper.data
+    assert (profile.task.way, profile.task.shot) == (paper.task.way, paper.task.shot)
+    assert profile.evaluation == paper.evaluation
+    assert profile.meta.batch < paper.meta.batch
+    assert not (profile.plus.learned_rates or profile.plus.per_step_norm)
 
 
 @pytest.mark.parametrize("name", PLUS)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from mamltui.profiles import Profile, load_profile, method_of, packaged_profiles
 from mamltui.results import compare_with_published, published_figures
 from mamltui.results.published import Comparison
 from tests.results.examples import evaluation, with_headline
@@ -24,6 +25,22 @@ def beside(method: str, comparisons: list[Comparison]) -> Comparison:
         ("MAML", ["98.7 ± 0.4 %", "99.9 ± 0.1 %", "95.8 ± 0.3 %", "98.9 ± 0.2 %"]),
         ("MAML, earlier study", ["93.99 %", "98.01 %", "80.92 %", "92.90 %"]),
         ("MAML++", ["99.47 %", "99.93 %", "97.65 %", "99.33 %"]),
+        (
+            "Meta-Curvature",
+            ["99.77 ± 0.17 %", "99.79 ± 0.10 %", "97.86 ± 0.26 %", "99.24 ± 0.07 %"],
+        ),
+        (
+            "Meta-Curvature, ensemble",
+            ["99.97 ± 0.06 %", "99.89 ± 0.06 %", "99.12 ± 0.16 %", "99.65 ± 0.05 %"],
+        ),
+        (
+            "iMAML, Hessian-free",
+            ["99.50 ± 0.26 %", "99.74 ± 0.11 %", "96.18 ± 0.36 %", "99.14 ± 0.10 %"],
+        ),
+        (
+            "first-order MAML, support statistics",
+            ["91.8 ± 0.9 %", "98.1 ± 0.3 %", "89.6 ± 0.5 %", "96.4 ± 0.2 %"],
+        ),
     ],
 )
 def test_figures_are_those_of_the_source_with_the_decimals_printed_there(
@@ -51,7 +68,7 @@ def test_no_figure_is_listed_twice() -> None:
 
 def test_recalled_figures_are_in_the_file_and_compared_with_nothing() -> None:
     recalled = {figure.method for figure in published_figures() if not figure.verified}
-    assert {"ProtoNet", "Meta-Curvature"} <= recalled
+    assert recalled == {"ProtoNet"}
     for way, shot in TASKS:
         shown = compare_with_published(evaluation(way=way, shot=shot, query=shot))
         assert shown
@@ -91,7 +108,7 @@ def test_a_figure_without_interval_lies_inside_or_outside_the_runs(
     comparisons = compare_with_published(with_headline(accuracy, 0.0031))
     words = beside("MAML, earlier study", comparisons).words
     assert words.endswith(
-        f"student study's 93.99 %, which has no interval and lies {place} this one"
+        f"student study's 93.99 %, which is given without interval and lies {place} this one"
     )
 
 
@@ -132,6 +149,7 @@ def test_only_figures_of_the_same_data_way_and_shot_are_compared(changes: dict[s
         ({"image_size": 32}, "images of 32 pixels, theirs 28"),
         ({"query": 15}, "15 query images a class, theirs 1"),
         ({"filters": 32}, "32 filters, theirs 64"),
+        ({"algorithm": "anil"}, "anil, theirs maml"),
         ({"iteration": 1_200}, "1,200 meta-iterations, theirs 60,000"),
         ({"split": "validation"}, "validation split, theirs test"),
         ({"checkpoint": "ensemble of 3"}, "an ensemble of 3 models, theirs a single model"),
@@ -170,14 +188,32 @@ def test_a_run_on_cifar_fs_stands_beside_what_was_published_there() -> None:
         filters=32,
         query=15,
     )
-    (comparison,) = compare_with_published(run)
+    comparison, alfa = compare_with_published(run)
+    assert alfa.sentence == (
+        "98.21 ± 0.31 %: above ALFA's 59.96 %, which is given without interval and lies outside "
+        "this one [Baik, Choi, Choi, Kim and Lee 2020]; maml, theirs alfa; "
+        "batch statistics not stated there"
+    )
     assert comparison.sentence == (
         "98.21 ± 0.31 %: above MAML's 58.9 ± 1.9 %, and the intervals do not meet "
         "[Bertinetto, Henriques, Torr and Vedaldi 2019, as in Lee et al. 2019, Table 2]; "
         "batch statistics not stated there"
     )
-    (five,) = [f for f in published_figures() if f.data == "cifar-fs" and f.shot == 5]
+    five = next(f for f in published_figures() if f.data == "cifar-fs" and f.shot == 5)
     assert five.printed == "71.5 ± 1.0 %"
+
+
+def test_the_figure_with_support_statistics_says_how_it_was_trained() -> None:
+    found = beside("first-order MAML, support statistics", compare_with_published(evaluation()))
+    assert found.accuracy == Decimal("93.21")
+    assert found.differences == ("maml, theirs fomaml", "trained with support statistics there")
+
+
+def test_the_algorithms_are_called_as_a_run_calls_its_own() -> None:
+    known = {method_of(load_profile(name)) for name in packaged_profiles()}
+    known |= set(get_args(Profile.model_fields["algorithm"].annotation))
+    theirs = {figure.algorithm for figure in published_figures()}
+    assert theirs - known <= {"alfa", "meta-curvature"}
 
 
 @pytest.mark.parametrize(
@@ -192,5 +228,10 @@ def test_a_run_on_cifar_fs_stands_beside_what_was_published_there() -> None:
 def test_a_figure_of_an_ensemble_is_another_experiment_than_a_single_model(
     checkpoint: str, differences: tuple[str, ...]
 ) -> None:
-    found = evaluation(checkpoint=checkpoint, class_split="antoniou", iteration=50_000)
+    found = evaluation(
+        checkpoint=checkpoint,
+        class_split="antoniou",
+        iteration=50_000,
+        algorithm="maml + MSL + DA + BNWB + BNRS + LSLR + CA",
+    )
     assert beside("MAML++", compare_with_published(found)).differences == differences
