@@ -6,9 +6,20 @@ Accuracies are fractions in [0, 1], losses are mean cross-entropies in nats, tim
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from functools import cache
-from typing import Any, ClassVar, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from mamltui.untrusted import (
+    Amount,
+    Count,
+    Flag,
+    Fraction,
+    Iteration,
+    PerStep,
+    Seconds,
+    Text,
+    checked,
+)
 
 
 @dataclass(frozen=True)
@@ -16,7 +27,7 @@ class Event:
     """Anything that happened at ``iteration`` meta-iterations done."""
 
     name: ClassVar[str] = "event"
-    iteration: int
+    iteration: Iteration
 
     def to_dict(self) -> dict[str, Any]:
         """The event as JSON-ready values, its name under ``event``."""
@@ -28,11 +39,11 @@ class Started(Event):
     """The training starts, or goes on after a resume at ``iteration``."""
 
     name: ClassVar[str] = "started"
-    run: str
-    iterations: int
-    device: str
-    parameters: int
-    resumed: bool
+    run: Text
+    iterations: Iteration
+    device: Text
+    parameters: Count
+    resumed: Flag
 
 
 @dataclass(frozen=True)
@@ -44,17 +55,17 @@ class Step(Event):
     """
 
     name: ClassVar[str] = "step"
-    query_loss: float
-    query_accuracy: float
-    support_loss: float
+    query_loss: Amount
+    query_accuracy: Fraction
+    support_loss: Amount
     """Before adaptation."""
-    support_accuracy: float
-    query_loss_per_step: tuple[float, ...]
-    query_accuracy_per_step: tuple[float, ...]
-    gradient_norm: float
-    learning_rate: float
-    iterations_per_second: float
-    elapsed: float
+    support_accuracy: Fraction
+    query_loss_per_step: PerStep[Amount]
+    query_accuracy_per_step: PerStep[Fraction]
+    gradient_norm: Amount
+    learning_rate: Amount
+    iterations_per_second: Amount
+    elapsed: Seconds
 
 
 @dataclass(frozen=True)
@@ -62,13 +73,13 @@ class Validated(Event):
     """Mean over the validation episodes after ``inner.test_steps`` steps, and after each step."""
 
     name: ClassVar[str] = "validated"
-    accuracy: float
-    ci95: float
-    loss: float
-    accuracy_per_step: tuple[float, ...]
-    loss_per_step: tuple[float, ...]
-    is_best: bool
-    elapsed: float
+    accuracy: Fraction
+    ci95: Fraction
+    loss: Amount
+    accuracy_per_step: PerStep[Fraction]
+    loss_per_step: PerStep[Amount]
+    is_best: Flag
+    elapsed: Seconds
 
 
 @dataclass(frozen=True)
@@ -76,9 +87,9 @@ class Checkpointed(Event):
     """A checkpoint is complete on the disk."""
 
     name: ClassVar[str] = "checkpointed"
-    kind: str
+    kind: Text
     """``last``, ``best`` or ``top``: one of the best."""
-    path: str
+    path: Text
     """Seen from the run folder."""
 
 
@@ -101,7 +112,7 @@ class Notice(Event):
     """Something the user should know that does not end the training."""
 
     name: ClassVar[str] = "notice"
-    message: str
+    message: Text
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ class Diverged(Event):
     """The training left the finite numbers or the loss ran away; nothing after this is trusted."""
 
     name: ClassVar[str] = "diverged"
-    reason: str
+    reason: Text
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class Stopped(Event):
     """The training ends early by request, after a checkpoint."""
 
     name: ClassVar[str] = "stopped"
-    reason: str
+    reason: Text
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ class Failed(Event):
     """The training ends by an error, which is raised after this is written."""
 
     name: ClassVar[str] = "failed"
-    error: str
+    error: Text
 
 
 @dataclass(frozen=True)
@@ -133,10 +144,10 @@ class Finished(Event):
     """All iterations are done, or validation found nothing better for long enough."""
 
     name: ClassVar[str] = "finished"
-    best_iteration: int
-    best_accuracy: float
-    best_loss: float
-    elapsed: float
+    best_iteration: Iteration
+    best_accuracy: Fraction
+    best_loss: Amount
+    elapsed: Seconds
 
 
 EVENTS: dict[str, type[Event]] = {
@@ -161,34 +172,10 @@ def event_from_dict(values: Mapping[str, Any]) -> Event:
     """The event that ``to_dict`` wrote; keys that are not its own are left out.
 
     Raises:
-        ValueError: no such event, or a value is missing or of another type.
+        ValueError: no such event, or a value is missing or not allowed.
     """
     name = values.get("event")
     kind = EVENTS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f"there is no event {name!r}")
-    return kind(**{key: _read(values, key, wanted) for key, wanted in _types(kind.name).items()})
-
-
-@cache
-def _types(event: str) -> dict[str, Any]:
-    """The types of an event's fields."""
-    types = get_type_hints(EVENTS[event])
-    return {field.name: types[field.name] for field in fields(EVENTS[event])}
-
-
-def _read(values: Mapping[str, Any], key: str, kind: Any) -> Any:
-    value: Any = values.get(key)
-    if kind is float:
-        if _is_number(value):
-            return float(value)
-    elif kind in (int, str, bool):
-        if type(value) is kind:
-            return value
-    elif isinstance(value, list | tuple) and all(_is_number(item) for item in value):
-        return tuple(float(item) for item in value)
-    raise ValueError(f"{key} is {value!r}" if key in values else f"{key} is missing")
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return checked(kind, values)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from mamltui.caching import cache_folder
 from mamltui.data.bank import ImageBank
 from mamltui.data.progress import Progress
 from mamltui.text import visible
+from mamltui.untrusted import Count, Flag, Text, checked, parse_json
 
 _FORMAT = "1"
 _HEADER = "mamltui"
@@ -127,19 +129,24 @@ def load_packed(path: Path, *, content: str, fingerprint: str | None) -> ImageBa
         with safe_open(path, framework="pt") as file:
             header = _checked_header(file.metadata(), content, fingerprint)
             images = file.get_tensor("images")
-        shape = [int(size) for size in header["shape"]]
-        if header["binary"]:
-            bits = np.unpackbits(images.numpy(), count=int(np.prod(shape)))
-            images = torch.from_numpy(bits * np.uint8(255)).reshape(shape)
-        bank = ImageBank(
-            name=str(header["name"]),
-            images=images,
-            class_names=tuple(map(str, header["class_names"])),
-            content_hash=str(header["content_hash"]),
-            source=str(header["source"]),
-        )
-        if list(images.shape) != shape or bank_hash(images, bank.class_names) != bank.content_hash:
+        shape, pixels = list(header.shape), math.prod(header.shape)
+        if images.dtype != torch.uint8 or len(header.class_names) != shape[0]:
             raise StaleCacheError("they are damaged")
+        if header.binary and images.shape == (-(-pixels // 8),):
+            bits = np.unpackbits(images.numpy(), count=pixels)
+            images = torch.from_numpy(bits * np.uint8(255)).reshape(shape)
+        if (
+            list(images.shape) != shape
+            or bank_hash(images, header.class_names) != header.content_hash
+        ):
+            raise StaleCacheError("they are damaged")
+        bank = ImageBank(
+            name=header.name,
+            images=images,
+            class_names=header.class_names,
+            content_hash=header.content_hash,
+            source=header.source,
+        )
     except StaleCacheError:
         raise
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -150,6 +157,8 @@ def load_packed(path: Path, *, content: str, fingerprint: str | None) -> ImageBa
 def is_packed(path: Path, *, content: str, fingerprint: str | None) -> bool:
     """Whether the file at ``path`` says that it is what :func:`load_packed` would want."""
     try:
+        if not path.is_file():  # a pipe would block
+            return False
         with safe_open(path, framework="pt") as file:
             _checked_header(file.metadata(), content, fingerprint)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
@@ -157,12 +166,27 @@ def is_packed(path: Path, *, content: str, fingerprint: str | None) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class _Header:
+    """What a packed file says of its images."""
+
+    format: Text
+    content: Text
+    fingerprint: Text
+    name: Text
+    source: Text
+    content_hash: Text
+    class_names: tuple[Text, ...]
+    shape: tuple[Count, Count, Count, Count, Count]
+    binary: Flag
+
+
 def _checked_header(
     metadata: dict[str, str] | None, content: str, fingerprint: str | None
-) -> dict[str, Any]:
-    header: dict[str, Any] = json.loads((metadata or {})[_HEADER])
-    if header["format"] != _FORMAT or header["content"] != content:
+) -> _Header:
+    header = checked(_Header, parse_json((metadata or {})[_HEADER]))
+    if header.format != _FORMAT or header.content != content:
         raise StaleCacheError("they are of another version")
-    if fingerprint not in (None, header["fingerprint"]):
+    if fingerprint not in (None, header.fingerprint):
         raise StaleCacheError("their source has changed, or is another")
     return header

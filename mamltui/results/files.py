@@ -9,7 +9,8 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, dataclass, fields
+from operator import le
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from mamltui.results.markdown import markdown_text
 from mamltui.results.published import compare_with_published
 from mamltui.results.tables import csv_text
 from mamltui.statistics import Reliability
+from mamltui.untrusted import Amount, Count, Flag, Fraction, Text, checked, parse_json, read_file
 
 JSON_FORMAT = "mamltui evaluation"
 JSON_VERSION = 1
+LARGEST = 2**28
+"""Bytes of a file of results; what became of ten million episodes has fewer."""
 
 
 def json_text(evaluations: Sequence[Evaluation]) -> str:
@@ -87,11 +91,11 @@ def read_evaluations(path: Path) -> list[Evaluation]:
         RunError: the file cannot be read or holds something else.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_file(path, LARGEST))
         if (document["format"], document["version"]) != (JSON_FORMAT, JSON_VERSION):
             raise ValueError("another format or version")
         return [_evaluation(item) for item in document["evaluations"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             "is not a result written by this version of mamltui",
             where=str(path),
@@ -112,7 +116,7 @@ def kept_evaluations(folder: Path) -> list[Evaluation]:
 
 
 def _evaluation(item: dict[str, Any]) -> Evaluation:
-    kinds = {"str": str, "int": int, "bool": bool}
+    kinds: dict[str, Any] = {"str": Text, "int": Count, "bool": Flag}
     values: dict[str, Any] = {}
     for field in fields(Evaluation):
         if field.default is not MISSING and field.name not in item:
@@ -124,17 +128,35 @@ def _evaluation(item: dict[str, Any]) -> Evaluation:
         kind = kinds.get(str(field.type))
         if kind is None:
             value = tuple(_step_result(entry) for entry in value)
-        elif type(value) is not kind:
-            raise TypeError(field.name)
+        else:
+            value = checked(kind, value)
         values[field.name] = value
     evaluation = Evaluation(**values)
     if evaluation.test_steps not in evaluation.steps or evaluation.steps != tuple(
         result.steps for result in evaluation.support
     ):
         raise ValueError("steps")
-    if any(len(each.right) != evaluation.episodes for each in evaluation.outcomes):
+    if len(set(evaluation.steps)) < len(evaluation.steps):
+        raise ValueError("steps")
+    if not all(_agrees(each, evaluation) for each in evaluation.outcomes):
         raise ValueError("outcomes")
     return evaluation
+
+
+def _agrees(outcomes: Outcomes, evaluation: Evaluation) -> bool:
+    """Whether what became of the episodes can have become of those of the evaluation."""
+    sorts = outcomes.reliability
+    return (
+        len(outcomes.right) == evaluation.episodes
+        and max(outcomes.right, default=0) <= evaluation.way * evaluation.query
+        and _at_most(outcomes.class_right, outcomes.class_queries)
+        and _at_most(sorts.right, sorts.answers)
+        and len(sorts.confidence) == len(sorts.answers)
+    )
+
+
+def _at_most(parts: tuple[int, ...], wholes: tuple[int, ...]) -> bool:
+    return len(parts) == len(wholes) and all(map(le, parts, wholes))
 
 
 def _outcomes(document: dict[str, Any]) -> tuple[Outcomes, ...]:
@@ -148,27 +170,37 @@ def _outcomes(document: dict[str, Any]) -> tuple[Outcomes, ...]:
             reliability=Reliability(
                 _counts(each["reliability"]["answers"]),
                 _counts(each["reliability"]["right"]),
-                tuple(float(value) for value in each["reliability"]["confidence"]),
+                checked(tuple[Amount, ...], each["reliability"]["confidence"]),
             ),
         )
         for each in (document[statistics] for statistics in STATISTICS)
     )
 
 
-def _counts(values: list[Any]) -> tuple[int, ...]:
-    if any(type(value) is not int for value in values):
-        raise TypeError("counts")
-    return tuple(values)
+def _counts(values: object) -> tuple[int, ...]:
+    return checked(tuple[Count, ...], values)
 
 
-def _step_result(entry: dict[str, Any]) -> StepResult:
-    numbers = {
-        name: math.nan if entry[name] is None else float(entry[name])
-        for name in ("accuracy", "accuracy_ci95", "loss", "loss_ci95")
-    }
-    if not math.isfinite(numbers["accuracy"]) or not math.isfinite(numbers["accuracy_ci95"]):
-        raise ValueError("accuracy")
-    return StepResult(steps=int(entry["steps"]), **numbers)
+@dataclass(frozen=True)
+class _Score:
+    """A step's numbers as they are in a file, where one that is not known is null."""
+
+    steps: Count
+    accuracy: Fraction
+    accuracy_ci95: Amount
+    loss: Amount | None
+    loss_ci95: Amount | None
+
+
+def _step_result(entry: object) -> StepResult:
+    score = checked(_Score, entry)
+    return StepResult(
+        steps=score.steps,
+        accuracy=score.accuracy,
+        accuracy_ci95=score.accuracy_ci95,
+        loss=math.nan if score.loss is None else score.loss,
+        loss_ci95=math.nan if score.loss_ci95 is None else score.loss_ci95,
+    )
 
 
 def result_stem(evaluation: Evaluation) -> str:

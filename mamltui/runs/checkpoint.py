@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -17,9 +18,27 @@ from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
 from mamltui.runs.files import write_whole
 from mamltui.runs.state import Best
+from mamltui.text import shortened
+from mamltui.untrusted import (
+    Amount,
+    Count,
+    Fraction,
+    Iteration,
+    Seconds,
+    Text,
+    checked,
+    open_regular,
+    parse_json,
+)
 
 FORMAT = 1
 _KEY = "mamltui"
+LARGEST_HEADER = 2**24
+"""Bytes; a header names a few hundred tensors."""
+LARGEST = 2**33
+"""Bytes of a whole checkpoint; the largest network that a profile allows has fewer."""
+LARGEST_SIZE = 10_000
+"""Of any number in the shape of a network."""
 _GROUPS = ("parameters", "adam/exp_avg", "adam/exp_avg_sq")
 
 
@@ -98,15 +117,14 @@ def load_checkpoint(path: Path, expect: Learner | None = None) -> Checkpoint:
         CheckpointError: missing, damaged, not a checkpoint, or of something else.
     """
     try:
-        content = path.read_bytes()
+        with open_regular(path) as (file, status):
+            checkpoint = _read(file, status.st_size)
     except FileNotFoundError:
         raise CheckpointError("there is no such checkpoint", where=str(path)) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise CheckpointError(f"cannot read the checkpoint: {reason}", where=str(path)) from error
-    try:
-        checkpoint = _read(content)
-    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"the checkpoint is damaged, or not one of mamltui's: {_reason(error)}",
             where=str(path),
@@ -159,42 +177,83 @@ def _reason(error: Exception) -> str:
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _read(content: bytes) -> Checkpoint:
-    tensors = load(content)  # refuses a torn file and lengths that do not fit
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    metadata = json.loads(header.get("__metadata__", {})[_KEY])
-    if metadata["format"] != FORMAT:
-        raise ValueError(f"format {metadata['format']} of another version, not {FORMAT}")
-    network = NetworkSpec(**metadata["network"])
-    for key in ("iteration", "adam_step", "validated"):
-        if not _is_count(metadata[key]):
-            raise ValueError(f"{key} is {metadata[key]!r}")
-    best = [metadata[f"best_{key}"] for key in ("iteration", "accuracy", "loss")]
-    if best != [None] * 3 and not (_is_count(best[0]) and all(map(_is_number, best[1:]))):
-        raise ValueError(f"the best validation is {best}")
-    if not _is_number(metadata["elapsed"]):
-        raise ValueError(f"elapsed is {metadata['elapsed']!r}")
-    shapes = network.parameter_shapes() | _shapes(metadata.get("shapes", {}))
+@dataclass(frozen=True)
+class _Metadata:
+    """What the header says beside the tensors; Adam's and the best validation's are flat there."""
+
+    format: Count
+    iteration: Iteration
+    network: dict[str, Any]
+    adam_step: Count
+    validated: Iteration
+    best_iteration: Iteration | None
+    best_accuracy: Fraction | None
+    best_loss: Amount | None
+    elapsed: Seconds
+    # Checkpoints of earlier versions say nothing of these.
+    kept: tuple[Best, ...] = ()
+    shapes: dict[Text, tuple[Count, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        best = (self.best_iteration, self.best_accuracy, self.best_loss)
+        if None in best and best != (None, None, None):
+            raise ValueError(f"the best validation is {best}")
+        for name, iteration, last in (
+            ("validated", self.validated, self.iteration),
+            ("best_iteration", self.best_iteration or 0, self.validated),
+            *(("kept", each.iteration, self.validated) for each in self.kept),
+        ):
+            if iteration > last:
+                raise ValueError(f"{name} is {iteration}, beyond {last}")
+
+
+def _read(file: BinaryIO, size: int) -> Checkpoint:
+    """The header first: it says how large the rest may be."""
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, LARGEST_HEADER):
+        raise ValueError("it is torn, or no safetensors file")
+    header = file.read(length)
+    named = checked(dict[str, Any], parse_json(header)).get("__metadata__")
+    values = parse_json(checked(dict[str, str], named or {})[_KEY])
+    if isinstance(values, dict) and values.get("format") != FORMAT:
+        raise ValueError(f"format {values.get('format')!r:.40} of another version, not {FORMAT}")
+    metadata = checked(_Metadata, values)
+    network = _network(metadata.network)
+    shapes = network.parameter_shapes() | {
+        name: shape for name, shape in metadata.shapes.items() if name.startswith("rate.")
+    }
+    wanted = 4 * len(_GROUPS) * sum(map(math.prod, shapes.values()))
+    if size > min(8 + length + 2 * wanted + LARGEST_HEADER, LARGEST):
+        raise ValueError(f"it has {size:,} bytes, and its network {wanted:,}")
+    tensors = load(start + header + file.read())  # refuses lengths that do not fit
     parameters, exp_avg, exp_avg_sq = (_group(tensors, group, shapes) for group in _GROUPS)
     if tensors:
-        raise ValueError(f"tensor {next(iter(tensors))} belongs to no parameter")
+        raise ValueError(f"tensor {shortened(next(iter(tensors)))} belongs to no parameter")
     return Checkpoint(
-        iteration=metadata["iteration"],
+        iteration=metadata.iteration,
         parameters=parameters,
-        adam=AdamState(metadata["adam_step"], exp_avg, exp_avg_sq),
+        adam=AdamState(metadata.adam_step, exp_avg, exp_avg_sq),
         network=network,
-        validated=metadata["validated"],
-        best_iteration=best[0],
-        best_accuracy=best[1],
-        best_loss=best[2],
-        # Checkpoints of earlier versions say nothing of it.
-        kept=tuple(Best(**values) for values in metadata.get("kept", [])),
-        elapsed=float(metadata["elapsed"]),
+        validated=metadata.validated,
+        best_iteration=metadata.best_iteration,
+        best_accuracy=metadata.best_accuracy,
+        best_loss=metadata.best_loss,
+        kept=metadata.kept,
+        elapsed=metadata.elapsed,
     )
 
 
-def _shapes(named: dict[str, list[int]]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(shape) for name, shape in named.items() if name.startswith("rate.")}
+def _network(values: dict[str, Any]) -> NetworkSpec:
+    """A network whose numbers are of the size that profiles allow."""
+    for known in fields(NetworkSpec):
+        value = values.get(known.name)
+        kind = {"int": int, "bool": bool, "str": str}[str(known.type)]
+        if known.name not in values:
+            continue
+        if type(value) is not kind or (isinstance(value, int) and not 0 <= value <= LARGEST_SIZE):
+            raise ValueError(f"there is no network with {known.name} {value!r:.40}")
+    return NetworkSpec(**values)
 
 
 def _group(
@@ -213,11 +272,3 @@ def _group(
         # torch's own memory is aligned, a slice of the file is not, and products may differ in it.
         taken[name] = tensor.clone()
     return taken
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)

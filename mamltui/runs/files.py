@@ -12,8 +12,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from mamltui.atomic import write_atomically
 from mamltui.errors import RunError
+from mamltui.untrusted import open_regular, parse_json
 
 Record = TypeVar("Record")
+LARGEST_LINE = 1_000_000
+"""Bytes; an event has a few hundred."""
+LARGEST_FILE = 4 * 2**30
+"""Bytes that are read at once; the longest training with a line an iteration has fewer."""
 
 
 def file_error(error: OSError, path: Path, doing: str) -> RunError:
@@ -128,37 +133,51 @@ class LinesFile(Generic[Record]):
     def _content(self, since: Position, at_most: int = -1) -> tuple[bytes, Position, bool]:
         """Whole lines, the position after them, and whether they begin at the start instead."""
         try:
-            with self.path.open("rb") as file:
-                status = os.fstat(file.fileno())
+            with open_regular(self.path) as (file, status):
                 restarted = since.offset > 0 and (
                     status.st_ino != since.file or status.st_size < since.offset
                 )
                 offset = 0 if restarted else since.offset
+                if at_most < 0 and status.st_size - offset > LARGEST_FILE:
+                    raise OSError(errno.EFBIG, f"larger than {LARGEST_FILE:,} bytes")
                 file.seek(offset)
                 content = file.read(at_most)
         except FileNotFoundError:
             return b"", START, since.offset > 0
         except OSError as error:
             raise file_error(error, self.path, "read") from error
-        content = content[: content.rfind(b"\n") + 1]
+        end = content.rfind(b"\n") + 1
+        if len(content) - end > LARGEST_LINE:
+            count = content.count(b"\n")
+            raise self._damaged(offset, count, f"it is longer than {LARGEST_LINE:,} bytes")
+        content = content[:end]
         return content, Position(offset + len(content), status.st_ino), restarted
 
     def _records(self, content: bytes, start: int) -> list[tuple[bytes, Record]]:
         records = []
         for number, line in enumerate(content.split(b"\n")[:-1]):
             try:
-                values = json.loads(line)
+                if len(line) > LARGEST_LINE:
+                    raise ValueError(f"it is longer than {LARGEST_LINE:,} bytes")
+                values = parse_json(line)
                 if not isinstance(values, dict):
                     raise ValueError("not an object")
                 records.append((line, self._parse(values)))
-            except (ValueError, RecursionError) as error:
-                raise RunError(
-                    f"the line is damaged: {error}",
-                    where=f"{self.path}:{self._lines_before(start) + number + 1}",
-                    hint="Take the line out of the file to read the rest.",
-                ) from error
+            except ValueError as error:
+                raise self._damaged(start, number, str(error)) from error
         return records
 
+    def _damaged(self, start: int, number: int, what: str) -> RunError:
+        return RunError(
+            f"the line is damaged: {what}",
+            where=f"{self.path}:{self._lines_before(start) + number + 1}",
+            hint="Take the line out of the file to read the rest.",
+        )
+
     def _lines_before(self, offset: int) -> int:
-        with self.path.open("rb") as file:
-            return file.read(offset).count(b"\n")
+        with open_regular(self.path) as (file, _):
+            left, lines = offset, 0
+            while block := file.read(min(left, 2**20)):
+                left -= len(block)
+                lines += block.count(b"\n")
+        return lines

@@ -25,8 +25,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
-
 from mamltui import __version__
 from mamltui.atomic import PART_PATTERN
 from mamltui.errors import DataError, RunError
@@ -36,6 +34,7 @@ from mamltui.runs.files import START, LinesFile, Page, Position, file_error, wri
 from mamltui.runs.lock import Lock
 from mamltui.runs.state import RunInfo, TrainedOn, utc_now
 from mamltui.text import visible
+from mamltui.untrusted import checked_json, read_file
 
 if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does without
     from mamltui.data.bank import ImageBank
@@ -44,6 +43,8 @@ if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does wit
     from mamltui.runs.checkpoint import Checkpoint
 
 RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
+LARGEST = 1_000_000
+"""Bytes of ``run.json`` and ``profile.toml``, which have a few thousand."""
 OLD_PARTS = "*.tmp"
 """What earlier versions called the files that became whole ones by a rename."""
 Kind = Literal["last", "best"]
@@ -139,7 +140,7 @@ class RunFolder:
         if self._profile is None:
             path = self.path / "profile.toml"
             try:
-                text = path.read_text(encoding="utf-8")
+                text = read_file(path, LARGEST).decode("utf-8")
             except OSError as error:
                 raise file_error(error, path, "read") from error
             except UnicodeDecodeError as error:
@@ -210,15 +211,11 @@ class RunFolder:
     def _read(self) -> RunInfo:
         path = self.path / "run.json"
         try:
-            return RunInfo.model_validate_json(path.read_bytes())
+            return checked_json(RunInfo, read_file(path, LARGEST))
         except OSError as error:
             raise file_error(error, path, "read") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise RunError(
-                f"the file is damaged: {f'{key}: ' if key else ''}{first['msg']}", where=str(path)
-            ) from error
+        except ValueError as error:
+            raise RunError(f"the file is damaged: {error}", where=str(path)) from error
 
     def _write(self, info: RunInfo) -> None:
         write_whole(self.path / "run.json", info.model_dump_json(indent=2).encode() + b"\n")

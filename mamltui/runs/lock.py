@@ -73,7 +73,7 @@ class Lock:
         if self.held:
             return False
         try:
-            descriptor = os.open(self.path, os.O_RDONLY)
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         except FileNotFoundError:
             return True
         except OSError:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+
+from mamltui.untrusted import Amount, Count, Fraction, Iteration, Seconds, Text
 
 if TYPE_CHECKING:
     from mamltui.data.bank import ImageBank
@@ -20,6 +22,16 @@ def utc_now() -> str:
     return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _checked_moment(text: str) -> str:
+    if len(text) > 40 or datetime.fromisoformat(text.replace("Z", "+00:00")).tzinfo is None:
+        raise ValueError("this is no time in UTC")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_checked_moment)]
+"""UTC, ISO 8601."""
+
+
 class _Model(BaseModel):
     # Keys of a later version are left out, not refused.
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
@@ -28,9 +40,9 @@ class _Model(BaseModel):
 class Best(_Model):
     """The best validation so far, by the profile's criterion."""
 
-    iteration: int
-    accuracy: float
-    loss: float
+    iteration: Iteration
+    accuracy: Fraction
+    loss: Amount
 
 
 class TrainedOn(_Model):
@@ -66,38 +78,49 @@ class StartedFrom(_Model):
 class RunInfo(_Model):
     """What ``run.json`` holds."""
 
-    profile: str
+    profile: Text
     """The profile's name."""
     state: State
-    pid: int
+    pid: Count
     """The process that trained last."""
-    host: str
-    versions: dict[str, str]
+    host: Text
+    versions: dict[Text, Text]
     """Of mamltui, torch and python."""
-    processor: str | None = None
+    processor: Text | None = None
     """The CPU's name, of the machine that trained last; None of older runs."""
-    device: str | None = None
+    device: Text | None = None
     """None until the training starts, as all that it alone knows."""
-    threads: int | None = None
+    threads: Count | None = None
     """torch's on the CPU: another number adds in another order, so the last digits differ."""
-    strategy: str | None = None
+    strategy: Text | None = None
     """Of the engine; another one adds in another order, so the last digits differ."""
-    task_chunk: int | None = None
+    task_chunk: Count | None = None
     """Of the engine, likewise; 0: chosen anew each time."""
-    seed: int
+    seed: Count
     data: TrainedOn | None = None
     start: StartedFrom | None = None
     """None: the first parameters are random, as the seed says."""
-    iteration: int = 0
+    iteration: Iteration = 0
     """Meta-iterations done when this was written; the metrics may be further."""
-    iterations: int
+    iterations: Iteration
     """Meta-iterations asked for."""
     best: Best | None = None
-    elapsed: float = 0.0
+    elapsed: Seconds = 0.0
     """Seconds of training, all sittings together, without pauses."""
-    created: str
-    started: str | None = None
+    created: Moment
+    started: Moment | None = None
     """When the last sitting began; times are UTC, ISO 8601."""
-    updated: str
-    error: str | None = None
+    updated: Moment
+    error: Text | None = None
     """Why it failed, diverged or stopped."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> RunInfo:
+        if self.iteration > self.iterations:
+            raise ValueError(f"iteration {self.iteration} is beyond the last, {self.iterations}")
+        if self.best and self.best.iteration > self.iteration:
+            raise ValueError(
+                f"the best, of iteration {self.best.iteration}, is beyond iteration "
+                f"{self.iteration}"
+            )
+        return self

@@ -22,8 +22,11 @@ from mamltui.maml.engine import Engine
 from mamltui.maml.learner import Learner
 from mamltui.maml.strategies import Case, covering, native, why_not
 from mamltui.profiles import Profile
+from mamltui.untrusted import Count, Seconds, Text, checked, parse_json, read_file
 
 Say = Callable[[str], None]
+_Trials = tuple[tuple[Text, Count, Seconds | None], ...]
+"""Strategy, chunk and seconds, the best first, as they are in a file."""
 
 TRIAL_SECONDS = 7 * 24 * 3600
 """How long a trial counts: what made a strategy slow that day may have passed."""
@@ -129,9 +132,9 @@ def _calibrated(
     ]
     key = hashlib.sha256("\0".join(map(str, known)).encode()).hexdigest()[:20]
     path = cache_folder() / "calibration" / f"{key}.json"
-    with suppress(OSError, ValueError, TypeError, KeyError, IndexError):
+    with suppress(OSError, ValueError, IndexError):
         if time.time() - path.stat().st_mtime < TRIAL_SECONDS:
-            return _best_of(path.read_text(), covered)
+            return _best_of(read_file(path, 100_000), covered)
     yield "timing the ways to compute the meta-gradient here"
     trials = calibrate(case, shape, should_stop)
     with suppress(OSError):  # then the next training tries again
@@ -146,9 +149,9 @@ def _same_work(case: Case) -> Case:
     return replace(case, inner=replace(case.inner, alpha=1.0, label_smoothing=0.0))
 
 
-def _best_of(text: str, covered: list[str]) -> Trial:
+def _best_of(content: bytes, covered: list[str]) -> Trial:
     """The first of the trials that were written; ValueError and others for anything else."""
-    strategy, chunk, seconds = json.loads(text)[0]
-    if strategy not in covered or type(chunk) is not int or chunk < 0:
+    strategy, chunk, seconds = checked(_Trials, parse_json(content))[0]
+    if strategy not in covered:
         raise ValueError("no trial of ours")
     return Trial(strategy, chunk, seconds)

@@ -51,11 +51,11 @@ def make_checkpoint(iteration: int = 40, network: NetworkSpec = NETWORK) -> Chec
         parameters=parameters,
         adam=AdamState(iteration, exp_avg, exp_avg_sq),
         network=network,
-        validated=iteration - 10,
-        best_iteration=iteration - 20,
+        validated=iteration,
+        best_iteration=max(0, iteration - 20),
         best_accuracy=0.1 + 0.2,
         best_loss=1 / 3,
-        kept=(Best(iteration=iteration - 20, accuracy=0.1 + 0.2, loss=1 / 3),),
+        kept=(Best(iteration=max(0, iteration - 20), accuracy=0.1 + 0.2, loss=1 / 3),),
         elapsed=12.75,
     )
 

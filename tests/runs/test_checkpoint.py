@@ -147,6 +147,9 @@ def _more(tensors: Tensors, _: Metadata) -> None:
     tensors["parameters/conv5.weight"] = torch.zeros(1)
 
 
+NETWORK_VALUES = {"way": 5, "channels": 1, "image_size": 8, "filters": 4}
+
+
 def _with(**values: object) -> Callable[[Tensors, Metadata], None]:
     return lambda _, metadata: metadata.update(values)
 
@@ -161,21 +164,37 @@ def _with(**values: object) -> Callable[[Tensors, Metadata], None]:
         (_shorter, r"head.bias is torch.float32 \[4\], not torch.float32 \[5\]"),
         (_double, r"head.bias is torch.float64 \[5\]"),
         (_more, "conv5.weight belongs to no parameter"),
-        (_without("iteration"), "'iteration' is missing"),
-        (_without("network"), "'network' is missing"),
+        (_without("iteration"), "iteration is missing"),
+        (_without("network"), "network is missing"),
         (_with(iteration=-1), "iteration is -1"),
         (_with(iteration="40"), "iteration is '40'"),
         (_with(adam_step=1.5), "adam_step is 1.5"),
         (_with(elapsed=None), "elapsed is None"),
         (_with(best_iteration=None), "best validation"),
-        (_with(best_accuracy="high"), "best validation"),
+        (_with(best_accuracy="high"), "best_accuracy is 'high'"),
         (_with(kept=[{"iteration": 20, "accuracy": 0.5}]), "loss"),
         (_with(kept=[{"iteration": 20, "accuracy": "high", "loss": 1.0}]), "accuracy"),
-        (_with(kept=[20]), "must be a mapping|mapping"),
-        (_with(network=[5, 1, 8, 4]), "must be a mapping|mapping"),
+        (_with(kept=[20]), "kept.0 is 20"),
+        (_with(network=[5, 1, 8, 4]), "network is this"),
         (_with(network={"way": 5, "depth": 4}), "depth"),
         (_with(network={"way": 5, "channels": 1, "image_size": 8, "filters": 0}), "no network"),
         (_with(network={"way": 5, "channels": 1, "image_size": 8, "filters": "4"}), "no network"),
+        (_with(network={**NETWORK_VALUES, "filters": 10**9}), "filters 1000000000"),
+        (_with(network={**NETWORK_VALUES, "filters": 10**400}), "filters 1000"),
+        (_with(network={**NETWORK_VALUES, "norm_steps": True}), "norm_steps True"),
+        (_with(network={**NETWORK_VALUES, "prototypes": "no"}), "prototypes 'no'"),
+        (_with(iteration=10**400), "iteration is an integer of many digits"),
+        (_with(validated=41), "validated is 41, beyond 40"),
+        (_with(best_iteration=41), "best_iteration is 41, beyond 40"),
+        (_with(best_accuracy=1.5), "best_accuracy is 1.5"),
+        (_with(best_loss=-1.0), "best_loss is -1.0"),
+        (_with(best_loss=float("nan")), "NaN is not JSON"),
+        (_with(elapsed=float("inf")), "Infinity is not JSON"),
+        (_with(elapsed=-1), "elapsed is -1"),
+        (_with(elapsed=1e300), "elapsed is 1e"),
+        (_with(kept=[{"iteration": 41, "accuracy": 0.5, "loss": 1.0}]), "kept is 41, beyond 40"),
+        (_with(shapes={"rate.a": [-1]}), "shapes.rate.a.0 is -1"),
+        (_with(shapes={"rate.a": [[[[1]]]]}), "shapes.rate.a.0 is this"),
         (_with(format=2), "format 2 of another version"),
     ],
 )

@@ -12,11 +12,15 @@ from mamltui.events import EVENTS, Event, Started, event_from_dict
 from tests.runs.conftest import make_step
 
 EXAMPLES: dict[str, Any] = {
-    "str": "a text",
-    "int": 7,
-    "bool": True,
-    "float": 0.1 + 0.2,
-    "tuple[float, ...]": (0.5, 1 / 3),
+    "Text": "a text",
+    "Iteration": 7,
+    "Count": 2**40,
+    "Flag": True,
+    "Fraction": 0.1 + 0.2,
+    "Amount": 12.5,
+    "Seconds": 1e6,
+    "PerStep[Fraction]": (0.5, 1 / 3),
+    "PerStep[Amount]": (0.5, 100.0),
 }
 
 
@@ -57,11 +61,24 @@ def test_a_missing_value_is_named(kind: type[Event]) -> None:
         ("query_loss", None),
         ("query_loss_per_step", 1.5),
         ("query_loss_per_step", [1.5, "x"]),
+        ("query_loss_per_step", [[1.5]]),
+        ("query_loss_per_step", [0.5] * 2000),
+        ("iteration", -1),
+        ("iteration", 10**9),
+        ("iteration", 10**400),
+        ("query_loss", 10**400),
+        ("query_loss", float("nan")),
+        ("query_loss", float("inf")),
+        ("query_loss", -0.1),
+        ("query_loss", 1e300),
+        ("query_accuracy", 1.5),
+        ("elapsed", float("nan")),
+        ("elapsed", -1.0),
     ],
 )
-def test_a_value_of_another_type_is_refused(key: str, value: object) -> None:
+def test_a_value_of_another_type_or_out_of_range_is_refused(key: str, value: object) -> None:
     values = json.loads(json.dumps(make_step(7).to_dict()))
-    with pytest.raises(ValueError, match=f"{key} is "):
+    with pytest.raises(ValueError, match=rf"^{key}(\.\d+)? is "):
         event_from_dict({**values, key: value})
 
 

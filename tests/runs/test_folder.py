@@ -187,7 +187,7 @@ def test_asking_for_the_state_does_not_keep_others_from_training(run: RunFolder)
         ("", "damaged"),
         ("{", "damaged"),
         ("[]", "damaged"),
-        ('{"state": "running"}', "profile: Field required"),
+        ('{"state": "running"}', "profile is missing"),
         ("\x00\x01", "damaged"),
     ],
 )
@@ -200,7 +200,7 @@ def test_a_damaged_state_is_refused(run: RunFolder, content: str, message: str) 
 
 def test_a_wrong_value_in_the_state_is_named(run: RunFolder) -> None:
     change_info(run, iteration="many")
-    with pytest.raises(RunError, match="iteration: "):
+    with pytest.raises(RunError, match="iteration is "):
         run.info()
 
 

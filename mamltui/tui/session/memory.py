@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mamltui.atomic import write_atomically
+from mamltui.untrusted import parse_json, read_file
 
 STATE_VARIABLE = "MAMLTUI_STATE_DIR"
 
@@ -30,7 +31,7 @@ class Memory:
         self._path = path
         self._values: dict[str, Any] = {}
         with suppress(OSError, ValueError):
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = parse_json(read_file(path, 1_000_000))
             if isinstance(values, dict):
                 self._values = values
 

@@ -12,10 +12,12 @@ import tomli
 
 from mamltui.errors import MamltuiError, ProfileError, RunError
 from mamltui.profiles import Profile, load_profile, packaged_profiles
+from mamltui.profiles.sources import LARGEST
 from mamltui.results import Evaluation, read_evaluations
 from mamltui.runs import RunFolder, RunInfo, list_runs
 from mamltui.text import shortened, visible
 from mamltui.tui.shared.faults import Fault, faults_of
+from mamltui.untrusted import read_file
 
 FIRST = "quickstart"
 OWN_FOLDER = Path("profiles")
@@ -241,7 +243,7 @@ def read_text(path: Path) -> str:
         ProfileError: it cannot be read, or is not text.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_file(path, LARGEST).decode("utf-8-sig")
     except OSError as error:
         raise ProfileError(f"cannot be read: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:
