@@ -65,6 +65,7 @@ def evaluate_run(
     progress: Progress | None = None,
     partial: Partial | None = None,
     should_stop: ShouldStop | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score tasks 0 .. ``episodes`` - 1 of a split after each of ``steps`` inner steps.
 
@@ -77,6 +78,7 @@ def evaluate_run(
         seed: of the evaluation's episodes; None: the profile's.
         disjoint: no image is used twice.
         should_stop: asked at every inner step of every chunk of episodes.
+        say: told in words what takes time before the first episode.
 
     Raises:
         Interrupted: ``should_stop`` said so.
@@ -143,6 +145,7 @@ def evaluate_run(
         episodes=episodes,
         device=device,
         should_stop=should_stop,
+        say=say,
     )
     found: list[dict[str, StepScores]] = []
     running = _Running(wanted)
@@ -222,13 +225,20 @@ def _score_chunks(
     episodes: int,
     device: torch.device,
     should_stop: ShouldStop | None,
+    say: Callable[[str], None] | None,
 ) -> Iterator[dict[str, StepScores]]:
     """The scores of the episodes in order, a chunk at a time, for each of ``STATISTICS``."""
     network, inner = learner.network, learner.inner
     asked = profile.engine.strategy
     strategy = "auto" if why_not(asked, Case(network, inner, device)) else asked
     engine = Engine(
-        network, inner, device=device, strategy=strategy, task_chunk=profile.engine.task_chunk
+        network,
+        inner,
+        device=device,
+        strategy=strategy,
+        task_chunk=profile.engine.task_chunk,
+        say=say,
+        should_stop=should_stop,
     )
     score: Callable[..., Scores]
     if len(members) == 1:

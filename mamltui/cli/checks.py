@@ -112,12 +112,13 @@ def _kernels() -> str:
 
     from mamltui.maml.inner import InnerLoop
     from mamltui.maml.network import NetworkSpec
-    from mamltui.maml.strategies import Case, native, why_not
+    from mamltui.maml.strategies import Case, must_compile, why_not
 
-    reason = why_not("native", Case(NetworkSpec(way=5), InnerLoop(1, 0.4), torch.device("cpu")))
+    case = Case(NetworkSpec(way=5), InnerLoop(1, 0.4), torch.device("cpu"))
+    reason = why_not("native", case)
     if reason is not None:
         return f"none, a CPU trains 2 to 4 times slower: {reason}"
-    if native.must_compile():
+    if must_compile(case):
         return "not compiled yet: the first training does it, once, in some seconds"
     return "compiled for this processor"
 

@@ -99,6 +99,7 @@ def evaluate(
 
     from mamltui.data.banks import Banks
     from mamltui.evaluation import evaluate_run
+    from mamltui.maml.allocator import keep_freed_memory
     from mamltui.results import write_results
     from mamltui.runs import find_run
     from mamltui.text import visible
@@ -107,6 +108,7 @@ def evaluate(
     folders = _distinct([find_run(name, runs_dir) for name in runs])
     profiles = [folder.profile for folder in folders]
     where = resolve_device(device.value)
+    keep_freed_memory()
     banks = Banks(data_dir)
     evaluations: list[Evaluation] = []
     for folder, profile in zip(folders, profiles, strict=True):
@@ -123,6 +125,7 @@ def evaluate(
                 seed=seed,
                 disjoint=disjoint,
                 progress=progress,
+                say=lambda text: typer.echo(text, err=True),
             )
         evaluations.append(evaluation)
     _put_out(evaluations, csv, markdown, as_json)

@@ -18,6 +18,7 @@ from mamltui.data.banks import Banks
 from mamltui.errors import DivergedError, ExitCode
 from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
+from mamltui.maml.allocator import keep_freed_memory
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, json_text, write_text
 from mamltui.runs import RunFolder, runs_root
@@ -127,6 +128,7 @@ def train_and_evaluate(request: Request) -> int:
         DivergedError: the training diverged, or ended below ``request.min_accuracy``.
     """
     made = plan(request)
+    keep_freed_memory()
     run = made.run or RunFolder.create(made.profile, made.runs)
     control, received = Control(), list[signal.Signals]()
     with _display(request, made.title) as display:

@@ -3,7 +3,7 @@
 A meta-step allocates and frees hundreds of arrays of megabytes. By default glibc gives such
 memory back to the system at once and asks for it again, zeroed page by page: up to a third of a
 step's time on a CPU. The most that a step needs is kept instead, and that is bounded by the task
-chunk.
+chunk. It is a setting of the whole process, so commands make it and nothing that is imported does.
 """
 
 from __future__ import annotations

@@ -15,6 +15,10 @@ MEMORY_SHARE = 0.5
 """Part of a GPU's free memory that a chunk may fill."""
 
 
+SCORING_BYTES = 8 * 2**30
+"""What a chunk may fill on a GPU where no step is kept."""
+
+
 class Interrupted(Exception):  # noqa: N818 - asked for, so no error
     """Work was asked to stop before its end, and did: there is no result."""
 
@@ -48,14 +52,18 @@ def task_bytes(network: NetworkSpec, steps: int, examples: int, element: int = 4
 def choose_task_chunk(network: NetworkSpec, steps: int, episodes: Episodes) -> int:
     """Tasks to work on at once: what a CPU's cache or a GPU's free memory holds; at least one.
 
-    ``steps`` is how many inner steps are kept for the way back. Chunks are as equal as they can be,
-    so that none is left over small.
+    ``steps`` is how many inner steps are kept for the way back. Without any, as in an evaluation,
+    the chunk does not follow the memory that is free at the moment: other chunks add in another
+    order, and an evaluation that is repeated has to give the same digits. Chunks are as equal as
+    they can be, so that none is left over small.
     """
     tasks, device = episodes.tasks, episodes.support_x.device
     examples = max(episodes.support_y.shape[1], episodes.query_y.shape[1])
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        fitting = int(MEMORY_SHARE * free) // task_bytes(network, steps, examples)
+        memory = SCORING_BYTES
+        if steps:
+            memory = int(MEMORY_SHARE * torch.cuda.mem_get_info(device)[0])
+        fitting = memory // task_bytes(network, steps, examples)
     else:
         fitting = CPU_CHUNK_BYTES // patch_bytes(network, examples)
     chunks = math.ceil(tasks / max(1, min(fitting, tasks)))

@@ -13,14 +13,13 @@ from typing import TypeVar
 import torch
 
 from mamltui.maml import outer
-from mamltui.maml.allocator import keep_freed_memory
 from mamltui.maml.chunks import Interrupted, choose_task_chunk, is_out_of_memory
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
-from mamltui.maml.strategies import Case, covering, why_not
+from mamltui.maml.strategies import Case, covering, must_compile, native, why_not
 from mamltui.maml.strategies.analytic import Analytic
 from mamltui.maml.strategies.autograd import Autograd
 from mamltui.maml.strategies.native import Kernels
@@ -42,9 +41,11 @@ class Engine:
         task_chunk: tasks worked on at once; 0 chooses by
             :func:`~mamltui.maml.chunks.choose_task_chunk`. ``native`` takes one a thread.
         dtype: of the parameters and images; fp32 and float64 are what strategies cover.
-        say: told in words when the chunk had to be halved.
+        say: told in words when kernels are compiled, and when the chunk had to be halved.
+        should_stop: asked while kernels are compiled.
 
     Raises:
+        Interrupted: ``should_stop`` said so.
         UncoveredError: the strategy does not cover the case.
     """
 
@@ -59,8 +60,13 @@ class Engine:
         task_chunk: int = 0,
         dtype: torch.dtype = torch.float32,
         say: Callable[[str], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> None:
+        self._say = say or (lambda _: None)
         case = Case(network, inner, device, dtype, precision)
+        if strategy in ("auto", "native") and must_compile(case):
+            self._say(native.COMPILING)
+            native.prepare(case.dtype, should_stop)
         if strategy == "auto":
             strategy = next(iter(covering(case)), "analytic")
         reason = why_not(strategy, case)
@@ -74,9 +80,6 @@ class Engine:
         self._kernels = Kernels(network) if strategy == "native" else None
         analytic = partial(Analytic, precision=precision)
         self._backend: outer.Backend = Autograd if strategy == "autograd" else analytic
-        self._say = say or (lambda _: None)
-        if device.type == "cpu":
-            keep_freed_memory()
 
     def meta_gradient(
         self,

@@ -13,22 +13,41 @@ was seen; no gradient is taken through them.
 
 from __future__ import annotations
 
+from itertools import product
+
+import torch
+
+from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import Parameters, forward
+from mamltui.maml.network import NormStatistics, Parameters
 from mamltui.maml.outer import adapted_step_by_step
 
 
 def start_statistics(learner: Learner, parameters: Parameters, episodes: Episodes) -> None:
     """Set running statistics, in place, to those that the episodes have at each inner step."""
-    network, inner = learner.network, learner.inner
-    passes = adapted_step_by_step(network, inner, parameters, episodes, network.running_steps - 1)
-    for step, adapted in enumerate(passes):
-        seen = adapted.support.statistics
-        if step == network.running_steps - 1:
-            _, seen = forward(network, adapted.parameters, episodes.query_x, step=step)
-        for layer, (means, variances) in enumerate(seen, 1):
-            mean = means.mean(dim=0).squeeze(0)
-            variance = (variances + (means - mean).square()).mean(dim=0)
-            parameters[f"norm{layer}.mean"][step] = mean
-            parameters[f"norm{layer}.variance"][step] = variance.squeeze(0)
+    network = learner.network
+    chunks = episodes.chunks(choose_task_chunk(network, 0, episodes))
+    found = [_statistics(learner, parameters, chunk) for chunk in chunks]
+    for step, layer in product(range(network.running_steps), range(network.layers)):
+        means, variances = (
+            torch.cat(each) for each in zip(*(of[step][layer] for of in found), strict=True)
+        )
+        mean = means.mean(dim=0).squeeze(0)
+        variance = (variances + (means - mean).square()).mean(dim=0)
+        parameters[f"norm{layer + 1}.mean"][step] = mean
+        parameters[f"norm{layer + 1}.variance"][step] = variance.squeeze(0)
+
+
+def _statistics(
+    learner: Learner, parameters: Parameters, episodes: Episodes
+) -> list[list[NormStatistics]]:
+    """Of each inner step and layer."""
+    network, last = learner.network, learner.network.running_steps - 1
+    found = []
+    for step, adapted in enumerate(
+        adapted_step_by_step(network, learner.inner, parameters, episodes, last)
+    ):
+        tape = adapted.query(None) if step == last else adapted.support
+        found.append(tape.statistics)
+    return found

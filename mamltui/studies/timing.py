@@ -44,11 +44,13 @@ def time_training(profile: Profile, data_dir: Path | None, device: str, threads:
     import torch
 
     from mamltui.data.banks import Banks
+    from mamltui.maml.allocator import keep_freed_memory
     from mamltui.runs import RunFolder
     from mamltui.training import Trainer
     from mamltui.training.plan import make_plan
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     banks = Banks(data_dir)
     shares, seconds, validations, logged = [], [], [], []
     for share, stretch in _stretches(profile):

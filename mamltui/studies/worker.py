@@ -41,6 +41,7 @@ def _work(asked: argparse.Namespace) -> int:
 
     from mamltui.data.banks import Banks
     from mamltui.evaluation import evaluate_run
+    from mamltui.maml.allocator import keep_freed_memory
     from mamltui.maml.chunks import Interrupted
     from mamltui.profiles import load_profile
     from mamltui.results import write_results
@@ -50,6 +51,7 @@ def _work(asked: argparse.Namespace) -> int:
     from mamltui.training.plan import make_plan
 
     torch.set_num_threads(asked.threads)
+    keep_freed_memory()
     profile = load_profile(str(asked.profile))
     run = find_fitting(asked.out, profile)
     if run is not None:

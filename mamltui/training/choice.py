@@ -20,7 +20,7 @@ from mamltui.learner import changes_while_training
 from mamltui.maml.calibration import CONTENDERS, Shape, Trial, calibrate
 from mamltui.maml.engine import Engine
 from mamltui.maml.learner import Learner
-from mamltui.maml.strategies import Case, covering, native, why_not
+from mamltui.maml.strategies import Case, covering, must_compile, native, why_not
 from mamltui.profiles import Profile
 from mamltui.untrusted import Count, Seconds, Text, checked, parse_json, read_file
 
@@ -77,8 +77,8 @@ def choose_engine(
     case = Case(learner.network, learner.inner, device, precision=asked.precision)
     strategy: str = asked.strategy
     chunk = asked.task_chunk
-    if strategy in ("auto", "native") and _must_compile(case):
-        yield "compiling the kernels for this processor, once"
+    if strategy in ("auto", "native") and must_compile(case):
+        yield native.COMPILING
         native.prepare(case.dtype, should_stop)
         check_engine(profile, learner, device)
     if strategy == "auto":
@@ -109,11 +109,6 @@ def _why_not(strategy: str, case: Case, profile: Profile) -> str | None:
 
 def _covering(case: Case, profile: Profile) -> list[str]:
     return [strategy for strategy in covering(case) if not _why_not(strategy, case, profile)]
-
-
-def _must_compile(case: Case) -> bool:
-    able = case.device.type == "cpu" and case.network.filters % native.WIDTH == 0
-    return able and case.precision == "fp32" and native.must_compile(case.dtype)
 
 
 def _calibrated(

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from mamltui.maml import engine as engine_module
-from mamltui.maml import evaluate, outer
+from mamltui.maml import evaluate, outer, running
 from mamltui.maml.chunks import CPU_CHUNK_BYTES, Interrupted, choose_task_chunk, patch_bytes
 from mamltui.maml.engine import Engine
+from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
+from mamltui.maml.outer import adapted_step_by_step
+from tests.fake_cuda import CUDA, fake_cuda
 
 from .reference import random_problem, relative_difference
 
@@ -42,6 +49,66 @@ def test_no_chunk_is_left_over_small() -> None:
 def test_all_tasks_at_once_where_they_fit() -> None:
     network, _, episodes = random_problem(tasks=32, filters=4)
     assert choose_task_chunk(network, 1, episodes) == 32
+
+
+def test_scoring_on_a_gpu_takes_the_same_chunk_whatever_memory_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with fake_cuda():
+        images, labels = torch.zeros(5000, 5, 1, 28, 28), torch.zeros(5000, 5, dtype=torch.int64)
+        episodes = Episodes(images, labels, images, labels).to(CUDA)
+    network = NetworkSpec(way=5, filters=64)
+    scoring, training = set(), set()
+    for free in (2**30, 40 * 2**30):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, free))
+        scoring.add(choose_task_chunk(network, 0, episodes))
+        training.add(choose_task_chunk(network, 1, episodes))
+    assert len(scoring) == 1
+    assert len(training) == 2
+    assert 100 < scoring.pop() < 5000
+
+
+def test_an_engine_leaves_the_allocator_of_its_process_alone() -> None:
+    """It is for commands to change it."""
+    code = """
+import ctypes, torch
+from mamltui.maml import allocator
+from mamltui.maml.engine import Engine
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+Engine(NetworkSpec(5, filters=6), InnerLoop(1, 0.4), device=torch.device("cpu"))
+print(allocator.keep_freed_memory.cache_info().currsize)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
+def test_the_start_of_running_statistics_is_taken_chunk_by_chunk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, weights, episodes = random_problem(tasks=7)
+    network = replace(network, running_steps=3)
+    learner = Learner(network, InnerLoop(2, 0.4))
+    starts = []
+    for chunk in (7, 2):
+        seen: list[int] = []
+
+        def counted(*arguments: Any, seen: list[int] = seen, **options: Any) -> Any:
+            seen.append(arguments[3].tasks)
+            return adapted_step_by_step(*arguments, **options)
+
+        monkeypatch.setattr(running, "adapted_step_by_step", counted)
+        monkeypatch.setattr(running, "choose_task_chunk", lambda *_, chunk=chunk: chunk)
+        start = {n: v.double() for n, v in network.initial_parameters(0).items()} | weights
+        running.start_statistics(learner, start, episodes)
+        assert max(seen) == chunk
+        assert sum(seen) == 7
+        starts.append(start)
+    for name, value in starts[0].items():
+        torch.testing.assert_close(starts[1][name], value, rtol=1e-12, atol=1e-12)
+        assert name.endswith(("mean", "variance")) is not torch.equal(
+            value, weights.get(name, torch.zeros(()))
+        )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -54,6 +54,7 @@ FAMILY: dict[str, tuple[InnerLoop, dict[str, Any]]] = {
     "Reptile": (replace(MAML, outer="reptile"), {}),
     "Reptile with a scale": (replace(MAML, outer="reptile"), {"norm_scale": True}),
     "iMAML": (IMAML, {"filters": 3}),
+    "iMAML without norm": (IMAML, {"filters": 3, "normalisation": "none"}),
     "ProtoNet": (replace(MAML, steps=0), {"prototypes": True}),
     "ProtoNet, flattened": (
         replace(MAML, steps=0),

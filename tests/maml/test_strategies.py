@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mamltui import compiled
+from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine, UncoveredError
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
@@ -116,3 +117,24 @@ def test_an_engine_refuses_what_its_strategy_does_not_cover(
 ) -> None:
     with pytest.raises(UncoveredError, match=words):
         Engine(NetworkSpec(5, filters=filters), INNER, device=CPU, strategy=strategy, **options)
+
+
+@pytest.mark.usefixtures("cache_dir")
+def test_an_engine_that_compiles_says_so_and_stops_when_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compiled, "_loaded", {})
+    said: list[str] = []
+    for strategy in ("auto", "native"):
+        with pytest.raises(Interrupted):
+            Engine(
+                NETWORK,
+                INNER,
+                device=CPU,
+                strategy=strategy,
+                say=said.append,
+                should_stop=lambda: True,
+            )
+    assert said == 2 * ["compiling the kernels for this processor, once"]
+    Engine(NETWORK, INNER, device=CPU, strategy="analytic", say=said.append)
+    assert len(said) == 2

@@ -47,6 +47,11 @@ def why_not(strategy: str, case: Case) -> str | None:
     return None
 
 
+def must_compile(case: Case) -> bool:
+    """Whether ``case`` is one for ``native``, and its kernels have to be compiled first."""
+    return why_not("native", case) is None and native.must_compile(case.dtype)
+
+
 def covering(case: Case) -> list[str]:
     """The strategies that cover ``case``."""
     return [strategy for strategy in STRATEGIES if why_not(strategy, case) is None]

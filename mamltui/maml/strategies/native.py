@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mamltui.maml.strategies import Case
 
 SOURCE = Path(__file__).with_name("conv4.cpp")
+COMPILING = "compiling the kernels for this processor, once"
+"""What there is to say before :func:`prepare`."""
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 WIDTH = 16
 """Filters come in whole vectors of the widest processors."""
@@ -56,12 +58,12 @@ def why_not(case: Case) -> str | None:
     return compiled.why_unavailable(SOURCE, SCALARS[case.dtype])
 
 
-def must_compile(dtype: torch.dtype = torch.float32) -> bool:
+def must_compile(dtype: torch.dtype) -> bool:
     """Whether the kernels are not there yet: making them takes some seconds."""
     return compiled.must_compile(SOURCE, SCALARS[dtype])
 
 
-def prepare(dtype: torch.dtype, should_stop: ShouldStop) -> None:
+def prepare(dtype: torch.dtype, should_stop: ShouldStop | None = None) -> None:
     """Compile the kernels if they are not there; :func:`why_not` says what became of it.
 
     Raises:

@@ -162,6 +162,7 @@ class Sweep:
         """None if it was cancelled."""
         self._say("loading torch")
         from mamltui.evaluation import evaluate_run
+        from mamltui.maml.allocator import keep_freed_memory
         from mamltui.maml.chunks import Interrupted
         from mamltui.training import resolve_device
 
@@ -172,6 +173,12 @@ class Sweep:
         self._say("")
         if not any(part.evaluation for part in self.parts.values()):
             self._started = time.monotonic()  # the time for loading says nothing of the rest
+        keep_freed_memory()
+
+        def show(evaluation: Evaluation) -> None:
+            self.note = ""
+            self._set(name, Part("evaluating", evaluation))
+
         try:
             return evaluate_run(
                 self._folders[name],
@@ -181,8 +188,9 @@ class Sweep:
                 steps=settings.steps_of(profile),
                 episodes=settings.episodes_of(profile),
                 device=device,
-                partial=lambda evaluation: self._set(name, Part("evaluating", evaluation)),
+                partial=show,
                 should_stop=self._stop.is_set,
+                say=self._say,
             )
         except Interrupted:
             return None

@@ -136,6 +136,7 @@ class Training:
 
     def _train_and_evaluate(self) -> None:
         self.note = "loading torch"
+        from mamltui.maml.allocator import keep_freed_memory
         from mamltui.training.experiment import run_experiment
         from mamltui.training.plan import make_plan
 
@@ -149,6 +150,7 @@ class Training:
         )
         if self._control.stop_reason is not None:
             return
+        keep_freed_memory()
         self.note = ""
         self.run = plan.run or RunFolder.create(plan.profile, self._runs)
         self.phase = "training"
