@@ -180,7 +180,7 @@ class Queue:
                 self._timed(work, code)
             elif code == ExitCode.DIVERGED:
                 self.notify(f"{work.cell.name}: {_last_words(work.log)}")
-            elif code != ExitCode.DONE and not self._stopping:
+            elif not self._stopping and not self._is_over(work.cell):
                 self._ended_badly(work, code)
 
     def _timed(self, work: _Work, code: int) -> None:
@@ -195,6 +195,10 @@ class Queue:
         self._lengths[work.cell.group] = length
         self._keep("lengths", self._lengths)
         self.notify(f"{work.cell.group}: {length:,} iterations in {minutes:g} minutes of one core")
+
+    def _is_over(self, cell: Cell) -> bool:
+        (standing,) = read_standings(self.study, self.root, self._runs, [cell])
+        return standing.state in ("done", "diverged")
 
     def _ended_badly(self, work: _Work, code: int) -> None:
         profile = cell_profile(work.cell, self._lengths, self._runs)

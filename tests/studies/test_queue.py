@@ -133,6 +133,13 @@ def test_a_killed_process_is_started_again_but_not_for_ever(tmp_path: Path) -> N
     assert always.started.count("quickstart-steps1-seed0") == ATTEMPTS
 
 
+def test_a_process_that_ends_without_a_result_is_not_started_for_ever(tmp_path: Path) -> None:
+    idle = Here(lambda name: 0 if "steps1" in name else None)
+    standings = work(write_study(tmp_path), tmp_path / "runs", idle)
+    assert [each.state for each in standings] == ["failed", "done"]
+    assert idle.started.count("quickstart-steps1-seed0") == 1
+
+
 def test_cells_that_are_the_same_experiment_share_a_run(tmp_path: Path) -> None:
     text = SMALL.partition("[grid]")[0] + (
         '[[variant]]\nname = "a"\n[[variant]]\nname = "b"\n[test]\nsteps = "1"\nepisodes = 2\n'

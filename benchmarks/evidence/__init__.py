@@ -1,1 +1,0 @@
-"""What ``benchmarks/ablation.py`` is made of."""
