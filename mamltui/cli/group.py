@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "runs": Command("mamltui.cli.runs", "app", "List, show, compare, export and remove runs."),
     "study": Command("mamltui.cli.study", "app", "Run, watch and report sets of experiments."),
+    "plot": Command("mamltui.cli.plot", "plot", "Draw the curves of runs as SVG or PNG."),
     "profiles": Command(
         "mamltui.cli.profiles", "app", "List, show, check and write profiles; explain their keys."
     ),

@@ -1,0 +1,50 @@
+"""``mamltui plot``: the curves of runs as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mamltui.errors import MamltuiError, UsageError
+
+
+def plot(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
+    ],
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Write SVG to this file.")
+    ] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", metavar="FILE", help="Write PNG to this file.")
+    ] = None,
+    runs_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
+    ] = None,
+) -> None:
+    """Draw runs: accuracy and loss in training, validation, and the test by inner steps.
+
+    Lines differ in dashes and marks as well as in colour.
+    """
+    if svg is None and png is None:
+        raise UsageError("a file to write is needed", hint="--svg FILE, --png FILE, or both")
+
+    from mamltui.runs.listing import find_run
+    from mamltui.studies.pictures import plot_runs
+
+    folders = {folder.path.resolve(): folder for folder in (find_run(r, runs_dir) for r in runs)}
+    picture = plot_runs(list(folders.values()))
+    for path, data in ((svg, picture.svg), (png, picture.png)):
+        if path is None:
+            continue
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise MamltuiError(
+                f"cannot be written: {error.strerror or error}",
+                where=str(path),
+                hint="Choose another file, or make its folder first.",
+            ) from error
+        typer.echo(path)
