@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from mamltui.events import Event, Resumed, Started, Step, Validated
@@ -109,6 +109,19 @@ def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return "-"
     return str(timedelta(seconds=round(seconds)))
+
+
+def age(created: str, now: datetime) -> str:
+    """How long ago, in one unit: ``3 min``, ``2 h``, ``5 d``; empty if that is not known."""
+    try:
+        then = datetime.fromisoformat(created.replace("Z", "+00:00"))
+        seconds = (now - then).total_seconds()
+    except (ValueError, TypeError):
+        return ""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return "< 1 min"
 
 
 def percent(fraction: float) -> str:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mamltui.errors import MamltuiError, RunError, UsageError
+from mamltui.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from mamltui.profiles import Profile
     from mamltui.results import Evaluation
-    from mamltui.runs import RunFolder, RunInfo, RunSummary
+    from mamltui.runs import ListedRun, RunFolder, RunInfo
 
 app = typer.Typer(help="List, show, compare, export and remove runs.", no_args_is_help=True)
 
@@ -26,6 +25,10 @@ RunNames = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+OTHER_PROTOCOL = " *"
+"""Behind a result that was not measured as the profile says."""
 
 
 class What(str, Enum):
@@ -40,15 +43,15 @@ def list_command(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
     """List the runs, the newest first."""
     from mamltui.runs import list_runs, runs_root
 
-    summaries = list_runs(runs_dir)
+    runs = list_runs(runs_dir)
     if as_json:
-        _print_json([_listed(summary) for summary in summaries])
+        _print_json([_listed(run) for run in runs])
         return
-    if not summaries:
+    if not runs:
         typer.echo(f"There are no runs in {runs_root(runs_dir)}.", err=True)
         return
-    header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION %", "AGE")
-    _print_aligned(header, [_row(summary) for summary in summaries], right=(4, 5, 6))
+    header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION %", "TEST %", "AGE")
+    _print_aligned(header, [_row(run) for run in runs], right=(4, 5, 6, 7))
 
 
 @app.command("show")
@@ -107,7 +110,7 @@ def show(
 def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
     """Compare runs: what differs in their profiles, best validations, last test results."""
     from mamltui.profiles import differences
-    from mamltui.runs import find_run
+    from mamltui.runs import ListedRun, find_run
     from mamltui.text import visible
 
     if len(runs) < 2:
@@ -121,12 +124,19 @@ def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
     rows.append(["state", *(info.state for info in infos)])
     rows.append(["iterations", *(f"{info.iteration:,}" for info in infos)])
     rows.append(["best validation %", *(_best_cell(info) for info in infos)])
-    tests = [_last_test(folder) for folder in folders]
+    listed = [ListedRun.read(folder.path) for folder in folders]
+    tests = [run.newest_test for run in listed]
+    departures = [
+        test.departures(run.profile) if test and run.profile else []
+        for run, test in zip(listed, tests, strict=True)
+    ]
+    signs = [OTHER_PROTOCOL if departure else "" for departure in departures]
     for statistics, label in (
         ("transductive", "test %"),
         ("support", "test %, support statistics"),
     ):
-        rows.append([label, *(_test_cell(test, statistics) for test in tests)])
+        cells = [_test_cell(test, statistics) for test in tests]
+        rows.append([label, *(cell + sign for cell, sign in zip(cells, signs, strict=True))])
     rows.append(["test inner steps", *(str(test.test_steps) if test else "-" for test in tests)])
     rows.append(["test episodes", *(f"{test.episodes:,}" if test else "-" for test in tests)])
     letters = [chr(65 + place % 26) * (1 + place // 26) for place in range(len(folders))]
@@ -134,6 +144,12 @@ def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
         typer.echo(f"{letter}  {visible(folder.name)}")
     typer.echo()
     _print_aligned(["", *letters], rows, right=range(1, len(letters) + 1))
+    for letter, departure in zip(letters, departures, strict=True):
+        if departure:
+            typer.echo(
+                f"{OTHER_PROTOCOL.strip()} {letter} was not tested as its profile says: "
+                f"{', '.join(departure)}"
+            )
     tested = [(f"{letter} - A", test) for letter, test in zip(letters, tests, strict=True) if test]
     if tests[0] is None or len(tested) < 2:
         return
@@ -210,13 +226,13 @@ def remove(
         typer.echo(f"removed {visible(folder.name)}", err=True)
 
 
-def _listed(summary: RunSummary) -> dict[str, Any]:
-    info, profile = summary.info, _profile(summary)
+def _listed(run: ListedRun) -> dict[str, Any]:
+    info, profile, test = run.info, run.profile, run.headline
     return {
-        "name": summary.name,
-        "path": str(summary.path),
-        "state": summary.state,
-        "problem": summary.problem,
+        "name": run.name,
+        "path": str(run.path),
+        "state": run.state,
+        "problem": run.problem or None,
         "profile": info.profile if info else None,
         "data": profile.data.set if profile else None,
         "way": profile.task.way if profile else None,
@@ -224,35 +240,40 @@ def _listed(summary: RunSummary) -> dict[str, Any]:
         "iteration": info.iteration if info else None,
         "iterations": info.iterations if info else None,
         "best": info.best.model_dump() if info and info.best else None,
+        "test": _headline(test) if test else None,
         "created": info.created if info else None,
         "elapsed": info.elapsed if info else None,
     }
 
 
-def _row(summary: RunSummary) -> tuple[str, ...]:
-    info, profile = summary.info, _profile(summary)
+def _headline(test: Evaluation) -> dict[str, Any]:
+    """The result by the profile's own protocol."""
+    result = test.headline()
+    return {
+        "accuracy": result.accuracy,
+        "ci95": result.accuracy_ci95,
+        "loss": result.loss,
+        "steps": result.steps,
+        "episodes": test.episodes,
+        "iteration": test.iteration,
+    }
+
+
+def _row(run: ListedRun) -> tuple[str, ...]:
+    info, profile = run.info, run.profile
     if info is None:
-        return (summary.name, summary.state, "", "", "", "", "")
+        return (run.name, run.state, "", "", "", "", "", "")
     task = f"{profile.task.way}-way {profile.task.shot}-shot" if profile else "damaged profile"
     return (
-        summary.name,
+        run.name,
         info.state,
         info.profile,
         task,
         f"{info.iteration:,} / {info.iterations:,}",
         _best_cell(info),
+        _test_cell(run.headline, "transductive"),
         _age(info.created),
     )
-
-
-def _profile(summary: RunSummary) -> Profile | None:
-    """None: damaged, which a list says in a word and ``runs show`` explains."""
-    from mamltui.runs import RunFolder
-
-    try:
-        return RunFolder(summary.path).profile
-    except MamltuiError:
-        return None
 
 
 def _results(folder: RunFolder) -> list[Evaluation]:
@@ -261,18 +282,6 @@ def _results(folder: RunFolder) -> list[Evaluation]:
 
     paths = sorted(folder.evaluation.glob("*.json"))
     return [evaluation for path in paths for evaluation in read_evaluations(path)]
-
-
-def _last_test(folder: RunFolder) -> Evaluation | None:
-    """The newest result of a single checkpoint on the test split, of episodes as published."""
-    from mamltui.results import read_evaluations
-
-    paths = sorted(folder.evaluation.glob("test-*.json"), key=lambda path: path.stat().st_mtime_ns)
-    for path in reversed(paths):
-        evaluation = read_evaluations(path)[-1]
-        if evaluation.is_plain:
-            return evaluation
-    return None
 
 
 def _best_text(info: RunInfo) -> str:
@@ -308,18 +317,11 @@ def _test_cell(evaluation: Evaluation | None, statistics: str) -> str:
 
 
 def _age(created: str) -> str:
-    """How long ago, in one unit."""
     from datetime import datetime, timezone
 
-    try:
-        then = datetime.fromisoformat(created.replace("Z", "+00:00"))
-        seconds = max(0.0, (datetime.now(timezone.utc) - then).total_seconds())
-    except (ValueError, TypeError):
-        return "-"
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds)} s"
+    from mamltui.measures import age
+
+    return age(created, datetime.now(timezone.utc)) or "-"
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mamltui.profiles import Profile
 
 from mamltui.statistics import (
     Interval,
@@ -137,6 +141,26 @@ class Evaluation:
     def headline(self, statistics: str = "transductive") -> StepResult:
         """The score after the profile's own test steps: a step count never chosen on this split."""
         return next(item for item in self.results(statistics) if item.steps == self.test_steps)
+
+    def departures(self, profile: Profile) -> list[str]:
+        """What was measured otherwise than ``profile`` says, in words; empty: its own protocol.
+
+        The protocol is the profile's episodes of the test split, by its seed, with the best
+        checkpoint. Further step counts change no score.
+        """
+        own = profile.evaluation.episodes
+        return [
+            *([] if self.split == "test" else [f"{self.split} split"]),
+            *([] if self.checkpoint == "best" else [f"{self.checkpoint} checkpoint"]),
+            *(["disjoint episodes"] if self.disjoint else []),
+            *([] if self.episodes == own else [f"{self.episodes:,} episodes"]),
+            *([] if self.seed == profile.meta.seed else [f"seed {self.seed}"]),
+            *(
+                []
+                if self.test_steps == profile.inner.test_steps
+                else [f"{self.test_steps} inner steps"]
+            ),
+        ]
 
     @property
     def is_plain(self) -> bool:

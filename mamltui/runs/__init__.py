@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from mamltui.runs.files import START, Page, Position
 from mamltui.runs.folder import RUNS_VARIABLE, LoggedEvent, RunFolder, runs_root
-from mamltui.runs.listing import RunSummary, find_latest_resumable, find_run, list_runs
+from mamltui.runs.listing import (
+    ListedRun,
+    RunCatalogue,
+    find_latest_resumable,
+    find_run,
+    list_runs,
+)
 from mamltui.runs.state import Best, RunInfo, StartedFrom, State, TrainedOn
 
 if TYPE_CHECKING:
@@ -28,12 +34,13 @@ __all__ = [
     "AdamState",
     "Best",
     "Checkpoint",
+    "ListedRun",
     "LoggedEvent",
     "Page",
     "Position",
+    "RunCatalogue",
     "RunFolder",
     "RunInfo",
-    "RunSummary",
     "StartedFrom",
     "State",
     "TrainedOn",

@@ -2,43 +2,205 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 
 from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles import Profile, other_learning
+from mamltui.results import Evaluation, read_evaluations
 from mamltui.runs.files import file_error
-from mamltui.runs.folder import RunFolder, runs_root
+from mamltui.runs.folder import Place, RunFolder, runs_root
+from mamltui.runs.kept import kept_iterations
 from mamltui.runs.state import RunInfo
 
 NAMES_SHOWN = 5
 
+_Stamp = tuple[int, ...]
+
 
 @dataclass(frozen=True)
-class RunSummary:
-    """A run in a list: either ``info`` or ``problem`` is there."""
+class RunStamp:
+    """What changes when something is written into a run folder: times, sizes, numbers of files."""
 
-    name: str
+    info: _Stamp = (0, 0, 0)
+    """Of ``run.json``; zeros, as everywhere, where there is none."""
+    profile: _Stamp = (0, 0, 0)
+    checkpoints: _Stamp = (0, 0, 0)
+    evaluation: _Stamp = (0, 0, 0)
+
+    @classmethod
+    def of(cls, path: Path) -> RunStamp:
+        """Of the folder ``path`` as it is now."""
+        names = ("run.json", "profile.toml", "checkpoints", "evaluation")
+        return cls(*(_stamp(path / name) for name in names))
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run in a list: either ``info`` or ``problem`` is there.
+
+    What else is in its folder is read when it is first asked for, or by ``load``.
+    """
+
     path: Path
     info: RunInfo | None
-    problem: str | None
-    """What is damaged."""
+    problem: str = ""
+    """What of ``run.json`` is damaged; as all texts here it may hold what does not print."""
+    stamp: RunStamp = RunStamp()
+
+    @classmethod
+    def read(cls, path: Path, stamp: RunStamp | None = None) -> ListedRun:
+        """The run in the folder ``path``, damaged or not."""
+        stamp = stamp or RunStamp.of(path)
+        try:
+            return cls(path, RunFolder(path).info(), stamp=stamp)
+        except RunError as error:
+            return cls(path, None, str(error), stamp)
+
+    def load(self) -> ListedRun:
+        """Read all that is known of it now, so that nothing is read when it is shown."""
+        _ = self._settings, self.evaluations, self.checkpoints
+        return self
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.path)
 
     @property
     def state(self) -> str:
         """The state of ``run.json``, or ``damaged``."""
         return self.info.state if self.info else "damaged"
 
+    @property
+    def damage(self) -> str:
+        """The ``problem`` without the place, which is where the run is."""
+        return self.problem.removeprefix(f"{self.path / 'run.json'}: ")
 
-def list_runs(root: Path | None = None) -> list[RunSummary]:
+    @property
+    def can_resume(self) -> bool:
+        """It ended before its time, by no fault of the training itself."""
+        return self.state in ("interrupted", "failed")
+
+    @property
+    def share(self) -> float:
+        """The part of the iterations that is done."""
+        return min(1.0, self.info.iteration / max(1, self.info.iterations)) if self.info else 0.0
+
+    @property
+    def done(self) -> str:
+        """E.g. ``4,120 of 60,000``."""
+        return f"{self.info.iteration:,} of {self.info.iterations:,}" if self.info else ""
+
+    @cached_property
+    def _settings(self) -> tuple[Profile | None, str]:
+        if self.info is None:
+            return None, self.problem
+        try:
+            return RunFolder(self.path).profile, ""
+        except MamltuiError as error:
+            return None, str(error)
+
+    @property
+    def profile(self) -> Profile | None:
+        """None: it cannot be read."""
+        return self._settings[0]
+
+    @property
+    def profile_problem(self) -> str:
+        """Why the profile cannot be read."""
+        return self._settings[1]
+
+    @cached_property
+    def checkpoints(self) -> tuple[Place, ...]:
+        """Those that are there: ``best``, ``last``, and the iterations of those kept besides."""
+        folder = RunFolder(self.path)
+        named: tuple[Place, ...] = ("best", "last")
+        there = tuple(place for place in named if folder.checkpoint_path(place).is_file())
+        return (*there, *kept_iterations(folder))
+
+    @cached_property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """The results in its folder that can be read, the newest first."""
+        try:
+            paths = (self.path / "evaluation").glob("*.json")
+            files = [(path.stat().st_mtime_ns, path) for path in paths]
+        except OSError:
+            return ()
+        results: list[Evaluation] = []
+        for _, path in sorted(files, reverse=True):
+            with suppress(RunError):
+                results += reversed(read_evaluations(path))
+        return tuple(results)
+
+    @property
+    def headline(self) -> Evaluation | None:
+        """Its newest result on the test split by the profile's own protocol."""
+        profile = self.profile
+        if profile is None:
+            return None
+        return next((item for item in self.evaluations if not item.departures(profile)), None)
+
+    @property
+    def newest_test(self) -> Evaluation | None:
+        """The headline; without one the newest test of a single checkpoint by another protocol."""
+        tests = (item for item in self.evaluations if item.is_plain)
+        return self.headline or next(tests, None)
+
+
+class RunCatalogue:
+    """Reads the runs below a folder again and again; what has not changed is not read twice.
+
+    Args:
+        root: the folder of the run folders; it need not exist.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root
+        self._runs: tuple[ListedRun, ...] = ()
+
+    def read(self) -> tuple[ListedRun, ...]:
+        """All runs, the newest first, damaged ones last; the same object while nothing changes.
+
+        Raises:
+            RunError: the folder is not a folder or not readable.
+        """
+        known = {run.path: run for run in self._runs}
+        paths = _run_paths(runs_root(self._root))
+        runs = tuple(_sorted(_again(path, known.get(path)) for path in paths))
+        if runs != self._runs:
+            self._runs = runs
+        return self._runs
+
+
+def _again(path: Path, known: ListedRun | None) -> ListedRun:
+    """The run as it is now: ``known`` itself if nothing has changed."""
+    stamp = RunStamp.of(path)
+    # A process that trains may end without a word: then only its lock says so.
+    if known is not None and known.stamp == stamp and known.state not in ("running", "paused"):
+        return known
+    run = ListedRun.read(path, stamp)
+    return known if run == known else run
+
+
+def _sorted(runs: Iterable[ListedRun]) -> list[ListedRun]:
+    return sorted(runs, key=lambda run: (run.info.created if run.info else "", run.name))[::-1]
+
+
+def list_runs(root: Path | None = None) -> tuple[ListedRun, ...]:
     """All runs below ``root``, the newest first, damaged ones last; none if there is no ``root``.
 
     Raises:
         RunError: ``root`` is not a folder or not readable.
     """
-    summaries = [_summary(path) for path in _run_paths(runs_root(root))]
-    return sorted(summaries, key=lambda run: (run.info.created if run.info else "", run.name))[::-1]
+    return RunCatalogue(root).read()
 
 
 def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
@@ -104,13 +266,6 @@ def _is_extended(info: RunInfo, profile: Profile) -> bool:
     return info.iteration < profile.meta.iterations and not out_of_patience
 
 
-def _summary(path: Path) -> RunSummary:
-    try:
-        return RunSummary(path.name, path, RunFolder(path).info(), None)
-    except RunError as error:
-        return RunSummary(path.name, path, None, str(error))
-
-
 def _run_paths(root: Path) -> list[Path]:
     """Folders that are, or once were, runs."""
     try:
@@ -132,6 +287,14 @@ def _has_run_file(path: Path) -> bool:
         return (path / "run.json").is_file()
     except OSError:  # a name that is too long, or a folder that may not be entered
         return False
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def _is_folder(path: Path) -> bool:

@@ -64,10 +64,12 @@ def test_the_list_has_a_row_a_run_the_newest_first(
         "ITERATIONS",
         "VALIDATION",
         "%",
+        "TEST",
+        "%",
         "AGE",
     ]
     assert [row.split()[0] for row in rows] == [newer.name, older.name]
-    assert rows[0].split()[1:-2] == [
+    assert rows[0].split()[1:-3] == [
         "finished",
         "newer",
         "3-way",
@@ -90,6 +92,22 @@ def test_the_list_as_json(run: RunFolder, capsys: Capture) -> None:
         40,
     )
     assert listed["best"] == {"iteration": 40, "accuracy": 0.9125, "loss": 0.25}
+    assert listed["test"] is None
+
+
+def test_a_list_shows_the_test_by_the_profiles_own_protocol_alone(
+    run: RunFolder, capsys: Capture
+) -> None:
+    own = evaluation(seed=7, episodes=6, test_steps=2, checkpoint="best")
+    write_results(run.evaluation, own)
+    for path in write_results(run.evaluation, evaluation(seed=7, episodes=5, test_steps=2)):
+        os.utime(path, (path.stat().st_mtime + 10, path.stat().st_mtime + 10))
+    assert runs("list", "--json") == ExitCode.DONE
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["test"]["episodes"] == 6
+    assert listed["test"]["accuracy"] == own.headline().accuracy
+    assert runs("list") == ExitCode.DONE
+    assert f"{100 * own.headline().accuracy:.2f} ±" in capsys.readouterr().out.splitlines()[1]
 
 
 def test_a_list_of_nothing_says_so_on_stderr(root: Path, capsys: Capture) -> None:
@@ -139,15 +157,16 @@ def test_compare_shows_what_differs_and_how_the_runs_did(
     assert runs("compare", one.name, five.name) == ExitCode.DONE
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [f"A  {one.name}", f"B  {five.name}"]
-    table = {line[:28].strip(): line[28:].split() for line in lines[4:]}
+    table = {line[:28].strip(): line[28:].split() for line in lines[4:-1]}
+    assert lines[-1].startswith("* A was not tested as its profile says: 200 episodes, ")
     assert table == {
         "inner.steps": ["1", "5"],
         "inner.alpha": ["0.4", "0.1"],
         "state": ["finished", "finished"],
         "iterations": ["40", "40"],
         "best validation %": ["91.25", "91.25"],
-        "test %": ["98.21", "±", "0.31", "-"],
-        "test %, support statistics": ["93.21", "±", "0.31", "-"],
+        "test %": ["98.21", "±", "0.31", "*", "-"],
+        "test %, support statistics": ["93.21", "±", "0.31", "*", "-"],
         "test inner steps": ["3", "-"],
         "test episodes": ["200", "-"],
     }

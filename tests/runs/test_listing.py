@@ -37,7 +37,7 @@ def with_iterations(profile: Profile, iterations: int) -> Profile:
 
 
 def test_no_folder_holds_no_runs(root: Path) -> None:
-    assert list_runs(root) == []
+    assert list_runs(root) == ()
 
 
 def test_runs_are_listed_newest_first(root: Path, profile: Profile) -> None:
@@ -49,7 +49,7 @@ def test_runs_are_listed_newest_first(root: Path, profile: Profile) -> None:
 def test_a_listed_run_has_its_state(root: Path, profile: Profile) -> None:
     make_run(root, "done", profile, state="finished", iteration=60)
     (summary,) = list_runs(root)
-    assert (summary.state, summary.path, summary.problem) == ("finished", root / "done", None)
+    assert (summary.state, summary.path, summary.problem) == ("finished", root / "done", "")
     assert summary.info is not None
     assert summary.info.iteration == 60
 

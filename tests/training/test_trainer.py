@@ -20,7 +20,7 @@ from mamltui.maml.inner import InnerLoop
 from mamltui.maml.maml import conv_net, maml
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
-from mamltui.runs import RunFolder, RunSummary, list_runs
+from mamltui.runs import RunFolder, list_runs
 from tests.maml.reference import tasks_of
 from tests.training.small import (
     CPU,
@@ -290,5 +290,6 @@ def test_a_profile_that_asks_for_more_classes_than_there_are_is_refused(root: Pa
 
 def test_a_list_of_runs_knows_the_training(run: RunFolder, root: Path) -> None:
     train(run)
-    (summary,) = list_runs(root)
-    assert summary == RunSummary(run.name, run.path, run.info(), None)
+    (listed,) = list_runs(root)
+    assert (listed.path, listed.info, listed.problem) == (run.path, run.info(), "")
+    assert listed.profile == run.profile

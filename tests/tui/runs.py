@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mamltui.runs import RunFolder
-from mamltui.tui.evaluate.candidates import Candidate, list_candidates
+from mamltui.runs import ListedRun, RunFolder, list_runs
 from tests.cli.run_folders import trained_run
 
 
@@ -16,6 +15,6 @@ def make_run(place: Path, name: str, train_steps: int = 1, **changes: Any) -> Ru
     return trained_run(place / "runs", place / "characters", name, inner=inner, **changes)
 
 
-def candidates(place: Path) -> dict[str, Candidate]:
+def listed(place: Path) -> dict[str, ListedRun]:
     """The runs in ``runs`` of a place, by the beginning of their names."""
-    return {run.name.split("-")[0]: run for run in list_candidates(place / "runs")}
+    return {run.name.split("-")[0]: run for run in list_runs(place / "runs")}

@@ -10,22 +10,28 @@ import pytest
 
 from mamltui.data.banks import Banks
 from mamltui.results import Evaluation, grids
-from mamltui.runs import Best, RunFolder
+from mamltui.runs import Best, ListedRun, RunFolder
 from mamltui.tui.evaluate.board import Board
-from mamltui.tui.evaluate.candidates import Candidate, Settings, known_evaluation, unmeasured
+from mamltui.tui.evaluate.candidates import (
+    Settings,
+    known_evaluation,
+    refusal,
+    task_of,
+    unmeasured,
+)
 from mamltui.tui.evaluate.sweep import Sweep
 from tests.tui.conftest import SECONDS
-from tests.tui.runs import candidates, make_run
+from tests.tui.runs import listed, make_run
 
 
 @pytest.fixture
-def run(place: Path) -> Candidate:
+def run(place: Path) -> ListedRun:
     make_run(place, "one")
-    return candidates(place)["one"]
+    return listed(place)["one"]
 
 
 @pytest.fixture
-def found(run: Candidate) -> Evaluation:
+def found(run: ListedRun) -> Evaluation:
     """What an evaluation by the profile finds: steps 0 to 3, 6 episodes."""
     sweep = Sweep([run], Settings(), banks=Banks(), device="cpu").start()
     assert sweep.wait(SECONDS)
@@ -34,23 +40,23 @@ def found(run: Candidate) -> Evaluation:
     return evaluation
 
 
-def test_a_candidate_tells_its_task_and_state(run: Candidate) -> None:
-    assert (run.task, run.state) == ("folder 3-way 1-shot", "finished")
-    assert run.refusal("best") == run.refusal("last") == ""
+def test_a_run_tells_its_task_and_state(run: ListedRun) -> None:
+    assert (task_of(run), run.state) == ("folder 3-way 1-shot", "finished")
+    assert refusal(run, "best") == refusal(run, "last") == ""
 
 
 def test_a_run_without_its_best_checkpoint_points_to_the_last(place: Path) -> None:
     make_run(place, "one").checkpoint_path("best").unlink()
-    run = candidates(place)["one"]
-    assert run.refusal("best") == "it has no best checkpoint, press o for its last one"
-    assert run.refusal("last") == ""
+    run = listed(place)["one"]
+    assert refusal(run, "best") == "it has no best checkpoint, press o for its last one"
+    assert refusal(run, "last") == ""
 
 
 def test_a_run_without_checkpoints_is_refused(place: Path) -> None:
     folder = make_run(place, "one")
     for kind in ("best", "last"):
         folder.checkpoint_path(kind).unlink()
-    assert candidates(place)["one"].refusal("last") == "it has no checkpoint yet"
+    assert refusal(listed(place)["one"], "last") == "it has no checkpoint yet"
 
 
 @pytest.mark.parametrize(("file", "problem"), [("run.json", "run.json"), ("profile.toml", "TOML")])
@@ -58,22 +64,22 @@ def test_a_damaged_run_is_listed_and_refused_with_the_reason(
     file: str, problem: str, place: Path
 ) -> None:
     (make_run(place, "one").path / file).write_text("[")
-    run = candidates(place)["one"]
-    assert problem.casefold() in run.refusal("best").casefold()
-    assert run.task == ""
+    run = listed(place)["one"]
+    assert problem.casefold() in refusal(run, "best").casefold()
+    assert task_of(run) == ""
 
 
 def test_a_run_that_keeps_several_can_be_evaluated_as_an_ensemble(place: Path) -> None:
     folder = make_run(place, "one")
     ensemble = Settings(checkpoint="ensemble")
-    alone = candidates(place)["one"]
-    assert "validation.keep" in alone.refusal("ensemble")
+    alone = listed(place)["one"]
+    assert "validation.keep" in refusal(alone, "ensemble")
     best = folder.load_checkpoint("best")
     kept = tuple(Best(iteration=each, accuracy=0.5, loss=1.0) for each in (20, 40))
     for iteration in (20, 40):
         folder.save_checkpoint(iteration, replace(best, iteration=iteration, kept=kept))
-    run = candidates(place)["one"]
-    assert run.refusal("ensemble") == run.refusal("best") == ""
+    run = listed(place)["one"]
+    assert refusal(run, "ensemble") == refusal(run, "best") == ""
     sweep = Sweep([run], ensemble, banks=Banks(), device="cpu").start()
     assert sweep.wait(SECONDS)
     found = sweep.parts[run.name].evaluation
@@ -85,12 +91,12 @@ def test_a_run_that_keeps_several_can_be_evaluated_as_an_ensemble(place: Path) -
     assert ensemble.options() == ["--checkpoint", "ensemble"]
 
 
-def test_the_same_settings_find_an_earlier_result(run: Candidate, found: Evaluation) -> None:
+def test_the_same_settings_find_an_earlier_result(run: ListedRun, found: Evaluation) -> None:
     assert known_evaluation(run, Settings(), [found]) == found
     assert known_evaluation(run, Settings(steps=(0, 1, 2, 3), episodes=6), [found]) == found
 
 
-def test_fewer_steps_are_a_part_of_an_earlier_result(run: Candidate, found: Evaluation) -> None:
+def test_fewer_steps_are_a_part_of_an_earlier_result(run: ListedRun, found: Evaluation) -> None:
     part = known_evaluation(run, Settings(steps=(1,)), [found])
     assert part is not None
     assert part.steps == (1, 2)  # the profile's test steps belong to it
@@ -107,19 +113,19 @@ def test_fewer_steps_are_a_part_of_an_earlier_result(run: Candidate, found: Eval
     ],
 )
 def test_other_settings_do_not_find_it(
-    settings: Settings, run: Candidate, found: Evaluation
+    settings: Settings, run: ListedRun, found: Evaluation
 ) -> None:
     assert known_evaluation(run, settings, [found]) is None
 
 
 @pytest.mark.parametrize("change", [{"seed": 8}, {"iteration": 20}])
 def test_a_result_of_another_seed_or_an_earlier_checkpoint_is_not_this_runs(
-    change: dict[str, Any], run: Candidate, found: Evaluation
+    change: dict[str, Any], run: ListedRun, found: Evaluation
 ) -> None:
     assert known_evaluation(run, Settings(), [replace(found, **change)]) is None
 
 
-def test_a_run_that_goes_on_shows_its_newest_result(run: Candidate, found: Evaluation) -> None:
+def test_a_run_that_goes_on_shows_its_newest_result(run: ListedRun, found: Evaluation) -> None:
     assert run.info is not None
     running = replace(run, info=run.info.model_copy(update={"state": "running"}))
     kept = [replace(found, iteration=iteration) for iteration in (10, 30, 20)]
@@ -128,7 +134,7 @@ def test_a_run_that_goes_on_shows_its_newest_result(run: Candidate, found: Evalu
 
 
 def test_a_run_not_yet_measured_has_its_place_in_the_same_grid(
-    run: Candidate, found: Evaluation
+    run: ListedRun, found: Evaluation
 ) -> None:
     gaps = replace(unmeasured(run, Settings(steps=(0, 2, 5))), run="other")
     (grid,) = grids([found, gaps])
@@ -136,7 +142,7 @@ def test_a_run_not_yet_measured_has_its_place_in_the_same_grid(
     assert [row.label for row in grid.rows] == [found.run, "other"]
 
 
-def test_the_board_tells_a_runs_own_task_where_nothing_is_measured(run: Candidate) -> None:
+def test_the_board_tells_a_runs_own_task_where_nothing_is_measured(run: ListedRun) -> None:
     (section,) = Board().sections([run], Settings(), "transductive")
     assert section.title == "folder 3-way 1-shot, test split"
     assert section.status == {run.name: ""}
@@ -150,8 +156,8 @@ def test_options_leave_out_what_the_command_does_anyway() -> None:
     ]
 
 
-def test_a_renamed_runs_results_carry_its_new_name(run: Candidate, found: Evaluation) -> None:
+def test_a_renamed_runs_results_carry_its_new_name(run: ListedRun, found: Evaluation) -> None:
     path = run.path.rename(run.path.with_name("renamed"))
-    renamed = candidates(path.parent.parent)["renamed"]
+    renamed = listed(path.parent.parent)["renamed"]
     known = known_evaluation(renamed, Settings(), [found])
     assert known is not None and known.run == RunFolder(path).name == "renamed"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,117 +13,119 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import RunError
+from mamltui.measures import age
 from mamltui.results import write_results
-from mamltui.runs import RunFolder
-from mamltui.tui.shared.listing import Catalogue, ListedRun, Listing, age, remove_run
+from mamltui.runs import ListedRun, RunCatalogue, RunFolder
+from mamltui.tui.home.profiles import ProfileCatalogue
+from mamltui.tui.home.rows import run_score
 from tests.tui.home_place import change_run, copy_run
 
 RUNS = Path("runs")
 
 
-def run_named(listing: Listing, name: str) -> ListedRun:
-    (run,) = (run for run in listing.runs if run.name == name)
+def run_named(catalogue: RunCatalogue, name: str) -> ListedRun:
+    (run,) = (run for run in catalogue.read() if run.name == name)
     return run
 
 
 def test_what_has_not_changed_is_not_read_again(tiny_run: Path) -> None:
-    catalogue = Catalogue(RUNS, None)
-    first = catalogue.read()
-    assert [run.path.resolve() for run in first.runs] == [tiny_run.resolve()]
-    second = catalogue.read()
-    assert second.runs is first.runs
-    assert second.profiles is first.profiles
+    profiles, runs = ProfileCatalogue(None), RunCatalogue(RUNS)
+    first = runs.read()
+    assert [run.path.resolve() for run in first] == [tiny_run.resolve()]
+    assert runs.read() is first
+    assert profiles.read() is profiles.read()
 
 
 def test_a_changed_profile_is_read_again_and_a_removed_one_is_gone(place: Path) -> None:
     (place / "profiles").mkdir()
     path = place / "profiles" / "mine.toml"
     path.write_text("[inner]\nsteps = 2\n")
-    catalogue = Catalogue(RUNS, None)
-    (mine,) = (profile for profile in catalogue.read().profiles if profile.name == "mine")
+    catalogue = ProfileCatalogue(None)
+    (mine,) = (profile for profile in catalogue.read() if profile.name == "mine")
     assert mine.profile is not None and mine.profile.inner.steps == 2
     path.write_text("[inner]\nsteps = 33\n")
-    (mine,) = (profile for profile in catalogue.read().profiles if profile.name == "mine")
+    (mine,) = (profile for profile in catalogue.read() if profile.name == "mine")
     assert mine.profile is not None and mine.profile.inner.steps == 33
     path.write_text("[inner]\nsteps = -3\nstops = 1\n")
-    (mine,) = (profile for profile in catalogue.read().profiles if profile.name == "mine")
+    (mine,) = (profile for profile in catalogue.read() if profile.name == "mine")
     assert mine.profile is None
     assert mine.problem.startswith("line 2  inner.steps: -3 is not allowed")
     assert mine.problem.endswith("and 1 more")
     path.unlink()
-    assert "mine" not in [profile.name for profile in catalogue.read().profiles]
+    assert "mine" not in [profile.name for profile in catalogue.read()]
 
 
 def test_a_profile_is_listed_once_however_many_folders_lead_to_it(place: Path) -> None:
     (place / "profiles").mkdir()
     (place / "profiles" / "mine.toml").write_text("[inner]\nsteps = 2\n")
     (place / "link.toml").symlink_to(place / "profiles" / "mine.toml")
-    listing = Catalogue(RUNS, place / "profiles").read()
-    assert [profile.name for profile in listing.profiles].count("mine") == 1
-    assert "link" not in [profile.name for profile in listing.profiles]
+    listed = ProfileCatalogue(place / "profiles").read()
+    assert [profile.name for profile in listed].count("mine") == 1
+    assert "link" not in [profile.name for profile in listed]
 
 
 def test_a_run_is_followed_from_its_beginning_to_the_loss_of_its_process(tiny_run: Path) -> None:
-    catalogue = Catalogue(RUNS, None)
-    assert len(catalogue.read().runs) == 1
+    catalogue = RunCatalogue(RUNS)
+    assert len(catalogue.read()) == 1
     values = json.loads((tiny_run / "run.json").read_text())
     fresh = tiny_run.with_name("fresh")
     fresh.mkdir()
-    assert len(catalogue.read().runs) == 1  # an empty folder is not yet a run
+    assert len(catalogue.read()) == 1  # an empty folder is not yet a run
     (fresh / "run.json").write_text(json.dumps(values | {"state": "running", "iteration": 1}))
     holder = RunFolder(fresh)
     holder.acquire()
-    run = run_named(catalogue.read(), "fresh")
-    assert (run.state, run.done, run.score) == ("running", "1 of 6", ("16 %", "done"))
+    run = run_named(catalogue, "fresh")
+    assert (run.state, run.done, run_score(run)) == ("running", "1 of 6", ("16 %", "done"))
     change_run(fresh, iteration=3)
-    assert run_named(catalogue.read(), "fresh").score == ("50 %", "done")
+    assert run_score(run_named(catalogue, "fresh")) == ("50 %", "done")
     holder.release()
-    run = run_named(catalogue.read(), "fresh")
+    run = run_named(catalogue, "fresh")
     assert (run.state, run.can_resume) == ("interrupted", True)
     shutil.rmtree(fresh)
-    assert [run.name for run in catalogue.read().runs] == [tiny_run.name]
+    assert [run.name for run in catalogue.read()] == [tiny_run.name]
 
 
 def test_a_new_result_is_found_and_a_damaged_one_left_out(tiny_run: Path) -> None:
     (result,) = tiny_run.glob("evaluation/*.json")
     text = result.read_text()
     result.unlink()
-    catalogue = Catalogue(RUNS, None)
-    assert catalogue.read().runs[0].test is None
-    assert catalogue.read().runs[0].score[1] == "valid."
+    catalogue = RunCatalogue(RUNS)
+    assert catalogue.read()[0].headline is None
+    assert run_score(catalogue.read()[0])[1] == "valid."
     result.write_text(text)
-    (run,) = catalogue.read().runs
-    assert run.test is not None and run.score[1] == "test"
+    (run,) = catalogue.read()
+    assert run.headline is not None and run_score(run)[1] == "test"
     (tiny_run / "evaluation" / "worse.json").write_text("{")
-    assert catalogue.read().runs[0].test == run.test
+    assert catalogue.read()[0].headline == run.headline
 
 
 def test_the_result_of_an_ensemble_is_not_the_runs_own(tiny_run: Path) -> None:
-    own = Catalogue(RUNS, None).read().runs[0].test
+    own = RunCatalogue(RUNS).read()[0].headline
     assert own is not None
     write_results(tiny_run / "evaluation", replace(own, checkpoint="ensemble of 3"))
-    assert Catalogue(RUNS, None).read().runs[0].test == own
+    assert RunCatalogue(RUNS).read()[0].headline == own
 
 
 def test_a_run_that_is_damaged_later_and_mended_is_listed_as_such(tiny_run: Path) -> None:
-    catalogue = Catalogue(RUNS, None)
+    catalogue = RunCatalogue(RUNS)
     good = (tiny_run / "run.json").read_text()
-    assert catalogue.read().runs[0].state == "finished"
+    assert catalogue.read()[0].state == "finished"
     (tiny_run / "run.json").write_text("{")
-    (run,) = catalogue.read().runs
+    (run,) = catalogue.read()
     assert run.state == "damaged"
-    assert run.problem.startswith("the file is damaged")
+    assert run.damage.startswith("the file is damaged")
     (tiny_run / "run.json").write_text(good)
-    assert catalogue.read().runs[0].state == "finished"
+    assert catalogue.read()[0].state == "finished"
 
 
 def test_a_runs_folder_that_cannot_be_read_is_told_until_it_can(place: Path) -> None:
     (place / "runs").write_text("")
-    catalogue = Catalogue(RUNS, None)
+    catalogue = RunCatalogue(RUNS)
     for _ in range(2):
-        assert "the runs folder is a file" in catalogue.read().runs_problem
+        with pytest.raises(RunError, match="the runs folder is a file"):
+            catalogue.read()
     (place / "runs").unlink()
-    assert (catalogue.read().runs, catalogue.read().runs_problem) == ((), "")
+    assert catalogue.read() == ()
 
 
 def test_only_whole_run_folders_that_nobody_uses_are_removed(tiny_run: Path) -> None:
@@ -132,13 +136,15 @@ def test_only_whole_run_folders_that_nobody_uses_are_removed(tiny_run: Path) -> 
     used = copy_run(tiny_run, "used", state="running")
     holder = RunFolder(used)
     holder.acquire()
-    listing = Catalogue(RUNS, None).read()
+    catalogue = RunCatalogue(RUNS)
     for name in ("link", "bare", "used"):
         with pytest.raises(RunError):
-            remove_run(run_named(listing, name))
+            run_named(catalogue, name).folder.check_removable()
     holder.release()
     assert tiny_run.is_dir() and bare.is_dir() and used.is_dir()
-    remove_run(run_named(listing, tiny_run.name))
+    folder = run_named(catalogue, tiny_run.name).folder
+    folder.check_removable()
+    folder.remove()
     assert not tiny_run.exists()
 
 
@@ -161,3 +167,22 @@ def test_ages_are_in_one_unit(seconds: float, text: str) -> None:
 @pytest.mark.parametrize("created", ["", "yesterday", "2026-05-01T00:00:00"])
 def test_an_age_that_cannot_be_known_is_not_shown(created: str) -> None:
     assert age(created, datetime(2026, 5, 1, tzinfo=timezone.utc)) == ""
+
+
+def test_a_short_evaluation_does_not_replace_the_profiles_own(tiny_run: Path) -> None:
+    own = RunCatalogue(RUNS).read()[0].headline
+    assert own is not None
+    short = replace(own, episodes=own.episodes - 1)
+    (path, *_) = write_results(tiny_run / "evaluation", short)
+    later = time.time() + 10
+    os.utime(path.with_suffix(".json"), (later, later))
+    (run,) = RunCatalogue(RUNS).read()
+    assert run.evaluations[0] == short
+    assert run.headline == own and run.newest_test == own
+    assert run_score(run)[1] == "test"
+    for result in (tiny_run / "evaluation").glob("*.json"):
+        if result != path.with_suffix(".json"):
+            result.unlink()
+    (run,) = RunCatalogue(RUNS).read()
+    assert run.headline is None and run.newest_test == short
+    assert run_score(run)[1] == f"{short.episodes} ep"

@@ -18,13 +18,13 @@ from mamltui.runs import RunFolder
 from mamltui.tui.evaluate.candidates import Settings
 from mamltui.tui.evaluate.sweep import Sweep
 from tests.tui.conftest import SECONDS
-from tests.tui.runs import candidates, make_run
+from tests.tui.runs import listed, make_run
 
 ENDLESS = 1_000_000
 
 
 def sweep_of(place: Path, names: str, settings: Settings, **more: Any) -> Sweep:
-    runs = candidates(place)
+    runs = listed(place)
     return Sweep(
         [runs[name] for name in names.split()], settings, banks=Banks(), device="cpu", **more
     )
@@ -100,7 +100,7 @@ def test_cancelling_ends_at_once_and_keeps_only_what_is_done(place: Path) -> Non
     first = make_run(place, "first")
     second = make_run(place, "second", engine={"task_chunk": 4})
     third = make_run(place, "third")
-    runs = candidates(place)
+    runs = listed(place)
     # So long that nobody sees its end: only a stop ends it.
     for name in ("second", "third"):
         profile = runs[name].profile

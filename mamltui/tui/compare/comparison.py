@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from mamltui.curves import Series
 from mamltui.curves.history import Newest, RunHistory
-from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
 from mamltui.results import StepResult
-from mamltui.runs import RunFolder, RunInfo
+from mamltui.runs import ListedRun, RunCatalogue, RunFolder, RunInfo
 from mamltui.tui.session.following import Follower
-from mamltui.tui.shared.listing import Catalogue, ListedRun, Listing
 
 MOST = 6
 """Curves that a chart can tell apart."""
@@ -34,8 +32,6 @@ class Compared:
     def __init__(self, listed: ListedRun, slot: int) -> None:
         self.listed = listed
         self.slot = slot
-        self.profile: Profile | None = None
-        self.profile_problem = ""
         self._follower: Follower | None = None
         self._is_settled = False
         """The run is over and read to its end; the follower is closed."""
@@ -49,6 +45,11 @@ class Compared:
     def name(self) -> str:
         """To be shown literally."""
         return self.listed.name
+
+    @property
+    def profile(self) -> Profile | None:
+        """None: it cannot be read."""
+        return self.listed.profile
 
     @property
     def letter(self) -> str:
@@ -88,7 +89,7 @@ class Compared:
     def problem(self) -> str:
         """What of the run cannot be read, in words; empty if all can."""
         following = self._follower.problem if self._follower else ""
-        return self.listed.problem or self.profile_problem or following
+        return self.listed.damage or self.listed.profile_problem or following
 
     @property
     def info(self) -> RunInfo | None:
@@ -123,8 +124,9 @@ class Compared:
 
     @property
     def test(self) -> StepResult | None:
-        """The headline of the newest result on the test split."""
-        return self.listed.test.headline() if self.listed.test else None
+        """The headline, by the profile's own protocol."""
+        evaluation = self.listed.headline
+        return evaluation.headline() if evaluation else None
 
     @property
     def elapsed(self) -> float | None:
@@ -138,7 +140,7 @@ class Compared:
         """Another value whenever something has changed that can be shown."""
         history = self.history
         heard = (id(history), history.version, self.is_loaded, self.info)
-        return (*heard, self.listed, self.state, self.problem, self.profile)
+        return (*heard, self.listed, self.state, self.problem)
 
     def follow(self) -> None:
         """Read the run's files, and what is added to them."""
@@ -181,7 +183,7 @@ class Comparison:
         self.baseline: str | None = None
         """The name of a chosen run."""
         self._chosen: dict[str, Compared] = {}
-        self._catalogue = Catalogue(root, None)
+        self._catalogue = RunCatalogue(root)
 
     @property
     def chosen(self) -> list[Compared]:
@@ -198,7 +200,7 @@ class Comparison:
         if listed is None:
             return "there is no such run any more"
         if listed.info is None:
-            return listed.problem
+            return listed.damage
         if name in self._chosen:
             return ""
         free = [slot for slot in range(MOST) if slot not in self._slots()]
@@ -233,28 +235,25 @@ class Comparison:
         if waiting is not None:
             waiting.follow()
 
-    def read(self, chosen: Sequence[Path]) -> tuple[Listing, dict[str, Profile | MamltuiError]]:
-        """The list as it is now, and the profiles of the runs in ``chosen``; from one thread."""
-        listing = self._catalogue.read()
-        profiles: dict[str, Profile | MamltuiError] = {}
-        for path in chosen:
-            try:
-                profiles[path.name] = RunFolder(path).profile
-            except MamltuiError as error:
-                profiles[path.name] = error
-        return listing, profiles
+    def read(self) -> tuple[ListedRun, ...]:
+        """The runs as they are now; from one thread.
 
-    def take(self, listing: Listing, profiles: dict[str, Profile | MamltuiError]) -> None:
+        Raises:
+            RunError: the folder of the runs cannot be read.
+        """
+        return tuple(run.load() for run in self._catalogue.read())
+
+    def take(self, runs: tuple[ListedRun, ...]) -> None:
         """Know what was read; chosen runs that are gone are left out."""
-        self.runs, self.runs_problem = listing.runs, listing.runs_problem
-        listed = {run.name: run for run in listing.runs}
+        self.runs, self.runs_problem = runs, ""
+        listed = {run.name: run for run in runs}
         for name in list(self._chosen):
             if name not in listed:
                 self.leave_out(name)
         for name, run in self._chosen.items():
             run.listed = listed[name]
-            profile = profiles.get(name)
-            if isinstance(profile, MamltuiError):
-                run.profile, run.profile_problem = None, str(profile)
-            elif profile is not None:
-                run.profile, run.profile_problem = profile, ""
+
+    def take_problem(self, problem: str) -> None:
+        """Know that the runs cannot be read, and why."""
+        self.take(())
+        self.runs_problem = problem

@@ -9,11 +9,11 @@ from functools import lru_cache
 from mamltui.measures import duration
 from mamltui.profiles import Difference, Profile, differences
 from mamltui.results import StepResult, accuracy_cell
+from mamltui.runs import ListedRun
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import Cell, TableRow
 from mamltui.tui.compare.comparison import Compared
 from mamltui.tui.shared.chart.content import MARKS
-from mamltui.tui.shared.listing import ListedRun
 from mamltui.tui.shared.row_list import Column, Row, Tone
 
 UNKNOWN = Cell("-", "muted")
@@ -47,7 +47,7 @@ def list_row(listed: ListedRun, run: Compared | None) -> Row:
     """A row of the list, with ``COLUMNS``; ``run`` is there if it is chosen."""
     name = visible(listed.name)
     if run is None and listed.info is None:
-        return Row(listed.name, name, note=visible(one_line(listed.problem)))
+        return Row(listed.name, name, note=visible(one_line(listed.damage)))
     known = run or Compared(listed, 0)
     ink = STATE_INKS.get(known.state, "warning")
     cells: tuple[tuple[str, Tone], ...] = (

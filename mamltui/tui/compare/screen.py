@@ -13,9 +13,8 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Input
 
-from mamltui.errors import MamltuiError
-from mamltui.profiles import Profile
-from mamltui.runs import RunFolder
+from mamltui.errors import MamltuiError, RunError
+from mamltui.runs import ListedRun
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import ColumnTable, Head
 from mamltui.tui.compare.comparison import MOST, Compared, Comparison
@@ -25,7 +24,6 @@ from mamltui.tui.shared.chart.chart import Chart, Curve
 from mamltui.tui.shared.chart.content import CURVE_STYLES
 from mamltui.tui.shared.filter_input import FilterInput
 from mamltui.tui.shared.lines import Lines
-from mamltui.tui.shared.listing import Listing
 from mamltui.tui.shared.row_list import MARGIN, RowList
 from mamltui.tui.shared.screen import AppScreen
 
@@ -145,16 +143,13 @@ The interval of a difference is that of two results on different episodes.
             self._again = True
             return
         self._reading, self._again = True, False
-        comparison, chosen = self._comparison, [run.listed.path for run in self._comparison.chosen]
-        in_background(
-            self.app, lambda: comparison.read(chosen), lambda read: self._take(*read), self._fail
-        )
+        in_background(self.app, self._comparison.read, self._take, self._fail)
 
-    def _take(self, listing: Listing, profiles: dict[str, Profile | MamltuiError]) -> None:
+    def _take(self, runs: tuple[ListedRun, ...]) -> None:
         self._reading, self._read_at = False, time.monotonic()
         if not self.is_attached:
             return
-        self._comparison.take(listing, profiles)
+        self._comparison.take(runs)
         if self._wanted:
             self._choose_wanted()
         if self._again:
@@ -174,7 +169,11 @@ The interval of a difference is that of two results on different episodes.
 
     def _fail(self, error: Exception) -> None:
         self._reading, self._read_at = False, time.monotonic()
-        self.host.report("The runs cannot be read", error)
+        if isinstance(error, RunError):
+            self._comparison.take_problem(visible(str(error)))
+            self.redraw()
+        else:
+            self.host.report("The runs cannot be read", error)
 
     # Showing.
 
@@ -329,11 +328,11 @@ The interval of a difference is that of two results on different episodes.
     @on(RowList.Opened)
     def _open(self, event: RowList.Opened) -> None:
         key = event.rows.row.key if event.rows.row else None
-        found = [run.path for run in self._comparison.runs or () if run.name == key]
+        found = [run for run in self._comparison.runs or () if run.name == key]
         if not found:
             return
         try:
-            self.session.watch(RunFolder(found[0]))
+            self.session.watch(found[0].folder)
         except MamltuiError as error:
             self.host.report("The run cannot be opened", error)
         else:

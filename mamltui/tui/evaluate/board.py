@@ -10,10 +10,9 @@ from mamltui.results import (
     Grid,
     compare_with_published,
     grids,
-    kept_evaluations,
 )
-from mamltui.runs import RunFolder
-from mamltui.tui.evaluate.candidates import Candidate, Settings, known_evaluation, unmeasured
+from mamltui.runs import ListedRun
+from mamltui.tui.evaluate.candidates import Settings, known_evaluation, unmeasured
 from mamltui.tui.evaluate.cells import Section
 from mamltui.tui.evaluate.sweep import OVER, Part, Sweep
 
@@ -27,37 +26,21 @@ class Board:
 
     def __init__(self) -> None:
         self.sweep: Sweep | None = None
-        self._kept: dict[str, list[Evaluation]] = {}
-        self._asked: set[str] = set()
 
-    def forget(self) -> None:
-        """The run folders have to be read again; what was read stands until then."""
-        self._asked.clear()
-
-    def unread(self, runs: Sequence[Candidate]) -> list[Candidate]:
-        """Those of ``runs`` whose kept results have to be read; a second call leaves them out."""
-        unread = [run for run in runs if run.name not in self._asked]
-        self._asked |= {run.name for run in unread}
-        return unread
-
-    def keep(self, found: dict[str, list[Evaluation]]) -> None:
-        """Take in the kept results of runs, by name, as ``read_kept`` reads them."""
-        self._kept |= found
-
-    def part(self, run: Candidate, settings: Settings) -> Part | None:
+    def part(self, run: ListedRun, settings: Settings) -> Part | None:
         """What the last sweep knows of a run, if it was of these settings."""
         if self.sweep is None or self.sweep.settings != settings:
             return None
         return self.sweep.parts.get(run.name)
 
-    def finished(self, run: Candidate, settings: Settings) -> Evaluation | None:
+    def finished(self, run: ListedRun, settings: Settings) -> Evaluation | None:
         """The whole result, of the last sweep or an earlier one."""
         part = self.part(run, settings)
         if part is not None and part.state == "done":
             return part.evaluation
-        return known_evaluation(run, settings, self._kept.get(run.name, ()))
+        return known_evaluation(run, settings, run.evaluations)
 
-    def evaluation(self, run: Candidate, settings: Settings) -> Evaluation:
+    def evaluation(self, run: ListedRun, settings: Settings) -> Evaluation:
         """The best that is known: the sweep at work, a whole result, part of one, or gaps."""
         part = self.part(run, settings)
         partial = part.evaluation if part is not None else None
@@ -65,7 +48,7 @@ class Board:
             return partial
         return self.finished(run, settings) or partial or unmeasured(run, settings)
 
-    def status(self, run: Candidate, settings: Settings) -> str:
+    def status(self, run: ListedRun, settings: Settings) -> str:
         """How far it is, for a narrow column: a word, or the number of episodes."""
         part = self.part(run, settings)
         if part is not None and (part.state not in OVER or part.problem):
@@ -78,7 +61,7 @@ class Board:
         return part.state if part is not None else ""
 
     def sections(
-        self, runs: Sequence[Candidate], settings: Settings, statistics: str
+        self, runs: Sequence[ListedRun], settings: Settings, statistics: str
     ) -> list[Section]:
         """The grids of ``runs``, a section each."""
         runs = [run for run in runs if run.profile is not None]
@@ -88,11 +71,6 @@ class Board:
             _section(grid, evaluations, statistics, status)
             for grid in grids(evaluations, statistics)
         ]
-
-
-def read_kept(runs: Sequence[Candidate]) -> dict[str, list[Evaluation]]:
-    """The results in the folders of ``runs``, by their names."""
-    return {run.name: kept_evaluations(RunFolder(run.path).evaluation) for run in runs}
 
 
 def _section(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile, method_of
 from mamltui.profiles.steps import steps_text
 from mamltui.results import Evaluation, StepResult, ensemble_of
 from mamltui.results.evaluation import task_name
-from mamltui.runs import RunFolder, RunInfo, list_runs
-from mamltui.runs.kept import kept_iterations
+from mamltui.runs import ListedRun
 
 Split = Literal["test", "validation", "train"]
 Kind = Literal["best", "last", "ensemble"]
@@ -51,89 +48,49 @@ class Settings:
         ]
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A run in the list of those that could be evaluated."""
-
-    name: str
-    path: Path
-    state: str
-    info: RunInfo | None
-    profile: Profile | None
-    problem: str
-    """Why it cannot be evaluated at all; empty if it can."""
-    checkpoints: tuple[Kind, ...]
-    """Those that are there."""
-    kept: tuple[int, ...] = ()
-    """The meta-iterations of those that make an ensemble."""
-
-    @property
-    def task(self) -> str:
-        """The task in words; empty where the profile cannot be read."""
-        if self.profile is None:
-            return ""
-        task = self.profile.task
-        return task_name(self.profile.data.set, task.way, task.shot)
-
-    def refusal(self, checkpoint: Kind) -> str:
-        """Why this checkpoint cannot be evaluated, in words; empty if it can."""
-        if self.problem:
-            return self.problem
-        if checkpoint not in self.checkpoints:
-            if checkpoint == "ensemble":
-                return "it keeps no ensemble (validation.keep), press o for another checkpoint"
-            return f"it has no {checkpoint} checkpoint, press o for its {self.checkpoints[0]} one"
+def task_of(run: ListedRun) -> str:
+    """The task in words; empty where the profile cannot be read."""
+    if run.profile is None:
         return ""
+    task = run.profile.task
+    return task_name(run.profile.data.set, task.way, task.shot)
 
 
-def list_candidates(root: Path) -> list[Candidate]:
-    """All runs below ``root``, as :func:`mamltui.runs.list_runs` sorts them.
-
-    Raises:
-        RunError: ``root`` is not a folder or not readable.
-    """
-    return [
-        _candidate(run.name, run.path, run.state, run.info, run.problem) for run in list_runs(root)
-    ]
+def kept_of(run: ListedRun) -> list[int]:
+    """The meta-iterations of the checkpoints that make an ensemble."""
+    return [place for place in run.checkpoints if isinstance(place, int)]
 
 
-def _candidate(
-    name: str, path: Path, state: str, info: RunInfo | None, problem: str | None
-) -> Candidate:
-    run = RunFolder(path)
-    profile = None
-    if info is not None:
-        try:
-            profile = run.profile
-        except MamltuiError as error:
-            problem = str(error)
-    singles: tuple[Literal["best", "last"], ...] = ("best", "last")
-    checkpoints: tuple[Kind, ...] = tuple(
-        kind for kind in singles if run.checkpoint_path(kind).is_file()
-    )
-    kept = tuple(kept_iterations(run))
-    if kept:
-        checkpoints += ("ensemble",)
-    if problem is None and not checkpoints:
-        problem = "it has no checkpoint yet"
-    return Candidate(name, path, state, info, profile, problem or "", checkpoints, kept)
+def refusal(run: ListedRun, checkpoint: Kind) -> str:
+    """Why this checkpoint cannot be evaluated, in words; empty if it can."""
+    if run.profile is None:
+        return run.profile_problem
+    kinds: list[Kind] = [kind for kind in KINDS if kind in run.checkpoints]
+    kinds += ["ensemble"] if kept_of(run) else []
+    if not kinds:
+        return "it has no checkpoint yet"
+    if checkpoint in kinds:
+        return ""
+    if checkpoint == "ensemble":
+        return "it keeps no ensemble (validation.keep), press o for another checkpoint"
+    return f"it has no {checkpoint} checkpoint, press o for its {kinds[0]} one"
 
 
 def known_evaluation(
-    candidate: Candidate, settings: Settings, kept: Sequence[Evaluation]
+    run: ListedRun, settings: Settings, kept: Sequence[Evaluation]
 ) -> Evaluation | None:
     """What ``mamltui eval`` with these settings would find, if it is among ``kept``.
 
     A longer sweep holds a shorter one. Of a run that goes on the newest result is taken, of another
     only one of the checkpoint as it is now.
     """
-    profile, info = candidate.profile, candidate.info
+    profile, info = run.profile, run.info
     if profile is None or info is None:
         return None
     steps = settings.steps_of(profile)
     checkpoint: str = settings.checkpoint
     if checkpoint == "ensemble":
-        checkpoint = ensemble_of(len(candidate.kept))
+        checkpoint = ensemble_of(len(kept_of(run)))
     fitting = [
         evaluation
         for evaluation in kept
@@ -148,15 +105,15 @@ def known_evaluation(
         now = info.iteration
         if settings.checkpoint == "best" and info.best is not None:
             now = info.best.iteration
-        elif settings.checkpoint == "ensemble" and candidate.kept:
-            now = candidate.kept[-1]
+        elif settings.checkpoint == "ensemble" and kept_of(run):
+            now = kept_of(run)[-1]
         fitting = [evaluation for evaluation in fitting if evaluation.iteration == now]
     if not fitting:
         return None
     newest = max(fitting, key=lambda evaluation: evaluation.iteration)
     return replace(
         newest,
-        run=candidate.name,  # it may have been renamed since
+        run=run.name,  # it may have been renamed since
         transductive=_only(newest.transductive, steps),
         support=_only(newest.support, steps),
     )
@@ -166,15 +123,15 @@ def _only(results: Sequence[StepResult], steps: Sequence[int]) -> tuple[StepResu
     return tuple(result for result in results if result.steps in steps)
 
 
-def unmeasured(candidate: Candidate, settings: Settings) -> Evaluation:
+def unmeasured(run: ListedRun, settings: Settings) -> Evaluation:
     """An evaluation of no episodes: every score is NaN. The profile must be there."""
-    profile = candidate.profile
+    profile = run.profile
     assert profile is not None
     unknown = tuple(
         StepResult(step, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN) for step in settings.steps_of(profile)
     )
     return Evaluation(
-        run=candidate.name,
+        run=run.name,
         profile=profile.name,
         data=profile.data.set,
         data_hash="",

@@ -10,9 +10,10 @@ from mamltui.measures import duration
 from mamltui.profiles import Profile
 from mamltui.profiles.steps import steps_text
 from mamltui.results import Evaluation, GridRow, accuracy_cell, describe
+from mamltui.runs import ListedRun
 from mamltui.text import visible
 from mamltui.tui.evaluate.board import Board, first_comparison
-from mamltui.tui.evaluate.candidates import Candidate, Settings
+from mamltui.tui.evaluate.candidates import Settings, refusal
 from mamltui.tui.evaluate.cells import SHOWN_WORDS, Section, Shown, is_measured
 from mamltui.tui.evaluate.grid import BEST_OF_ALL, BEST_OF_ROW, HEADLINE
 from mamltui.tui.evaluate.sweep import Sweep
@@ -67,7 +68,7 @@ def cell_lines(
     settings: Settings,
     statistics: str,
     cell: tuple[Section, GridRow, int],
-    run: Candidate | None,
+    run: ListedRun | None,
 ) -> list[Content]:
     """About a cell: its scores, beside the published figure, and how it was measured."""
     section, row, steps = cell
@@ -81,8 +82,8 @@ def cell_lines(
     lines.append(Content(visible(published_text(evaluation, steps, statistics))))
     if evaluation.episodes:
         lines.append(Content.styled(visible(describe(evaluation)), "$foreground-muted"))
-    elif refusal := run.refusal(settings.checkpoint):
-        lines.append(problem_line(refusal))
+    elif reason := refusal(run, settings.checkpoint):
+        lines.append(problem_line(reason))
     return lines
 
 

@@ -24,11 +24,11 @@ from mamltui.results import (
     csv_text,
     markdown_text,
 )
-from mamltui.runs import RunFolder
+from mamltui.runs import ListedRun, RunCatalogue
 from mamltui.text import visible
 from mamltui.tui.evaluate.answers import episodes_problem, path_problem, steps_problem, write_new
-from mamltui.tui.evaluate.board import Board, read_kept
-from mamltui.tui.evaluate.candidates import KINDS, SPLITS, Candidate, Settings, list_candidates
+from mamltui.tui.evaluate.board import Board
+from mamltui.tui.evaluate.candidates import KINDS, SPLITS, Settings, refusal
 from mamltui.tui.evaluate.cells import SHOWN, Shown
 from mamltui.tui.evaluate.grid import BEST_OF_ALL, BEST_OF_ROW, HEADLINE, ResultGrid
 from mamltui.tui.evaluate.lines import cell_lines, problem_line, progress_line, settings_line
@@ -88,7 +88,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         self._board = Board()
         self._statistics = STATISTICS[0]
         self._shown: Shown = SHOWN[0]
-        self._runs: list[Candidate] | None = None
+        self._runs: list[ListedRun] | None = None
         self._seen = (-1, "")
         # Kept, not looked up: results still arrive while the app is left.
         self._choice = RunChoice(id="runs")
@@ -110,6 +110,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
     # Following what happens
 
     def on_mount(self) -> None:
+        self._catalogue = RunCatalogue(self.session.options.runs)
         memory = self.session.memory
         if (statistics := memory.get("evaluate.statistics", "")) in STATISTICS:
             self._statistics = statistics
@@ -146,35 +147,22 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             self._show_progress()
 
     def _read_runs(self) -> None:
-        """Read the list of runs again, and what was found of them."""
-        root = self.session.options.runs
+        """Read the runs again, and the results in their folders."""
+        catalogue = self._catalogue
 
-        def done(runs: list[Candidate]) -> None:
+        def read() -> list[ListedRun]:
+            return [run.load() for run in catalogue.read()]
+
+        def done(runs: list[ListedRun]) -> None:
             first = self._runs is None
             self._runs = runs
-            self._board.forget()
-            self._choice.show(runs, self._settings.checkpoint)
+            self._choice.show_runs(runs, self._settings.checkpoint)
             if first:
                 self._choice.mark(self.session.marked)
             self._show()
 
         in_background(
-            self.app,
-            lambda: list_candidates(root),
-            done,
-            lambda error: self.host.report("The runs cannot be listed", error),
-        )
-
-    def _read_kept(self, runs: Sequence[Candidate]) -> None:
-        def done(found: dict[str, list[Evaluation]]) -> None:
-            self._board.keep(found)
-            self._show()
-
-        in_background(
-            self.app,
-            lambda: read_kept(runs),
-            done,
-            lambda error: self.host.report("Earlier results cannot be read", error),
+            self.app, read, done, lambda error: self.host.report("The runs cannot be listed", error)
         )
 
     @on(RunChoice.Changed)
@@ -192,8 +180,6 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
     def _show(self) -> None:
         """Bring everything up to date."""
         runs = self._choice.chosen
-        if unread := self._board.unread(runs):
-            self._read_kept(unread)
         self._grid.show(self._board.sections(runs, self._settings, self._statistics), self._shown)
         profiles = [run.profile for run in runs if run.profile is not None]
         self._update(
@@ -215,7 +201,8 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             run = None if cell[1].headline is None else self._run_named(cell[1].label)
             lines = cell_lines(self._board, self._settings, self._statistics, cell, run)
         else:
-            lines = [problem_line(run.problem) for run in self._choice.chosen if run.problem]
+            problems = (refusal(run, self._settings.checkpoint) for run in self._choice.chosen)
+            lines = [problem_line(problem) for problem in problems if problem]
         width = max(1, self.size.width - 2)
         self._update(
             "details", Content("\n").join(line.truncate(width, ellipsis=True) for line in lines[:3])
@@ -224,7 +211,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
     def _show_progress(self) -> None:
         self._update("progress", progress_line(self._board.sweep))
 
-    def _run_named(self, name: str) -> Candidate | None:
+    def _run_named(self, name: str) -> ListedRun | None:
         return next((run for run in self._choice.chosen if run.name == name), None)
 
     # Keys
@@ -289,7 +276,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
 
     def _set_settings(self, **changes: object) -> None:
         self._settings = replace(self._settings, **changes)  # type: ignore[arg-type]
-        self._choice.show(self._runs or [], self._settings.checkpoint)
+        self._choice.show_runs(self._runs or [], self._settings.checkpoint)
         self._show()
 
     def action_sweep(self) -> None:
@@ -298,7 +285,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             self.notify("An evaluation is running: x cancels it.", markup=False)
             return
         runs = self._choice.chosen
-        refusals = {run.name: run.refusal(self._settings.checkpoint) for run in runs}
+        refusals = {run.name: refusal(run, self._settings.checkpoint) for run in runs}
         ready = [run for run in runs if not refusals[run.name]]
         for name, reason in refusals.items():
             if reason:
@@ -332,7 +319,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         if run is None:
             self.notify("A published row: its episodes are not here.", markup=False)
             return
-        self.host.open_episode(RunFolder(run.path), self._settings.split, message.steps)
+        self.host.open_episode(run.folder, self._settings.split, message.steps)
 
     def action_export_csv(self) -> None:
         self._export("CSV", "csv", csv_text)

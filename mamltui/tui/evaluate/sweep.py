@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
 from mamltui.results import Evaluation, write_results
-from mamltui.runs import RunFolder
-from mamltui.tui.evaluate.candidates import Candidate, Settings
+from mamltui.runs import ListedRun, RunFolder
+from mamltui.tui.evaluate.candidates import Settings
 
 if TYPE_CHECKING:  # torch takes seconds to import: the thread does it
     from mamltui.data.banks import Banks
@@ -68,7 +68,7 @@ class Sweep:
 
     def __init__(
         self,
-        runs: Sequence[Candidate],
+        runs: Sequence[ListedRun],
         settings: Settings,
         *,
         banks: Banks,
@@ -222,6 +222,6 @@ def tell_end(sweep: Sweep, session: Session) -> None:
     session.tell(f"Evaluation {'cancelled' if cancelled else 'finished'}", f"{runs} evaluated")
 
 
-def _profile(run: Candidate) -> Profile:
+def _profile(run: ListedRun) -> Profile:
     assert run.profile is not None
     return run.profile

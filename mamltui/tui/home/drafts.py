@@ -12,9 +12,9 @@ from mamltui.errors import MamltuiError, ProfileError
 from mamltui.profiles import Key, Profile, keys_of, packaged_profiles, parse_profile, profile_name
 from mamltui.profiles.keys import sections_of
 from mamltui.results import write_text
-from mamltui.runs import RunFolder
-from mamltui.tui.shared.faults import Fault, faults_of
-from mamltui.tui.shared.listing import OWN_FOLDER, ListedProfile, ListedRun, read_text
+from mamltui.runs import ListedRun, RunFolder
+from mamltui.tui.home.faults import Fault, faults_of
+from mamltui.tui.home.profiles import OWN_FOLDER, ListedProfile, read_text
 
 LARGEST = 1_000_000
 """Characters of a text that is looked at; a profile has a few thousand."""

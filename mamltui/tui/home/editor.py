@@ -22,10 +22,10 @@ from mamltui.profiles import Profile
 from mamltui.text import same_length, visible
 from mamltui.tui.home import drafts
 from mamltui.tui.home.drafts import Draft
+from mamltui.tui.home.faults import Fault
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.details import Details, Entry
 from mamltui.tui.shared.dialogs import Confirm
-from mamltui.tui.shared.faults import Fault
 from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.screen import AppScreen
 

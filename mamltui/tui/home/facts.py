@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import chain
 
-from mamltui.errors import MamltuiError
-from mamltui.measures import duration
+from mamltui.measures import age, duration
 from mamltui.profiles import Key, Profile, keys_of, method_of
 from mamltui.profiles.keys import toml_value
 from mamltui.results import (
@@ -15,10 +14,10 @@ from mamltui.results import (
     compare_with_published,
     published_figures,
 )
-from mamltui.runs import RunFolder, RunInfo
+from mamltui.runs import ListedRun, RunInfo
 from mamltui.text import visible
+from mamltui.tui.home.profiles import ListedProfile
 from mamltui.tui.shared.details import Entry
-from mamltui.tui.shared.listing import ListedProfile, ListedRun, age
 
 MUTED = "$foreground 60%"
 SPACE = Entry()
@@ -78,7 +77,7 @@ def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
     folder = Entry.of(("folder", MUTED), visible(str(listed.path)))
     info = listed.info
     if info is None:
-        return [folder, Entry.of(("damaged", MUTED), (listed.problem, "$error"))]
+        return [folder, Entry.of(("damaged", MUTED), (visible(listed.damage), "$error"))]
     entries = [_state(listed, info)]
     if info.error:
         entries.append(Entry.of(("error", MUTED), (visible(info.error), "$error")))
@@ -90,9 +89,12 @@ def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
                 f"at iteration {info.best.iteration:,}",
             )
         )
-    if listed.test is not None:
-        entries.append(_test(listed.test))
-        entries += chain(*_comparisons(listed.test)[:1])
+    test, comparisons = listed.newest_test, []
+    if test is not None:
+        entries.append(_test(test, listed))
+    if listed.headline is not None:
+        comparisons = _comparisons(listed.headline)
+        entries += chain(*comparisons[:1])
     entries += _experiment(listed)
     entries += [
         Entry.of(("device", MUTED), _device(info)),
@@ -104,8 +106,7 @@ def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
         ),
         folder,
     ]
-    if listed.test is not None:
-        entries += chain(*_comparisons(listed.test)[1:])
+    entries += chain(*comparisons[1:])
     return entries
 
 
@@ -157,14 +158,16 @@ def _state(listed: ListedRun, info: RunInfo) -> Entry:
     return Entry.of(("state", MUTED), (f"{info.state}, {listed.done} iterations", style))
 
 
-def _test(test: Evaluation) -> Entry:
-    """The headline."""
+def _test(test: Evaluation, listed: ListedRun) -> Entry:
+    """The headline, or a test by another protocol than the profile's, which says so."""
     own, support = test.headline("transductive"), test.headline("support")
     steps = f"{test.test_steps} inner step{'' if test.test_steps == 1 else 's'}"
+    departures = test.departures(listed.profile) if listed.profile else []
+    other = f"; not the profile's own protocol: {', '.join(departures)}" if departures else ""
     return Entry.of(
         ("test", MUTED),
         f"{accuracy_cell(own)} % after {steps}, {test.episodes:,} episodes, "
-        f"{test.checkpoint} checkpoint (support statistics: {accuracy_cell(support)} %)",
+        f"{test.checkpoint} checkpoint (support statistics: {accuracy_cell(support)} %){other}",
     )
 
 
@@ -187,10 +190,9 @@ def _label(label: str, place: int) -> str:
 
 
 def _experiment(listed: ListedRun) -> list[Entry]:
-    try:
-        profile = RunFolder(listed.path).profile
-    except MamltuiError as error:
-        return [Entry.of(("profile", MUTED), (visible(str(error)), "$error"))]
+    profile = listed.profile
+    if profile is None:
+        return [Entry.of(("profile", MUTED), (visible(listed.profile_problem), "$error"))]
     task, inner, info = profile.task, profile.inner, listed.info
     data: str = profile.data.set
     if info is not None and info.data is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,8 @@ from textual.message import Message
 from mamltui.tui.shared.row_list import Column, RowList
 
 if TYPE_CHECKING:  # these import pydantic, which the first paint does without
-    from mamltui.tui.shared.listing import ListedProfile, ListedRun, Listing
+    from mamltui.runs import ListedRun
+    from mamltui.tui.home.profiles import ListedProfile
 
 PROFILE_COLUMNS = (
     Column("task", 13, 1),
@@ -28,6 +31,16 @@ RUN_COLUMNS = (
     Column("", 6, 3),
     Column("age", 7, 4, right=True),
 )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All that Home lists."""
+
+    profiles: tuple[ListedProfile, ...] = ()
+    runs: tuple[ListedRun, ...] = ()
+    runs_problem: str = ""
+    """Why the runs cannot be read, to be shown literally."""
 
 
 class HomeLists(Container):
@@ -57,10 +70,9 @@ class HomeLists(Container):
             marked: names of runs.
         """
         from mamltui.tui.home import rows
-        from mamltui.tui.shared.listing import utc_now
 
         self._listing = listing
-        now = utc_now()
+        now = datetime.now(timezone.utc)
         profiles = [
             rows.profile_row(profile)
             for profile in listing.profiles

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from mamltui.measures import age
+from mamltui.runs import ListedRun
 from mamltui.text import visible
-from mamltui.tui.shared.listing import ListedProfile, ListedRun, age
+from mamltui.tui.home.profiles import ListedProfile
 from mamltui.tui.shared.row_list import Row, Tone
 
+UNENDED = ("running", "paused", "interrupted")
+"""States of runs that may go on: how far they are says more than how good."""
 STATE_TONES: dict[str, Tone] = {
     "running": "accent",
     "paused": "warn",
@@ -40,8 +44,9 @@ def run_row(listed: ListedRun, now: datetime, *, marked: bool) -> Row:
     """Name, state, how good or how far it is, age."""
     name = visible(listed.name)
     if listed.info is None:
-        return Row(listed.name, name, note=f"damaged: {listed.problem}", marked=marked)
-    score, kind = listed.score
+        note = f"damaged: {visible(listed.damage)}"
+        return Row(listed.name, name, note=note, marked=marked)
+    score, kind = run_score(listed)
     return Row(
         listed.name,
         name,
@@ -55,6 +60,25 @@ def run_row(listed: ListedRun, now: datetime, *, marked: bool) -> Row:
     )
 
 
+def run_score(listed: ListedRun) -> tuple[str, str]:
+    """The number that says most about a run, in percent, and what it is.
+
+    The test of a run that is over by its profile's own protocol, else another one, marked by its
+    episodes; else its best validation; of a run that may go on how much of it is done.
+    """
+    if listed.info is None:
+        return "", ""
+    if listed.state not in UNENDED:
+        test = listed.newest_test
+        if test is not None:
+            own = listed.headline is not None
+            kind = "test" if own else f"{test.episodes} ep" if test.episodes < 1000 else "other"
+            return f"{100 * test.headline().accuracy:.2f} %", kind
+        if listed.info.best is not None:
+            return f"{100 * listed.info.best.accuracy:.2f} %", "valid."
+    return f"{int(100 * listed.share)} %", "done"
+
+
 def profile_passes(listed: ListedProfile, words: list[str]) -> bool:
     """Whether each word is somewhere in what is known of it; words are in lower case."""
     profile = listed.profile
@@ -66,7 +90,7 @@ def profile_passes(listed: ListedProfile, words: list[str]) -> bool:
 
 def run_passes(listed: ListedRun, words: list[str]) -> bool:
     """As :func:`profile_passes`."""
-    about = [visible(listed.name), listed.state, listed.problem]
+    about = [visible(listed.name), listed.state, visible(listed.problem)]
     if listed.info is not None:
         about.append(listed.info.profile)
     return _holds(about, words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +16,7 @@ from textual.widgets import Input, Label
 
 from mamltui.commands import run_command
 from mamltui.errors import MamltuiError
-from mamltui.tui.home.lists import HomeLists
+from mamltui.tui.home.lists import HomeLists, Listing
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.details import Details
 from mamltui.tui.shared.dialogs import Confirm
@@ -24,9 +25,12 @@ from mamltui.tui.shared.row_list import RowList
 from mamltui.tui.shared.screen import AppScreen
 
 if TYPE_CHECKING:  # these import pydantic, which the first paint does without
-    from mamltui.tui.shared.listing import Catalogue, ListedProfile, ListedRun, Listing
+    from mamltui.runs import ListedRun, RunCatalogue
+    from mamltui.tui.home.profiles import ListedProfile, ProfileCatalogue
 
 REFRESH_SECONDS = 3.0
+NAMES_SHOWN = 8
+"""Of the runs that a question is about."""
 AGE_SECONDS = 20.0
 """How long an age on the screen may be behind."""
 
@@ -68,14 +72,14 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 | / | filter both lists by words as they are typed; Escape clears |
 | space | mark runs, for Compare and Evaluate |
 | c | compare the marked runs |
-| D | remove the run, after asking |
+| D | remove the marked runs, or the one at the cursor, after asking |
 | Tab, h, l | profiles, runs, details |
 | arrows, j, k, g, G | move |
 """
 
     def __init__(self) -> None:
         super().__init__()
-        self._catalogue: Catalogue | None = None
+        self._catalogues: tuple[ProfileCatalogue, RunCatalogue] | None = None
         self._listing: Listing | None = None
         self._reading = False
         self._read_again = False
@@ -125,13 +129,21 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         in_background(self.app, self._work, self._take, self._fail)
 
     def _work(self) -> Listing:
+        from mamltui.errors import RunError
+        from mamltui.runs import RunCatalogue
+        from mamltui.text import visible
         from mamltui.tui.home import facts, rows  # noqa: F401 - showing need not wait for them
-        from mamltui.tui.shared.listing import Catalogue
+        from mamltui.tui.home.profiles import ProfileCatalogue
 
-        if self._catalogue is None:
+        if self._catalogues is None:
             options = self.session.options
-            self._catalogue = Catalogue(options.runs, options.profiles_dir)
-        return self._catalogue.read()
+            self._catalogues = ProfileCatalogue(options.profiles_dir), RunCatalogue(options.runs)
+        profiles, runs = self._catalogues
+        listed = profiles.read()
+        try:
+            return Listing(listed, tuple(run.load() for run in runs.read()))
+        except RunError as error:
+            return Listing(listed, (), visible(str(error)))
 
     def _take(self, listing: Listing) -> None:
         if not self.query(HomeLists):
@@ -181,12 +193,13 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         """What is known of the item under the cursor, and the offer to resume."""
         if self._listing is None:
             return
+        from mamltui.measures import age
+        from mamltui.runs import ListedRun
         from mamltui.text import visible
         from mamltui.tui.home import facts
-        from mamltui.tui.shared.listing import ListedRun, age, utc_now
 
         self._show_offer()
-        listed, now = self._lists.current, utc_now()
+        listed, now = self._lists.current, datetime.now(timezone.utc)
         info = listed.info if isinstance(listed, ListedRun) else None
         shown = (listed, age(info.created, now) if info else "")
         if shown == self._details_of:
@@ -268,7 +281,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         listed, place = self._lists.current, self.session.options.place
         if listed is None:
             return None
-        from mamltui.tui.shared.listing import ListedProfile
+        from mamltui.tui.home.profiles import ListedProfile
 
         if isinstance(listed, ListedProfile):
             return run_command(listed.source, place)
@@ -278,7 +291,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
     @on(RowList.Opened)
     def _open(self) -> None:
         from mamltui.runs import RunFolder
-        from mamltui.tui.shared.listing import ListedProfile
+        from mamltui.tui.home.profiles import ListedProfile
 
         listed = self._lists.current
         try:
@@ -378,24 +391,43 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         self.host.go("compare")
 
     def action_remove(self) -> None:
-        """Delete the run at hand, after asking."""
+        """Delete the marked runs, or the one at hand, after asking."""
         from mamltui.text import visible
-        from mamltui.tui.shared.listing import remove_run
 
-        run = self._lists.run
-        if self._lists.at_hand == "profiles" or run is None:
-            self.notify("Only runs are removed here.", markup=False)
+        runs = self._chosen_runs()
+        if not runs:
+            self.notify("Select a run to remove; profiles are files.", markup=False)
             return
+
+        def remove_all() -> None:
+            folders = [run.folder for run in runs]
+            for folder in folders:
+                folder.check_removable()
+            for folder in folders:
+                folder.remove()
+
+        def failed(error: Exception) -> None:
+            self.host.report("Not removed", error)
+            self._read()
 
         def answered(yes: bool | None) -> None:
             if yes:
-                in_background(
-                    self.app,
-                    lambda: remove_run(run),
-                    lambda _: self._read(),
-                    lambda error: self.host.report("Not removed", error),
-                )
+                in_background(self.app, remove_all, lambda _: self._read(), failed)
 
-        question = f"Remove {visible(run.name)}?"
-        text = "Its checkpoints, metrics and results are deleted for good."
+        names = [visible(run.name) for run in runs[:NAMES_SHOWN]]
+        if len(runs) > NAMES_SHOWN:
+            names.append(f"and {len(runs) - NAMES_SHOWN} more")
+        one = len(runs) == 1
+        question = f"Remove {names[0]}?" if one else f"Remove the {len(runs)} marked runs?"
+        text = "Its" if one else "\n".join(names) + "\nTheir"
+        text += " checkpoints, metrics and results are deleted for good."
         self.app.push_screen(Confirm(question, text), answered)
+
+    def _chosen_runs(self) -> list[ListedRun]:
+        """The marked runs, or without marks the one under the cursor of the runs."""
+        marked = set(self.session.marked)
+        runs = self._listing.runs if self._listing else ()
+        if marked:
+            return [run for run in runs if run.name in marked]
+        run = self._lists.run
+        return [run] if run is not None and self._lists.at_hand == "runs" else []
