@@ -18,11 +18,11 @@ class Place:
     """A folder to look in for Omniglot or CIFAR-100 first."""
     device: str = "auto"
 
-    def options(self, runs: str) -> list[str]:
-        """The options; ``runs`` is what the command calls its folder of runs."""
+    def options(self) -> list[str]:
+        """The options, which all commands call the same."""
         return [
             *([] if self.device == "auto" else ["--device", self.device]),
-            *([] if self.runs is None else [runs, str(self.runs)]),
+            *([] if self.runs is None else ["--runs-dir", str(self.runs)]),
             *([] if self.data is None else ["--data-dir", str(self.data)]),
         ]
 
@@ -39,7 +39,7 @@ def run_command(
     words = ["mamltui", "run", profile, "--headless"]
     for override in overrides:
         words += ["--set", override]
-    words += place.options("--out")
+    words += place.options()
     words += more
     words += [] if resume is None else ["--resume", resume]
     return shlex.join(words)
@@ -47,4 +47,4 @@ def run_command(
 
 def eval_command(runs: Sequence[str], place: Place, *, more: Sequence[str] = ()) -> str:
     """``mamltui eval``: score ``runs``."""
-    return shlex.join(["mamltui", "eval", *runs, *more, *place.options("--runs-dir")])
+    return shlex.join(["mamltui", "eval", *runs, *more, *place.options()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -99,9 +100,25 @@ class History:
         columns = min(width, count)
         edges = [round(column * count / columns) for column in range(columns + 1)]
         values = [sum(self._means[start:stop]) / (stop - start) for start, stop in pairwise(edges)]
-        low, high = min(values), max(values)
-        scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-        return "".join(BARS[round((value - low) * scale)] for value in values)
+        return sparkline(values)
+
+
+def sparkline(values: Sequence[float], low: float | None = None, high: float | None = None) -> str:
+    """A bar for each value, from ``low`` to ``high``; without them from the least to the greatest.
+
+    What is not finite is drawn as the lowest bar, as is all where there is no difference.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    low = min(finite, default=0.0) if low is None else low
+    high = max(finite, default=0.0) if high is None else high
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    levels = ((value - low) * scale if math.isfinite(value) else 0.0 for value in values)
+    return "".join(BARS[min(max(round(level), 0), len(BARS) - 1)] for level in levels)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 step``, ``1,200 steps``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float | None) -> str:

@@ -112,10 +112,13 @@ def _log_folder(arguments: list[str]) -> Path:
     """The runs folder of this command if there is one, else the folder for temporary files."""
     runs = Path(os.environ.get("MAMLTUI_RUNS_DIR") or "runs")
     for position, argument in enumerate(arguments):
-        if argument == "--out" and position + 1 < len(arguments):
+        option, _, value = argument.partition("=")
+        if option not in ("--runs-dir", "--out"):
+            continue
+        if value:
+            runs = Path(value)
+        elif position + 1 < len(arguments):
             runs = Path(arguments[position + 1])
-        elif argument.startswith("--out="):
-            runs = Path(argument.removeprefix("--out="))
     if runs.is_dir():
         return runs
     import tempfile

@@ -14,6 +14,7 @@ from mamltui.commands import Place
 RunsDir = Annotated[
     Path | None,
     typer.Option(
+        "--runs-dir",
         "--out",
         metavar="DIR",
         help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",

@@ -22,6 +22,7 @@ from mamltui.maml.allocator import keep_freed_memory
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, json_text, write_text
 from mamltui.runs import RunFolder, runs_root
+from mamltui.runs.advice import after_divergence
 from mamltui.signals import stop_signals
 from mamltui.training import Control, Outcome, Plan, make_plan, run_experiment
 from mamltui.training.device import describe_device
@@ -147,8 +148,7 @@ def train_and_evaluate(request: Request) -> int:
         raise DivergedError(
             f"the training diverged at iteration {end.iteration:,}: {end.reason}",
             where=str(run.path),
-            hint="The last good checkpoint is kept. A smaller meta.learning_rate or inner.alpha "
-            "may help.",
+            hint=after_divergence(run),
         )
     if outcome.evaluation is None:
         return _stopped(received[0], outcome, request)

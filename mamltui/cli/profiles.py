@@ -88,7 +88,8 @@ def new(
         str, typer.Option("--from", metavar="PROFILE", help="The profile to start from.")
     ] = "quickstart",
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder to write NAME.toml in.")
+        Path,
+        typer.Option("--folder", "--out", metavar="DIR", help="The folder to write NAME.toml in."),
     ] = Path(),
     overrides: Annotated[
         list[str] | None,
@@ -104,7 +105,7 @@ def new(
         raise UsageError(
             "a profile's name is made of letters, digits and _ . -",
             where=name,
-            hint=f"Such as: {profile_name(stem)}. For another folder use --out DIR.",
+            hint=f"Such as: {profile_name(stem)}. For another folder use --folder DIR.",
         )
     overrides = overrides or []
     profile = load_profile(base, overrides)

@@ -42,6 +42,8 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
+            "--runs-dir",
+            "--out",
             metavar="DIR",
             help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",
         ),

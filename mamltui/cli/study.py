@@ -24,6 +24,7 @@ StudyArgument = Annotated[
 OutOption = Annotated[
     Path | None,
     typer.Option(
+        "--runs-dir",
         "--out",
         metavar="DIR",
         help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",

@@ -53,6 +53,8 @@ class Newest:
     step: Step | None = None
     validated: Validated | None = None
     best: Validated | None = None
+    reason: str = ""
+    """Why it was stopped, diverged or failed."""
     seconds_left: float | None = None
     seconds_left_error: float | None = None
     """Half the 95% interval of ``seconds_left``."""
@@ -109,7 +111,7 @@ class RunHistory:
             content.events.append(LoggedEvent(time, event))
             match event:
                 case Started():
-                    newest.state, newest.started = "training", event
+                    newest.state, newest.started, newest.reason = "training", event, ""
                     newest.iteration, newest.iterations = event.iteration, event.iterations
                 case Validated():
                     content.validations.append(event)
@@ -122,8 +124,10 @@ class RunHistory:
                     newest.state = "paused"
                 case Resumed():
                     newest.state = "training"
-                case Stopped() | Diverged() | Failed():
-                    newest.state = event.name
+                case Stopped() | Diverged():
+                    newest.state, newest.reason = event.name, event.reason
+                case Failed():
+                    newest.state, newest.reason = event.name, event.error
                 case Finished():
                     newest.state, newest.elapsed = "finished", event.elapsed
 
@@ -161,6 +165,7 @@ class RunHistory:
                 step=now.step,
                 validated=now.validated,
                 best=now.best,
+                reason=now.reason,
                 seconds_left=pace.seconds_left(*left),
                 seconds_left_error=pace.seconds_left_error(*left),
             )

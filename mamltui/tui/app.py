@@ -198,7 +198,8 @@ class MamltuiApp(App[None]):
             if enabled and binding.description and node is not self:
                 here = partial(self.run_action, binding.action, node)
                 key = self.get_key_display(binding)
-                yield SystemCommand(binding.description, f"Here, key {key}", here)
+                name = binding.tooltip or binding.description
+                yield SystemCommand(name, f"Here, key {key}", here)
         for name, (key, title) in SCREENS.items():
             yield SystemCommand(f"Go to {title}", f"Screen {key}", lambda name=name: self.go(name))
         yield SystemCommand(

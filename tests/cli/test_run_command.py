@@ -119,7 +119,7 @@ def test_a_dash_puts_the_csv_alone_on_stdout(place: Path, capsys: Capture) -> No
 
 
 def test_settings_are_changed_by_set_and_seed(place: Path, capsys: Capture) -> None:  # noqa: ARG001
-    assert main([*RUN, "--set", "meta.iterations=3", "--seed", "5", "--out", "elsewhere"]) == 0
+    assert main([*RUN, "--set", "meta.iterations=3", "--seed", "5", "--runs-dir", "elsewhere"]) == 0
     (run,) = (place / "elsewhere").iterdir()
     expected = load_profile("tiny.toml", ["meta.iterations=3", "meta.seed=5"])
     assert RunFolder(run).profile == expected

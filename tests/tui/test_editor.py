@@ -46,6 +46,16 @@ def own_profile(place: Path, name: str, text: str) -> Path:
     return path
 
 
+async def test_tab_goes_between_text_and_file_name_alone(place: Path, make_app: MakeApp) -> None:
+    assert place.is_dir()
+    app = make_app()
+    async with app.run_test(size=(80, 12)) as pilot:
+        area = await open_editor(pilot, "tiny", "n")
+        for field in (app.screen.query_one("#path", Input), area) * 2:
+            await pilot.press("tab")
+            assert app.focused is field
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_new_profile_begins_with_the_values_of_another_and_is_at_the_cursor_when_saved(
     size: tuple[int, int], place: Path, make_app: MakeApp

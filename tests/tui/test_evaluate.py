@@ -143,6 +143,14 @@ async def test_an_export_proposes_a_name_and_never_overwrites(
     assert tiny_run.name in next(Path().glob("evaluation-*.csv")).read_text()
 
 
+async def test_the_palette_finds_the_exports(place: Path, make_app: MakeApp) -> None:
+    make_run(place, "one")
+    async with opened(make_app) as (pilot, screen):
+        app = pilot.app
+        names = [command.title for command in app.get_system_commands(screen)]
+        assert sum(name.startswith("Export the finished rows as ") for name in names) == 2
+
+
 async def test_without_a_result_nothing_is_exported(place: Path, make_app: MakeApp) -> None:
     make_run(place, "one")
     async with opened(make_app) as (pilot, _):

@@ -161,6 +161,23 @@ async def test_a_run_is_removed_only_after_asking(tiny_run: Path, make_app: Make
         assert app.session.marked == []
 
 
+async def test_with_marks_the_marked_runs_are_removed_and_no_other(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    marked = [copy_run(tiny_run, name) for name in ("one", "two")]
+    app = make_app()
+    app.session.marked = [run.name for run in marked]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("l")
+        await go_to(pilot, tiny_run.name)
+        await pilot.press("D")
+        await until(pilot, lambda: "Remove the 2 marked runs?" in screen_text(app))
+        await pilot.press("y")
+        await until(pilot, lambda: not any(run.exists() for run in marked))
+        assert tiny_run.is_dir()
+
+
 async def test_a_run_in_use_is_not_removed(tiny_run: Path, make_app: MakeApp) -> None:
     change_run(tiny_run, state="running")
     run = RunFolder(tiny_run)

@@ -172,7 +172,7 @@ def test_an_age_that_cannot_be_known_is_not_shown(created: str) -> None:
 def test_a_short_evaluation_does_not_replace_the_profiles_own(tiny_run: Path) -> None:
     own = RunCatalogue(RUNS).read()[0].headline
     assert own is not None
-    short = replace(own, episodes=own.episodes - 1)
+    short = replace(own, episodes=own.episodes - 1, outcomes=())
     (path, *_) = write_results(tiny_run / "evaluation", short)
     later = time.time() + 10
     os.utime(path.with_suffix(".json"), (later, later))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from mamltui.curves import Series
 from mamltui.curves.history import Newest, RunHistory
 from mamltui.events import Event, Step, Validated
+from mamltui.measures import sparkline
 from mamltui.profiles import load_profile
 from mamltui.tui.train import panels
 
@@ -54,7 +57,7 @@ def test_the_distance_to_the_paper_is_in_points(newest: Newest) -> None:
     assert values[place : place + 12].strip() == "-45.7"
 
 
-@pytest.mark.parametrize("width", [1, 8, 20, 40, 78, 158])
+@pytest.mark.parametrize("width", [-1, 1, 8, 20, 40, 78, 158])
 def test_tiles_and_progress_fit_any_width(newest: Newest, width: int) -> None:
     for line in panels.tiles(newest, None, width):
         assert line.cell_length <= max(8, width)
@@ -94,10 +97,11 @@ def test_many_inner_steps_are_shown_from_the_first_to_the_last(newest: Newest) -
 
 def test_a_sparkline_goes_from_the_lowest_to_the_highest() -> None:
     series = Series([1, 2, 3], [5.0, 6.0, 7.0])
-    assert panels.sparkline(series, 10) == "▁▅█"
-    assert panels.sparkline(series, 2) == "▁█"
-    assert panels.sparkline(Series([1, 2], [3.0, 3.0]), 5) == "▁▁"
-    assert panels.sparkline(Series(), 5) == ""
+    assert sparkline(series.y.tolist()) == "▁▅█"
+    assert sparkline([3.0, 3.0]) == "▁▁"
+    assert sparkline([0.0, math.nan, 1.0]) == "▁▁█"
+    assert sparkline([0.5, 2.0], 0.0, 1.0) == "▅█"
+    assert sparkline([]) == ""
 
 
 def test_the_table_has_steps_and_validations_newest_first(events: list[Event]) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from mamltui.events import Step
-from mamltui.runs import RunFolder, find_run
+from mamltui.events import Diverged, Step
+from mamltui.runs import ListedRun, RunFolder, find_run
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.shared.chart.chart import Chart
 from tests.a_training import training
 from tests.tui.conftest import SIZES, screen_text, until
+from tests.tui.home_place import change_run
 
 MakeApp = Callable[..., MamltuiApp]
 ENDLESS = ("meta.iterations=1000000", "validation.interval=1000000")
@@ -172,6 +173,48 @@ async def test_a_failing_training_is_told_in_words_and_the_app_lives_on(make_app
         assert "nowhere" in screen_text(app)
         await pilot.press("2")
         assert app.is_running
+
+
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+async def test_why_a_run_ended_and_what_to_do_are_on_the_screen_whole(
+    has_checkpoint: bool, tiny_run: Path, make_app: MakeApp
+) -> None:
+    change_run(tiny_run, state="diverged")
+    reason = "the query loss of iteration 4 is 1e+30, " + "far beyond what any loss can be, " * 3
+    RunFolder(tiny_run).append_event(Diverged(4, f"{reason}and nothing can follow"))
+    if not has_checkpoint:
+        for path in (tiny_run / "checkpoints").iterdir():
+            path.unlink()
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "inner.alpha" in screen_text(app))
+        text = " ".join(screen_text(app).split())
+        assert reason.strip() in text
+        kept = "The last good checkpoint is kept." in text
+        assert (kept, "There was no checkpoint yet." in text) == (
+            has_checkpoint,
+            not has_checkpoint,
+        )
+        assert "A smaller meta.learning_rate or inner.alpha may help." in text
+
+
+async def test_the_test_has_a_tile_and_the_chart_says_how_it_is_drawn(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    headline = ListedRun.read(tiny_run).headline
+    assert headline is not None
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(80, 15)) as pilot:
+        await until(
+            pilot, lambda: f"{100 * headline.headline().accuracy:.2f} %" in screen_text(app)
+        )
+        chart = app.screen.query_one(Chart)
+        assert chart.size.height >= 6  # a low window has a chart, and nothing beside it
+        await until(pilot, lambda: "(smoothing 0.9)" in screen_text(app))
+        await pilot.press("y")
+        assert "(smoothing 0.9, log axis)" in screen_text(app)
+        names = [command.title for command in app.get_system_commands(app.screen)]
+        assert "Run the profile, or resume the run" in names
 
 
 async def test_a_name_with_markup_and_escapes_is_shown_literally(

@@ -16,6 +16,8 @@ from mamltui.tui.shared.line_view import LineView, Piece
 GAP = 2
 LEAST, MOST = 13, 32
 """Cells of a column."""
+NUMBER = 16
+"""Cells of the longest number with its interval; what is longer is a text."""
 LABEL = 17
 """Cells of the labels, at least; they are widened up to ``LABEL_MOST`` where there is room."""
 LABEL_MOST = 24
@@ -65,16 +67,20 @@ class ColumnTable(LineView):
         self._left = 0
         self._value = LEAST
         """The widest cell so far: columns only grow while the values change."""
+        self._number = LEAST
+        """The widest so far that may be a number, which is never cut as a text is."""
 
     def show(self, heads: Sequence[Head], rows: Sequence[TableRow]) -> None:
         """Show these from now on."""
         if (tuple(heads), tuple(rows)) == (self._heads, self._rows):
             return
         if len(heads) != len(self._heads):
-            self._value = LEAST
+            self._value = self._number = LEAST
         self._heads, self._rows = tuple(heads), tuple(rows)
-        widest = max((cell_len(cell.text) for row in rows for cell in row.cells), default=0)
-        self._value = min(MOST, max(self._value, widest))
+        lengths = [cell_len(cell.text) for row in rows for cell in row.cells]
+        self._value = min(MOST, max([self._value, *lengths]))
+        numbers = [length for length in lengths if length <= NUMBER]
+        self._number = max([self._number, *numbers])
         self._left = min(self._left, max(0, len(heads) - self._fitting))
         self.set_count(len(rows))
 
@@ -84,15 +90,16 @@ class ColumnTable(LineView):
         label = max([LABEL, *(len(row.label) for row in self._rows)])
         label = min(label, LABEL_MOST)
         columns = max(1, len(self._heads))
-        room = (self.size.width - label) // columns - GAP
+        room = (self.width - label) // columns - GAP
         name = max((cell_len(head.name) for head in self._heads), default=0)
-        return label, max(self._value, min(room, name, MOST))
+        wanted = max(self._value, min(name, MOST))
+        return label, max(self._number, min(room, wanted))
 
     @property
     def _fitting(self) -> int:
         """Columns that can be seen at once."""
         label, column = self._widths
-        return max(1, (self.size.width - label) // (GAP + column))
+        return max(1, (self.width - label) // (GAP + column))
 
     @property
     def _seen(self) -> range:

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mamltui.tui.shared.braille import lines_of
+
 LARGEST = 28
 """Pixels a side that are drawn one by one."""
-DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint32)
-"""What each of a character's dots adds to U+2800, the one without dots."""
-ROWS, COLUMNS = DOTS.shape
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Of red, green and blue."""
 BAYER = (np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) + 0.5) / 16
@@ -27,16 +26,8 @@ class Glyph(NamedTuple):
 
 
 def braille(image: NDArray[Any]) -> list[str]:
-    """Draw a binary image [height, width], a dot for each pixel that is not 0.
-
-    Returns:
-        ceil(height / 4) lines of ceil(width / 2) characters.
-    """
-    height, width = image.shape
-    padded = np.pad(image != 0, ((0, -height % ROWS), (0, -width % COLUMNS)))
-    cells = padded.reshape(padded.shape[0] // ROWS, ROWS, padded.shape[1] // COLUMNS, COLUMNS)
-    codes = 0x2800 + np.einsum("yrxc,rc->yx", cells, DOTS)
-    return [row.tobytes().decode("utf-32-le") for row in codes.astype("<u4")]
+    """Draw a binary image [height, width], a dot for each pixel that is not 0."""
+    return lines_of(image != 0)
 
 
 def draw(image: NDArray[np.floating[Any]]) -> Glyph:

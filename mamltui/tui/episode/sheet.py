@@ -15,9 +15,11 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from mamltui.measures import sparkline
 from mamltui.text import visible
 from mamltui.tui.episode.head import COLUMN_WIDTH, LABEL_WIDTH, shown_steps
 from mamltui.tui.episode.inspector import Look
+from mamltui.tui.shared.fitting import fitted
 
 CELL = 14
 """Columns of an image."""
@@ -26,7 +28,6 @@ ENTRY = 18
 """Columns of a prediction in the form without images."""
 ROOMY_LINES = 20
 """From so many lines on, names and predictions take two."""
-SPARKS = "▁▂▃▄▅▆▇█"
 
 Form = Literal["images", "text"]
 
@@ -213,7 +214,7 @@ def _every_step(
     """A query's name, and in the columns of the scores what it was taken for."""
     number = f" #{example + 1}" if len(look.query.drawn[0]) > 1 else ""
     own = visible(look.class_names[label]).rpartition("/")[2]
-    parts = [(shortened(f"{label}{number} {own}", LABEL_WIDTH - 1) + " ", "sheet--label")]
+    parts = [(fitted(f"{label}{number} {own}", LABEL_WIDTH - 1) + " ", "sheet--label")]
     for column in shown_steps(look, step, width):
         probabilities = look.query.probabilities[column, label, example]
         predicted = str(probabilities.argmax()) if np.isfinite(probabilities).all() else "?"
@@ -232,7 +233,7 @@ def _cell(look: Look, row: Row, label: int, step: int) -> tuple[str, str]:
         return _name(look, label, row.line)
     if row.line == 0:
         return _prediction(look, label, row.example, step)
-    spark = sparkline(look.query.probabilities[:, label, row.example, label], step)
+    spark = spark_of(look.query.probabilities[:, label, row.example, label], step)
     return set_cell_size(spark, CELL), "sheet--quiet"
 
 
@@ -251,15 +252,9 @@ def _name(look: Look, label: int, line: int) -> tuple[str, str]:
     """The label and the character's name; then where it is from, and how it is turned."""
     *parents, own = visible(look.class_names[label]).split("/")
     if line == 0:
-        return shortened(f"{label} {own}"), "sheet--label"
+        return fitted(f"{label} {own}", CELL), "sheet--label"
     turned = f"{look.degrees[label]:3d}°"
-    return f"{shortened(parents[-1] if parents else '', CELL - 5)} {turned}", "sheet--quiet"
-
-
-def shortened(text: str, width: int = CELL) -> str:
-    """``text`` in exactly ``width`` columns, with an ellipsis for what is left out."""
-    padded = set_cell_size(text, width)
-    return padded if padded.startswith(text) else set_cell_size(text, width - 1) + "…"
+    return f"{fitted(parents[-1] if parents else '', CELL - 5)} {turned}", "sheet--quiet"
 
 
 def _prediction(look: Look, label: int, example: int, step: int) -> tuple[str, str]:
@@ -277,11 +272,7 @@ def _prediction(look: Look, label: int, example: int, step: int) -> tuple[str, s
     return f"{text}{percent:>{room}}", "sheet--right" if right else "sheet--wrong"
 
 
-def sparkline(values: NDArray[np.float64], step: int) -> str:
+def spark_of(values: NDArray[np.float64], step: int) -> str:
     """Probabilities after each inner step as bars, at most ``CELL`` of them, up to ``step``."""
     steps = np.unique(np.linspace(0, len(values) - 1, min(CELL, len(values))).round().astype(int))
-    bars = []
-    for number in steps:
-        value = values[number] if np.isfinite(values[number]) else 0.0
-        bars.append(SPARKS[min(int(value * len(SPARKS)), len(SPARKS) - 1)])
-    return "".join(bar for bar, number in zip(bars, steps, strict=True) if number <= step)
+    return sparkline(values[steps].tolist(), 0.0, 1.0)[: int((steps <= step).sum())]

@@ -78,8 +78,14 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         Binding("o", "checkpoint", "Checkpoint", show=False),
         Binding("v", "statistics", "Statistics", show=False),
         Binding("m", "shown", "Show", show=False),
-        Binding("E", "export_csv", "CSV"),
-        Binding("M", "export_markdown", "Markdown", show=False),
+        Binding("E", "export_csv", "CSV", tooltip="Export the finished rows as CSV"),
+        Binding(
+            "M",
+            "export_markdown",
+            "Markdown",
+            show=False,
+            tooltip="Export the finished rows as Markdown",
+        ),
     ]
 
     def __init__(self) -> None:
@@ -134,6 +140,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         self.set_class(height < 30, "short")
         if tiny and self.focused is not self._grid:
             self._grid.focus()
+        self.call_after_refresh(self._show)
 
     def redraw(self) -> None:
         sweep, training = self._board.sweep, self.session.training

@@ -93,7 +93,7 @@ class EditorScreen(Screen[Path | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+o", "save", "Save"),
         Binding("ctrl+n", "next_fault", "Next problem"),
-        Binding("tab", "app.focus_next", "File name"),
+        Binding("tab", "switch_field", "File name"),
         Binding("escape", "leave", "Leave"),
     ]
 
@@ -183,6 +183,11 @@ class EditorScreen(Screen[Path | None]):
         text = drafts.explanation(area.document.lines, area.cursor_location[0])
         lines = Content(visible(text)).wrap(max(1, self.size.width - 2))
         self.query_one("#key", Lines).show([*lines, Content(""), Content("")][:2])
+
+    def action_switch_field(self) -> None:
+        """From the text to the file's name, and back."""
+        path = self.query_one("#path", Input)
+        self.set_focus(self._area if path.has_focus else path)
 
     def action_next_fault(self) -> None:
         """Put the cursor on the next line with a mistake, from the last on to the first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import chain
 
-from mamltui.measures import age, duration
+from mamltui.measures import age, counted, duration
 from mamltui.profiles import Key, Profile, keys_of, method_of
 from mamltui.profiles.keys import toml_value
 from mamltui.results import (
@@ -207,7 +207,8 @@ def _experiment(listed: ListedRun) -> list[Entry]:
         ),
         Entry.of(
             ("inner loop", MUTED),
-            f"{method_of(profile)}, {inner.steps} steps in training, {inner.test_steps} at test, "
+            f"{method_of(profile)}, {counted(inner.steps, 'step')} in training, "
+            f"{inner.test_steps} at test, "
             f"alpha {inner.alpha:g}, {inner.loss_scale} loss",
         ),
         Entry.of(("data", MUTED), visible(data)),

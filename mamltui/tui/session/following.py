@@ -9,7 +9,9 @@ from heapq import merge
 from mamltui.curves.history import RunHistory
 from mamltui.errors import MamltuiError
 from mamltui.events import Event
-from mamltui.runs import START, Position, RunFolder, RunInfo
+from mamltui.results import Evaluation
+from mamltui.runs import START, ListedRun, Position, RunFolder, RunInfo
+from mamltui.runs.listing import RunStamp
 
 PAGE_BYTES = 2**20
 POLL_SECONDS = 0.25
@@ -66,10 +68,13 @@ class Follower:
         self.run = run
         self.history = RunHistory()
         self.info: RunInfo | None = None
+        self.test: Evaluation | None = None
+        """Its test by the profile's own protocol, not older than a second or two."""
         self.problem = ""
         self.traceback = ""
         self.is_loaded = False
         """All that was in the files at the start is in ``history``."""
+        self._tested: tuple[int, ...] | None = None
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="following", daemon=True)
 
@@ -84,7 +89,7 @@ class Follower:
     def _follow(self) -> None:
         reader = Reader(self.run, self.history)
         try:
-            self.info = self.run.info()
+            self._read_state()
             quiet = 0
             while not self._closed.is_set():
                 if reader.read_on():
@@ -92,7 +97,7 @@ class Follower:
                 self.is_loaded = True
                 quiet += 1
                 if quiet % 4 == 0:
-                    self.info = self.run.info()
+                    self._read_state()
                 self._closed.wait(POLL_SECONDS)
         except MamltuiError as error:
             self.problem = str(error)
@@ -101,3 +106,10 @@ class Follower:
             self.traceback = traceback.format_exc()
         finally:
             self.is_loaded = True
+
+    def _read_state(self) -> None:
+        self.info = self.run.info()
+        stamp = RunStamp.of(self.run.path).evaluation
+        if stamp != self._tested:
+            self._tested = stamp
+            self.test = ListedRun.read(self.run.path).headline

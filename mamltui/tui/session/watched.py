@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mamltui.commands import Place, run_command
 from mamltui.curves.history import RunHistory
 from mamltui.profiles import Profile
+from mamltui.results import StepResult
 from mamltui.runs import RunFolder
 from mamltui.tui.session.following import Follower
 from mamltui.tui.session.training import Training
@@ -75,12 +76,21 @@ class Watched:
     def note(self) -> str:
         """What is done just now, or why it ended; in words, often empty."""
         if self.training is not None:
-            return self.training.error_text() or self.training.note
+            training = self.training
+            return training.error_text() or training.note or self.history.newest().reason
         if self.follower is None:
             return ""
         if self.follower.problem or not self.follower.is_loaded:
             return self.follower.problem or "reading the run's files"
-        return (self.follower.info and self.follower.info.error) or ""
+        return (self.follower.info and self.follower.info.error) or self.history.newest().reason
+
+    @property
+    def test(self) -> StepResult | None:
+        """The headline of its test, by the profile's own protocol, as soon as there is one."""
+        if self.training is not None and self.training.evaluation is not None:
+            return self.training.evaluation.headline()
+        evaluation = self.follower.test if self.follower else None
+        return evaluation.headline() if evaluation else None
 
     @property
     def is_live(self) -> bool:

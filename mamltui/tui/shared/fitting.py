@@ -7,8 +7,6 @@ from rich.cells import cell_len, set_cell_size
 from mamltui.text import visible
 
 ELLIPSIS = "…"
-TAIL = 5
-"""Characters at the end of a run's name, such as ``-3f9a``."""
 
 
 def fitted(text: str, width: int) -> str:
@@ -20,11 +18,18 @@ def fitted(text: str, width: int) -> str:
 
 
 def fitted_name(name: str, width: int) -> str:
-    """As :func:`fitted`, but cut before the end: names of runs end in what sets them apart."""
+    """As :func:`fitted`, but cut in its middle: names of runs end in what sets them apart."""
+    return set_cell_size(shortened_name(name, width), max(0, width))
+
+
+def shortened_name(name: str, width: int) -> str:
+    """``name``, shown literally in at most ``width`` cells, its middle left out if need be."""
     name = visible(name)
-    if cell_len(name) <= width or width < 8:
-        return fitted(name, width)
-    tail = name[-TAIL:]
-    while cell_len(tail) > width // 2:
+    if cell_len(name) <= width:
+        return name
+    if width < 1:
+        return ""
+    tail = name
+    while tail and cell_len(tail) > (width - 1) // 2:
         tail = tail[1:]
-    return set_cell_size(name, width - 1 - cell_len(tail)) + ELLIPSIS + tail
+    return set_cell_size(name, width - 1 - cell_len(tail)).rstrip() + ELLIPSIS + tail

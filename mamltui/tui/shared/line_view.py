@@ -78,6 +78,11 @@ class LineView(ScrollView, can_focus=True):
         self.refresh()
 
     @property
+    def width(self) -> int:
+        """Cells of a line: those beside the scrollbar."""
+        return self.scrollable_content_region.width
+
+    @property
     def top(self) -> int:
         """The first line that is seen."""
         return self.scroll_offset.y
@@ -105,7 +110,7 @@ class LineView(ScrollView, can_focus=True):
     def strip_of(self, pieces: Sequence[Piece]) -> Strip:
         """The pieces in their inks, as wide as the widget."""
         strip = Strip([Segment(text, self.ink(name)) for text, name in pieces if text])
-        return strip.adjust_cell_length(self.size.width, self.ink(""))
+        return strip.adjust_cell_length(max(1, self.width), self.ink(""))
 
     def ink(self, name: str) -> Style:
         """The style of an ink, or of several with spaces between."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -15,6 +15,8 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from mamltui.tui.shared.fitting import fitted, fitted_name
 
 Tone = Literal["plain", "muted", "accent", "good", "warn", "bad"]
 TONES: tuple[Tone, ...] = ("plain", "muted", "accent", "good", "warn", "bad")
@@ -203,7 +205,7 @@ class RowList(ScrollView, can_focus=True):
         if place < len(self._rows):
             return self._line(self._rows[place], place == self._cursor, width)
         empty = self._empty if not self._rows and y == 1 else ""
-        text = _cut(" " * MARGIN + empty, width)
+        text = fitted(" " * MARGIN + empty, width)
         return Strip([Segment(text + " ", self._style("muted"))])
 
     def _style(self, *names: str) -> Style:
@@ -226,7 +228,7 @@ class RowList(ScrollView, can_focus=True):
         others = "".join(" " * GAP + _aligned(column.title, column) for column in columns)
         return Strip(
             [
-                Segment(" " * MARGIN + _cut(self._title, name), self._style("name")),
+                Segment(" " * MARGIN + fitted(self._title, name), self._style("name")),
                 Segment(others, self._style("title")),
             ]
         ).adjust_cell_length(width + 1, self._style("title"))
@@ -239,11 +241,11 @@ class RowList(ScrollView, can_focus=True):
         segments = [
             Segment("›" if is_cursor else " ", self._style(*under, "accent")),
             Segment("● " if row.marked else "  ", self._style(*under, "accent")),
-            Segment(_cut_middle(row.name, name), self._style(*under, "plain")),
+            Segment(fitted_name(row.name, name), self._style(*under, "plain")),
         ]
         if row.note:
             room = width - MARGIN - name - GAP
-            text = " " * GAP + _cut(row.note, room) if room > 0 else ""
+            text = " " * GAP + fitted(row.note, room) if room > 0 else ""
             segments.append(Segment(text, self._style(*under, "bad")))
         else:
             for place, column in zip(places, columns, strict=True):
@@ -256,21 +258,4 @@ class RowList(ScrollView, can_focus=True):
 def _aligned(text: str, column: Column) -> str:
     if column.right and cell_len(text) < column.width:
         return " " * (column.width - cell_len(text)) + text
-    return _cut(text, column.width)
-
-
-def _cut(text: str, width: int) -> str:
-    """Exactly ``width`` cells: padded, or cut at the end."""
-    if cell_len(text) > width > 0:
-        return set_cell_size(text, width - 1) + "…"
-    return set_cell_size(text, max(0, width))
-
-
-def _cut_middle(text: str, width: int) -> str:
-    """As ``_cut``, but names of runs differ at their ends."""
-    if cell_len(text) <= width or width < 8:
-        return _cut(text, width)
-    tail = text
-    while cell_len(tail) > (width - 1) // 2:
-        tail = tail[1:]
-    return set_cell_size(text, width - 1 - cell_len(tail)) + "…" + tail
+    return fitted(text, column.width)

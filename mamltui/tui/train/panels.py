@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-import numpy as np
 from textual.content import Content
 
-from mamltui.curves import Series
 from mamltui.curves.history import Newest
 from mamltui.events import Step, Validated
-from mamltui.measures import BARS, duration
+from mamltui.measures import duration, sparkline
 from mamltui.profiles import Profile
-from mamltui.results import Figure, published_figures
+from mamltui.results import Figure, StepResult, published_figures
 from mamltui.text import visible
 from mamltui.tui.session.watched import Watched
 
@@ -30,6 +28,8 @@ STATE_STYLES = {
     "damaged": "bold $error",
 }
 MUTED = "$text-muted"
+WIDE_TILES = 142
+"""Cells from which on all tiles are wide."""
 
 
 def task_text(profile: Profile) -> str:
@@ -62,7 +62,9 @@ def headline(watched: Watched, newest: Newest, width: int) -> Content:
     return Content.assemble(left, " " * max(1, width - left.cell_length - right.cell_length), right)
 
 
-def tiles(newest: Newest, figure: Figure | None, width: int) -> list[Content]:
+def tiles(
+    newest: Newest, figure: Figure | None, width: int, test: StepResult | None = None
+) -> list[Content]:
     """Two lines: what is measured, and below each name its value, right-aligned."""
     step, validated, best = newest.step, newest.validated, newest.best
     cells = [
@@ -72,6 +74,9 @@ def tiles(newest: Newest, figure: Figure | None, width: int) -> list[Content]:
         ("valid.", "validation", _percent(validated.accuracy if validated else None)),
         ("best", "best valid.", _percent(best.accuracy if best else None)),
     ]
+    if test is not None:
+        ci95 = f" ± {100 * test.accuracy_ci95:.2f}" if width >= WIDE_TILES else " %"
+        cells.insert(0, ("test", "test", f"{100 * test.accuracy:.2f}{ci95}"))
     if figure is not None:
         cells.append(("to paper", "to the paper", _difference(best, figure)))
     cells += [
@@ -80,7 +85,7 @@ def tiles(newest: Newest, figure: Figure | None, width: int) -> list[Content]:
     ]
     gap, narrow, wide = 2, 8, 14
     cells = cells[: max(1, (width + gap) // (narrow + gap))]
-    each = min(wide, (width + gap) // len(cells) - gap)
+    each = max(0, min(wide, (width + gap) // len(cells) - gap))
     names = [long if each == wide else short for short, long, _ in cells]
     space = " " * gap
     labels = space.join(f"{name:>{each}}" for name in names)
@@ -185,19 +190,10 @@ def sparks(watched: Watched, width: int) -> list[Content]:
     for label, metric, form in SPARKS:
         curve = watched.history.curve(metric)
         value = form.format(curve.y[-1]).replace("%", " %") if len(curve) else "-"
-        spark = sparkline(curve, max(0, width - 22))
+        room = max(0, width - 22)
+        spark = sparkline(curve.y[-room:].tolist() if room else [])
         lines.append(Content.assemble(f"{label:<10}{value:>9}  ", (spark, "$accent")))
     return lines
-
-
-def sparkline(curve: Series, width: int) -> str:
-    """The last ``width`` values, lowest to highest; equal values lie low."""
-    if width < 1 or not len(curve):
-        return ""
-    values = curve.y[-width:]
-    low, high = np.min(values), np.max(values)
-    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BARS[int(level)] for level in np.rint((values - low) * scale))
 
 
 RECENT = (("iteration", 9), ("query loss", 12), ("query acc", 11), ("before", 9), ("norm", 8))

@@ -12,6 +12,7 @@ from textual.content import Content
 
 from mamltui.errors import MamltuiError
 from mamltui.results import Figure
+from mamltui.runs.advice import after_divergence, to_resume
 from mamltui.text import visible
 from mamltui.tui.session.training import Training
 from mamltui.tui.session.watched import Watched
@@ -36,7 +37,7 @@ class TrainScreen(AppScreen):
 
     CSS_PATH = "train.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "run", "Run"),
+        Binding("r", "run", "Run", tooltip="Run the profile, or resume the run"),
         Binding("p", "pause", "Pause"),
         Binding("x", "stop", "Stop"),
         Binding("k", "checkpoint", "Save"),
@@ -113,7 +114,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
         if watched is None:
             self._show_nothing()
             return
-        seen = (watched.history.version, watched.state, watched.note, self._options())
+        seen = (watched.history.version, watched.state, watched.note, watched.test, self._options())
         if seen != self._seen:
             self._seen = seen
             self._show(watched)
@@ -121,7 +122,8 @@ accuracy minus what the MAML paper prints for the test split, in points.
 
     def _options(self) -> tuple[object, ...]:
         side = self.query_one("#side").content_size
-        return (self._metric, self._smooth, self._table, self.size, side)
+        log_y = self.query_one(Chart).log_y
+        return (self._metric, self._smooth, log_y, self._table, self.size, side)
 
     def _show_nothing(self) -> None:
         self.query_one("#headline", Lines).show(
@@ -133,20 +135,24 @@ accuracy minus what the MAML paper prints for the test split, in points.
         if newest.elapsed != self._heard[0]:
             self._heard = (newest.elapsed, time.monotonic())
         self.query_one("#headline", Lines).show([panels.headline(watched, newest, width)])
-        self.query_one("#tiles", Lines).show(panels.tiles(newest, self._figure, width))
-        note = self._hint(watched) or visible_lines(watched.note)
-        self.query_one("#note", Lines).show([Content(line) for line in note])
+        tiles = panels.tiles(newest, self._figure, width, watched.test)
+        self.query_one("#tiles", Lines).show(tiles)
+        note = [Content(visible(line)) for line in self._note(watched)]
+        wrapped = [part for line in note for part in line.wrap(max(1, width))]
+        self.query_one("#note", Lines).show(wrapped)
         self._show_chart(watched)
         self._show_side(watched)
 
-    def _hint(self, watched: Watched) -> list[str]:
-        """What can be done now, where nothing moves."""
+    def _note(self, watched: Watched) -> list[str]:
+        """What happens, or why it ended, and what can be done now."""
+        lines = watched.note.splitlines()
         if watched.state == "ready":
-            description = visible(watched.profile.description)
-            return [*([description] if description else []), "Press r to run it."]
-        if watched.can_resume:
-            return [*visible_lines(watched.note), "Press r to resume it from its last checkpoint."]
-        return []
+            return [*watched.profile.description.splitlines(), "Press r to run it."]
+        if watched.run is not None and watched.state == "diverged":
+            lines.append(after_divergence(watched.run))
+        elif watched.run is not None and watched.can_resume:
+            lines.append(to_resume(watched.run, "r"))
+        return lines
 
     def _show_chart(self, watched: Watched) -> None:
         train, validation, title = METRICS[self._metric]
@@ -159,7 +165,9 @@ accuracy minus what the MAML paper prints for the test split, in points.
             value = float(self._figure.accuracy) / 100
             references.append(Reference(f"MAML paper {self._figure.printed}", value))
         chart.percent = title.endswith("%")
-        chart.title = title
+        shown = [f"smoothing {self._smooth}"] if self._smooth else []
+        shown += ["log axis"] if chart.log_y else []
+        chart.title = f"{title}  ({', '.join(shown)})" if shown else title
         chart.show(curves, references=references)
 
     def _show_side(self, watched: Watched) -> None:
@@ -260,6 +268,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
         chart = self.query_one(Chart)
         chart.log_y = not chart.log_y
         self.session.memory.set("train.log_axis", chart.log_y)
+        self.redraw()
 
     def action_show_table(self) -> None:
         """The table instead of the curve over the inner steps."""
@@ -275,8 +284,3 @@ accuracy minus what the MAML paper prints for the test split, in points.
     def action_cursor(self, direction: int) -> None:
         """Move the chart's cursor."""
         self.query_one(Chart).step_cursor(direction)
-
-
-def visible_lines(text: str) -> list[str]:
-    """The lines of a text, with what does not print written out."""
-    return [visible(line) for line in text.splitlines()]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from mamltui.curves import Series
-from mamltui.tui.shared.chart.braille import trace
 from mamltui.tui.shared.chart.canvas import CURVE, FAINT, REFERENCE, Canvas
 from mamltui.tui.shared.chart.content import CURVE_STYLES, Curve, Reference
-from mamltui.tui.shared.chart.picture import Picture, shortened
+from mamltui.tui.shared.chart.picture import Picture
+from mamltui.tui.shared.chart.trace import trace
+from mamltui.tui.shared.fitting import shortened_name
 
 HILL = Series(range(11), [0, 2, 4, 6, 8, 10, 8, 6, 4, 2, 0])
 
@@ -212,7 +213,7 @@ def test_names_are_shown_literally_and_wide_characters_keep_the_columns() -> Non
 
 @pytest.mark.parametrize("width", range(9))
 def test_a_long_name_keeps_both_ends_in_any_width(width: int) -> None:
-    short = shortened("5way5shot-3f9a", width)
+    short = shortened_name("5way5shot-3f9a", width)
     assert len(short) == width
     if width >= 3:
         assert short[0] == "5" and short[-1] == "a" and "…" in short

@@ -20,8 +20,7 @@ from mamltui.tui.episode.sheet import (
     Row,
     image_rows,
     row_parts,
-    shortened,
-    sparkline,
+    spark_of,
 )
 
 
@@ -117,17 +116,11 @@ def test_labels_of_many_classes_still_fit_beside_the_probability() -> None:
     assert text == "✗ 123→145 100%"
 
 
-def test_a_long_name_is_shortened_to_its_column() -> None:
-    assert shortened("0 character01") == "0 character01 "
-    assert shortened("12 character017") == "12 character0…"
-    assert cell_len(shortened("漢字" * 9)) == CELL
-
-
 def test_bars_grow_with_the_probability_up_to_the_step() -> None:
     values = np.array([0.0, 0.13, 0.5, 0.99, 1.0, np.nan])
-    assert sparkline(values, 5) == "▁▂▅██▁"
-    assert sparkline(values, 1) == "▁▂"
-    assert len(sparkline(np.linspace(0, 1, 200), 199)) == CELL
+    assert spark_of(values, 5) == "▁▂▅██▁"
+    assert spark_of(values, 1) == "▁▂"
+    assert len(spark_of(np.linspace(0, 1, 200), 199)) == CELL
 
 
 def test_all_steps_that_fit_are_shown_and_the_current_one_always() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from mamltui.tui.shared.chart.braille import BLANK
+from mamltui.tui.shared.braille import BLANK
 from mamltui.tui.shared.chart.content import CURVE_STYLES
 
 INKS: Final = (

@@ -12,13 +12,15 @@ from rich.cells import cell_len
 
 from mamltui.curves.series import Floats
 from mamltui.text import visible
+from mamltui.tui.shared.braille import ACROSS, DOWN, Bits, cells
 from mamltui.tui.shared.chart import canvas as ink
 from mamltui.tui.shared.chart.axes import Axis, Tick, iterations, x_ticks, y_axis, y_ticks
-from mamltui.tui.shared.chart.braille import ACROSS, DOWN, Bits, cells, trace
 from mamltui.tui.shared.chart.canvas import Canvas
 from mamltui.tui.shared.chart.content import DASHES, MARKS, Curve, Reference
 from mamltui.tui.shared.chart.lines import Line, lines
+from mamltui.tui.shared.chart.trace import trace
 from mamltui.tui.shared.chart.window import Window, nearest
+from mamltui.tui.shared.fitting import shortened_name
 
 DASH = {"11": "⠒", "10": "⠂", "01": "⠐", "00": " "}
 SAMPLE = len(DASHES[0]) // ACROSS
@@ -204,7 +206,7 @@ class Picture:
             dot = self._dot(reference.value, axis)
             if dot is None:
                 continue
-            label = shortened(reference.label, columns)
+            label = shortened_name(reference.label, columns)
             start = left + columns - cell_len(label)
             row = top + dot // DOWN
             places = [p for p in (row - 1, row + 1, row) if top <= p < top + rows]
@@ -266,10 +268,10 @@ class Picture:
         spare -= cell_len(title) + 2 if title else 0
         while longest > 1 and sum(min(cell_len(name), longest) for name in names) > spare:
             longest -= 1
-        canvas.write(0, 0, shortened(title, canvas.width), ink.TITLE)
+        canvas.write(0, 0, shortened_name(title, canvas.width), ink.TITLE)
         column = cell_len(title) + 2 if title else 0
         for curve, name, reading in zip(curves, names, readings, strict=True):
-            name = shortened(name, longest)
+            name = shortened_name(name, longest)
             colour = ink.RAW if curve.style == "raw" else ink.CURVE + curve.look
             dashes = DASHES[curve.look]
             sample = "".join(
@@ -315,23 +317,6 @@ class Picture:
             why = "nothing here"
         row = self.layout.top + (canvas.height - self.layout.top - 1) // 2
         canvas.write(row, max(0, (canvas.width - len(why)) // 2), why, ink.AXIS)
-
-
-def shortened(text: str, width: int) -> str:
-    """``text`` in at most ``width`` cells, its middle left out: run names differ at their ends."""
-    text = visible(text)
-    if cell_len(text) <= width:
-        return text
-    head = tail = ""
-    kept = "…"[:width]
-    while True:
-        if len(tail) <= len(head):
-            tail = text[-len(tail) - 1] + tail
-        else:
-            head += text[len(head)]
-        if cell_len(head) + 1 + cell_len(tail) > width:
-            return kept
-        kept = f"{head}…{tail}"
 
 
 def _centred(column: int, width: int, inside: int) -> int:

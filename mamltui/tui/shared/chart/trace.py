@@ -1,4 +1,4 @@
-"""Curves as dots, and dots as braille: two columns and four rows of them to a cell."""
+"""Curves as dots: two columns and four rows of them to a cell of braille."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mamltui.curves.series import Floats
+from mamltui.tui.shared.braille import Bits
 
-ACROSS = 2
-DOWN = 4
-BLANK = 0x2800
-"""The braille character without a dot; the dots of a cell are added to it."""
-
-Bits = NDArray[np.bool_]
 Rows = NDArray[np.intp]
-_WEIGHTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
 def trace(column: Floats, top: Floats, bottom: Floats, width: int, height: int) -> Bits:
@@ -67,13 +61,3 @@ def _connected(top: Rows, bottom: Rows) -> tuple[Rows, Rows]:
     np.minimum(left_top, middle + 1, out=left_top, where=rises)
     np.maximum(right_bottom, middle, out=right_bottom, where=rises)
     return longer_top, longer_bottom
-
-
-def cells(bits: Bits) -> NDArray[np.uint8]:
-    """``[4 * rows, 2 * columns] bool`` as the dot patterns of ``[rows, columns]`` cells."""
-    dots = bits.view(np.uint8)
-    pattern = np.zeros((bits.shape[0] // DOWN, bits.shape[1] // ACROSS), np.uint8)
-    for down, weights in enumerate(_WEIGHTS):
-        for across, weight in enumerate(weights):
-            pattern |= dots[down::DOWN, across::ACROSS] * np.uint8(weight)
-    return pattern
