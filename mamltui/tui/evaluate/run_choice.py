@@ -28,7 +28,10 @@ class RunChoice(RowList):
     DEFAULT_CSS = """
     RunChoice { height: auto; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "mark", "Mark")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "Mark"),
+        Binding("enter", "mark", "Mark", show=False),
+    ]
 
     class Changed(Message):
         """Other runs are chosen."""
@@ -153,7 +156,7 @@ class RunChoice(RowList):
         self.post_message(self.Changed())
 
     def on_row_list_opened(self, event: RowList.Opened) -> None:
-        """A double click marks; Enter is left to the grid."""
+        """A double click marks."""
         event.stop()
         self.action_mark()
 
