@@ -23,8 +23,13 @@ def copy_run(run: Path, name: str, **changes: Any) -> Path:
 
 
 def change_run(run: Path, **changes: Any) -> None:
+    """Write other values; the best is not beyond the iteration."""
     path = run / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    values = json.loads(path.read_text()) | changes
+    if values["best"]:
+        best = min(values["best"]["iteration"], values["iteration"])
+        values["best"] = {**values["best"], "iteration": best}
+    path.write_text(json.dumps(values))
 
 
 def ago(**units: float) -> str:

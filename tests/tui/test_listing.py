@@ -71,7 +71,8 @@ def test_a_run_is_followed_from_its_beginning_to_the_loss_of_its_process(tiny_ru
     fresh = tiny_run.with_name("fresh")
     fresh.mkdir()
     assert len(catalogue.read()) == 1  # an empty folder is not yet a run
-    (fresh / "run.json").write_text(json.dumps(values | {"state": "running", "iteration": 1}))
+    values |= {"state": "running", "iteration": 1, "best": None}
+    (fresh / "run.json").write_text(json.dumps(values))
     holder = RunFolder(fresh)
     holder.acquire()
     run = run_named(catalogue, "fresh")
