@@ -50,10 +50,23 @@ def open_regular(path: Path) -> Iterator[tuple[BinaryIO, os.stat_result]]:
         OSError: it is missing, not readable, or not a regular file: a pipe would block, a device
             never end. A link counts as what it points to.
     """
-    _regular(path.stat())  # opening a device can already do something
+    regular(path.stat())  # opening a device can already do something
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
     with os.fdopen(descriptor, "rb") as file:
-        yield file, _regular(os.fstat(descriptor))
+        yield file, regular(os.fstat(descriptor))
+
+
+def regular(status: os.stat_result) -> os.stat_result:
+    """``status``, if it is a regular file's.
+
+    Raises:
+        OSError: it is another's.
+    """
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return status
 
 
 def read_file(path: Path, most: int) -> bytes:
@@ -130,14 +143,6 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def _not_json(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
-
-
-def _regular(status: os.stat_result) -> os.stat_result:
-    if stat.S_ISDIR(status.st_mode):
-        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "Not a regular file")
-    return status
 
 
 _BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

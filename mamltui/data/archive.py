@@ -15,6 +15,7 @@ from typing import Protocol
 
 from mamltui.errors import DataError
 from mamltui.text import visible
+from mamltui.untrusted import open_regular, regular
 
 _LEFTOVERS = {".DS_Store", "Thumbs.db", "desktop.ini"}
 """Files that systems leave in folders and zips; they are passed over in silence."""
@@ -57,7 +58,7 @@ class ZipSource:
         self._limits = limits
         self._bytes_read = 0
         with self._damage_reported():
-            size = path.stat().st_size
+            size = regular(path.stat()).st_size
             if size > limits.archive_bytes:
                 raise self._refusal(
                     f"is {size:,} bytes, more than the {limits.archive_bytes:,} allowed"
@@ -181,10 +182,7 @@ class FolderSource:
     def read(self, name: str) -> bytes:
         path = self._root / name
         try:
-            # A pipe or a device would block or never end, so what it is comes before opening it.
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise DataError("is not a regular file", where=visible(str(path)))
-            with path.open("rb") as file:
+            with open_regular(path) as (file, _):
                 content = file.read(self._limits.member_bytes + 1)
         except OSError as error:
             raise self._unreadable_file(path, error) from error
