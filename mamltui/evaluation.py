@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -197,8 +198,17 @@ def evaluate_and_write(
         partial=partial,
         should_stop=should_stop,
     )
-    write_results(run.evaluation, evaluation)
+    keep_results(run, evaluation)
     return evaluation
+
+
+def keep_results(run: RunFolder, evaluation: Evaluation) -> tuple[Path, ...]:
+    """Write an evaluation into its run's folder: the files; none of a reference run.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    return () if run.is_reference else write_results(run.evaluation, evaluation)
 
 
 def _load_members(run: RunFolder, kind: Kind, learner: Learner) -> list[Checkpoint]:

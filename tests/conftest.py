@@ -21,9 +21,13 @@ OMNIGLOT_VARIABLE = "MAMLTUI_TEST_OMNIGLOT"
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep tests, and the commands that they start, off the user's cache and data folders."""
+    """Keep tests, and the commands that they start, off the user's cache and data folders.
+
+    There are no reference runs but those that a test names.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MAMLTUI_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MAMLTUI_REFERENCE_DIR", str(tmp_path_factory.mktemp("reference")))
         patch.delenv("MAMLTUI_DATA_DIR", raising=False)
         yield
 

@@ -98,9 +98,8 @@ def evaluate(
     asked = None if steps is None else _step_counts(steps)
 
     from mamltui.data.banks import Banks
-    from mamltui.evaluation import evaluate_run
+    from mamltui.evaluation import evaluate_run, keep_results
     from mamltui.maml.allocator import keep_freed_memory
-    from mamltui.results import write_results
     from mamltui.runs import find_run
     from mamltui.text import visible
     from mamltui.training import resolve_device
@@ -131,9 +130,13 @@ def evaluate(
     _put_out(evaluations, csv, markdown, as_json)
     # After the output: where a run folder cannot be written the work is not lost.
     for folder, evaluation in zip(folders, evaluations, strict=True):
-        paths = write_results(folder.evaluation, evaluation)
-        kept = visible(str(paths[0].with_suffix("")))
-        typer.echo(f"kept in {kept} (.csv, .json, .md)", err=True)
+        paths = keep_results(folder, evaluation)
+        if paths:
+            kept = visible(str(paths[0].with_suffix("")))
+            typer.echo(f"kept in {kept} (.csv, .json, .md)", err=True)
+        else:
+            name = visible(folder.name)
+            typer.echo(f"{name} came with mamltui: its folder is left as it is", err=True)
 
 
 def _check_outputs(csv: str | None, markdown: str | None, as_json: bool) -> None:

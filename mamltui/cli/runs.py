@@ -40,15 +40,16 @@ class What(str, Enum):
 
 @app.command("list")
 def list_command(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
-    """List the runs, the newest first."""
-    from mamltui.runs import list_runs, runs_root
+    """List the runs, the newest first, then those that come with mamltui for reference."""
+    from mamltui.runs import RunCatalogue, runs_root
 
-    runs = list_runs(runs_dir)
+    runs = RunCatalogue(runs_dir, references=True).read()
     if as_json:
         _print_json([_listed(run) for run in runs])
         return
-    if not runs:
+    if all(run.is_reference for run in runs):
         typer.echo(f"There are no runs in {runs_root(runs_dir)}.", err=True)
+    if not runs:
         return
     header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION %", "TEST %", "AGE")
     _print_aligned(header, [_row(run) for run in runs], right=(4, 5, 6, 7))
@@ -96,7 +97,7 @@ def show(
         "data": "" if info.data is None else f"{info.data.name}, split {info.data.split}",
         "device": info.device or "",
         "time": _duration(info.elapsed),
-        "created": f"{info.created} on {info.host}",
+        "created": info.created + (f" on {info.host}" if info.host else ""),
         "versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
     }
     for name, value in rows.items():
@@ -198,6 +199,27 @@ def export(
         typer.echo(f"written: {csv}", err=True)
 
 
+@app.command("slim")
+def slim(
+    runs: RunNames,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to copy the runs into.")],
+    runs_dir: RunsDir = None,
+) -> None:
+    """Copy runs without what only going on with them needs: about half a megabyte each.
+
+    A copy has the profile, the state, thinned metrics, every validation, the best checkpoint
+    without the optimizer's state, and the results; not the name of the machine.
+    """
+    from mamltui.runs import find_run
+    from mamltui.runs.slim import slim_run
+    from mamltui.text import visible
+
+    for folder in [find_run(name, runs_dir) for name in runs]:
+        copy = slim_run(folder, to)
+        size = sum(path.stat().st_size for path in copy.path.rglob("*") if path.is_file())
+        typer.echo(f"{visible(str(copy.path))}  {size / 1e6:.2f} MB")
+
+
 @app.command("rm")
 def remove(
     runs: RunNames,
@@ -231,6 +253,7 @@ def _listed(run: ListedRun) -> dict[str, Any]:
     return {
         "name": run.name,
         "path": str(run.path),
+        "reference": run.is_reference,
         "state": run.state,
         "problem": run.problem or None,
         "profile": info.profile if info else None,
@@ -266,7 +289,7 @@ def _row(run: ListedRun) -> tuple[str, ...]:
     task = f"{profile.task.way}-way {profile.task.shot}-shot" if profile else "damaged profile"
     return (
         run.name,
-        info.state,
+        run.what,
         info.profile,
         task,
         f"{info.iteration:,} / {info.iterations:,}",

@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mamltui.runs.files import START, Page, Position
-from mamltui.runs.folder import RUNS_VARIABLE, LoggedEvent, RunFolder, runs_root
+from mamltui.runs.folder import (
+    REFERENCE_VARIABLE,
+    RUNS_VARIABLE,
+    LoggedEvent,
+    RunFolder,
+    reference_root,
+    runs_root,
+)
 from mamltui.runs.listing import (
     ListedRun,
     RunCatalogue,
     find_latest_resumable,
     find_run,
+    list_reference_runs,
     list_runs,
 )
 from mamltui.runs.state import Best, RunInfo, StartedFrom, State, TrainedOn
@@ -29,6 +37,7 @@ else:
 
 
 __all__ = [
+    "REFERENCE_VARIABLE",
     "RUNS_VARIABLE",
     "START",
     "AdamState",
@@ -46,7 +55,9 @@ __all__ = [
     "TrainedOn",
     "find_latest_resumable",
     "find_run",
+    "list_reference_runs",
     "list_runs",
     "load_checkpoint",
+    "reference_root",
     "runs_root",
 ]

@@ -44,7 +44,7 @@ _GROUPS = ("parameters", "adam/exp_avg", "adam/exp_avg_sq")
 
 @dataclass(frozen=True)
 class AdamState:
-    """The state of ``torch.optim.Adam``, by parameter name."""
+    """The state of ``torch.optim.Adam``, by parameter name; a slim copy of a run has no tensors."""
 
     step: int
     exp_avg: dict[str, Tensor]
@@ -96,6 +96,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, about: dict[str, str]
         "network": asdict(checkpoint.network),
         "shapes": {name: list(value.shape) for name, value in checkpoint.parameters.items()},
         "adam_step": adam.step,
+        "optimizer": bool(adam.exp_avg),
         "validated": checkpoint.validated,
         "best_iteration": checkpoint.best_iteration,
         "best_accuracy": checkpoint.best_accuracy,
@@ -193,6 +194,8 @@ class _Metadata:
     # Checkpoints of earlier versions say nothing of these.
     kept: tuple[Best, ...] = ()
     shapes: dict[Text, tuple[Count, ...]] = field(default_factory=dict)
+    optimizer: bool = True
+    """Whether Adam's tensors are there: a slim copy of a run does without."""
 
     def __post_init__(self) -> None:
         best = (self.best_iteration, self.best_accuracy, self.best_loss)
@@ -227,7 +230,10 @@ def _read(file: BinaryIO, size: int) -> Checkpoint:
     if size > min(8 + length + 2 * wanted + LARGEST_HEADER, LARGEST):
         raise ValueError(f"it has {size:,} bytes, and its network {wanted:,}")
     tensors = load(start + header + file.read())  # refuses lengths that do not fit
-    parameters, exp_avg, exp_avg_sq = (_group(tensors, group, shapes) for group in _GROUPS)
+    parameters, exp_avg, exp_avg_sq = (
+        _group(tensors, group, shapes if metadata.optimizer or group == _GROUPS[0] else {})
+        for group in _GROUPS
+    )
     if tensors:
         raise ValueError(f"tensor {shortened(next(iter(tensors)))} belongs to no parameter")
     return Checkpoint(

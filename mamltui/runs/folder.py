@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does wit
 RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
 LARGEST = 1_000_000
 """Bytes of ``run.json`` and ``profile.toml``, which have a few thousand."""
+REFERENCE_VARIABLE = "MAMLTUI_REFERENCE_DIR"
 OLD_PARTS = "*.tmp"
 """What earlier versions called the files that became whole ones by a rename."""
 Kind = Literal["last", "best"]
@@ -55,6 +56,18 @@ Place = Kind | int
 def runs_root(root: Path | None = None) -> Path:
     """``root``, else ``MAMLTUI_RUNS_DIR``, else ``runs`` in the current folder."""
     return root or Path(os.environ.get(RUNS_VARIABLE) or "runs")
+
+
+def reference_root() -> Path | None:
+    """The folder of the runs that come with mamltui; None: they are not there.
+
+    ``MAMLTUI_REFERENCE_DIR``, else in the installed package, else in the source tree.
+    """
+    package = Path(__file__).parents[1]
+    folders = [package / "reference_runs", package.parent / "runs" / "reference"]
+    if chosen := os.environ.get(REFERENCE_VARIABLE):
+        folders = [Path(chosen)]
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,12 @@ class RunFolder:
     @property
     def name(self) -> str:
         return self.path.resolve().name
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the run came with mamltui: it is read, and never written to."""
+        root = reference_root()
+        return root is not None and self.path.resolve().parent == root.resolve()
 
     @property
     def evaluation(self) -> Path:
@@ -224,8 +243,14 @@ class RunFolder:
         """Become the only one that trains into this folder.
 
         Raises:
-            RunError: another process does, or the folder is not writable.
+            RunError: another process does, the folder is not writable, or it is a reference run.
         """
+        if self.is_reference:
+            raise RunError(
+                "this run came with mamltui and is only read",
+                where=str(self.path),
+                hint=f"Train its profile anew: mamltui run {self.path / 'profile.toml'}",
+            )
         try:
             free = self._lock.acquire()
         except OSError as error:
@@ -343,6 +368,8 @@ class RunFolder:
         Raises:
             RunError: it is one of them.
         """
+        if self.is_reference:
+            raise RunError("not removed, this run came with mamltui", where=str(self.path))
         by_hand = "If it is one, delete the folder by other means."
         try:
             state = self.info().state

@@ -13,7 +13,7 @@ from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles import Profile, other_learning
 from mamltui.results import Evaluation, read_evaluations
 from mamltui.runs.files import file_error
-from mamltui.runs.folder import Place, RunFolder, runs_root
+from mamltui.runs.folder import Place, RunFolder, reference_root, runs_root
 from mamltui.runs.kept import kept_iterations
 from mamltui.runs.state import RunInfo
 
@@ -63,7 +63,7 @@ class ListedRun:
 
     def load(self) -> ListedRun:
         """Read all that is known of it now, so that nothing is read when it is shown."""
-        _ = self._settings, self.evaluations, self.checkpoints
+        _ = self._settings, self.evaluations, self.checkpoints, self.is_reference
         return self
 
     @property
@@ -84,10 +84,25 @@ class ListedRun:
         """The ``problem`` without the place, which is where the run is."""
         return self.problem.removeprefix(f"{self.path / 'run.json'}: ")
 
+    @cached_property
+    def is_reference(self) -> bool:
+        """It came with mamltui, and is only read."""
+        return RunFolder(self.path).is_reference
+
+    @property
+    def what(self) -> str:
+        """The state in a word, or ``reference``, which says more of a run that is only read."""
+        return "reference" if self.is_reference else self.state
+
+    @property
+    def is_interrupted(self) -> bool:
+        """It waits to be gone on with."""
+        return self.state == "interrupted" and not self.is_reference
+
     @property
     def can_resume(self) -> bool:
         """It ended before its time, by no fault of the training itself."""
-        return self.state in ("interrupted", "failed")
+        return self.state in ("interrupted", "failed") and not self.is_reference
 
     @property
     def share(self) -> float:
@@ -160,14 +175,18 @@ class RunCatalogue:
 
     Args:
         root: the folder of the run folders; it need not exist.
+        references: read those that come with mamltui as well.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, *, references: bool = False) -> None:
         self._root = root
+        self._references = list_reference_runs() if references else ()
         self._runs: tuple[ListedRun, ...] = ()
 
     def read(self) -> tuple[ListedRun, ...]:
-        """All runs, the newest first, damaged ones last; the same object while nothing changes.
+        """All runs, the newest first, damaged ones last, then those that come with mamltui.
+
+        It is the same object while nothing changes.
 
         Raises:
             RunError: the folder is not a folder or not readable.
@@ -175,6 +194,8 @@ class RunCatalogue:
         known = {run.path: run for run in self._runs}
         paths = _run_paths(runs_root(self._root))
         runs = tuple(_sorted(_again(path, known.get(path)) for path in paths))
+        names = {run.name for run in runs}
+        runs += tuple(run for run in self._references if run.name not in names)
         if runs != self._runs:
             self._runs = runs
         return self._runs
@@ -203,8 +224,16 @@ def list_runs(root: Path | None = None) -> tuple[ListedRun, ...]:
     return RunCatalogue(root).read()
 
 
+def list_reference_runs() -> tuple[ListedRun, ...]:
+    """The runs that come with mamltui, by name."""
+    root = reference_root()
+    return tuple(sorted(list_runs(root), key=lambda run: run.name)) if root else ()
+
+
 def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
     """The run with this path, this name below ``root``, or this beginning of a name.
+
+    A reference run is found by its name, or the beginning of it, where ``root`` has no such run.
 
     Raises:
         RunError: there is none, or several.
@@ -214,6 +243,11 @@ def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
         if asked and _has_run_file(path):
             return RunFolder(path)
     names = sorted(path.name for path in _run_paths(root))
+    if asked and not any(name.startswith(asked) for name in names):
+        names += [run.name for run in list_reference_runs()]
+        reference = reference_root()
+        if reference is not None and any(name.startswith(asked) for name in names):
+            root = reference
     begun = [name for name in names if asked and name.startswith(asked)]
     if len(begun) == 1 and _has_run_file(root / begun[0]):
         return RunFolder(root / begun[0])

@@ -82,8 +82,9 @@ def test_options_choose_what_is_evaluated(run: RunFolder, capsys: Capture) -> No
 def test_an_ensemble_is_called_one(run: RunFolder, capsys: Capture) -> None:
     best = run.load_checkpoint("best")
     kept = tuple(Best(iteration=each, accuracy=0.5, loss=1.0) for each in (20, 40))
-    for iteration in (20, 40):
-        run.save_checkpoint(iteration, replace(best, iteration=iteration, kept=kept))
+    for count, iteration in enumerate((20, 40), start=1):
+        kept_then = replace(best, iteration=iteration, validated=iteration, kept=kept[:count])
+        run.save_checkpoint(iteration, kept_then)
     assert evaluate(run.path, "--checkpoint", "ensemble", "--csv", "-") == ExitCode.DONE
     rows = rows_of(capsys.readouterr().out)
     assert {(row["checkpoint"], row["iteration"]) for row in rows} == {("ensemble of 2", "40")}

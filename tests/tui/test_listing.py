@@ -16,8 +16,9 @@ from mamltui.errors import RunError
 from mamltui.measures import age
 from mamltui.results import write_results
 from mamltui.runs import ListedRun, RunCatalogue, RunFolder
+from mamltui.runs.slim import slim_run
 from mamltui.tui.home.profiles import ProfileCatalogue
-from mamltui.tui.home.rows import run_score
+from mamltui.tui.home.rows import run_row, run_score
 from tests.tui.home_place import change_run, copy_run
 
 RUNS = Path("runs")
@@ -187,3 +188,22 @@ def test_a_short_evaluation_does_not_replace_the_profiles_own(tiny_run: Path) ->
     (run,) = RunCatalogue(RUNS).read()
     assert run.headline is None and run.newest_test == short
     assert run_score(run)[1] == f"{short.episodes} ep"
+
+
+def test_reference_runs_come_last_and_are_not_resumed(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "package"
+    copy = slim_run(RunFolder(tiny_run), root)
+    copy.update(state="interrupted")
+    copy.path.rename(copy.path.with_name("reference-run"))
+    monkeypatch.setenv("MAMLTUI_REFERENCE_DIR", str(root))
+    catalogue = RunCatalogue(RUNS, references=True)
+    runs = catalogue.read()
+    assert [run.what for run in runs] == ["finished", "reference"]
+    assert [run.can_resume or run.is_interrupted for run in runs] == [False, False]
+    assert run_score(runs[1])[1] == "test"
+    row = run_row(runs[1], datetime.now(timezone.utc), marked=False)
+    assert row.cells[0] == ("reference", "muted")
+    assert catalogue.read() is runs
+    assert [run.name for run in RunCatalogue(RUNS).read()] == [tiny_run.name]

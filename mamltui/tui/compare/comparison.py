@@ -183,7 +183,7 @@ class Comparison:
         self.baseline: str | None = None
         """The name of a chosen run."""
         self._chosen: dict[str, Compared] = {}
-        self._catalogue = RunCatalogue(root)
+        self._catalogue = RunCatalogue(root, references=True)
 
     @property
     def chosen(self) -> list[Compared]:

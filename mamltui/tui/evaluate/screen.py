@@ -116,7 +116,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
     # Following what happens
 
     def on_mount(self) -> None:
-        self._catalogue = RunCatalogue(self.session.options.runs)
+        self._catalogue = RunCatalogue(self.session.options.runs, references=True)
         memory = self.session.memory
         if (statistics := memory.get("evaluate.statistics", "")) in STATISTICS:
             self._statistics = statistics

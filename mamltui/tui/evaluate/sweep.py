@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
-from mamltui.results import Evaluation, write_results
+from mamltui.results import Evaluation
 from mamltui.runs import ListedRun, RunFolder
 from mamltui.tui.evaluate.candidates import Settings
 
@@ -201,8 +201,10 @@ class Sweep:
 
     def _keep(self, name: str, evaluation: Evaluation) -> str:
         """Write the files of the result; what went wrong, in words."""
+        from mamltui.evaluation import keep_results
+
         try:
-            write_results(self._folders[name].evaluation, evaluation)
+            keep_results(self._folders[name], evaluation)
         except MamltuiError as error:
             return f"The result is not kept. {error}"
         return ""

@@ -155,7 +155,10 @@ def _state(listed: ListedRun, info: RunInfo) -> Entry:
             ("state", MUTED), (f"{info.state} at {listed.done}: R resumes it", "$warning")
         )
     style = {"finished": "$success", "diverged": "$error"}.get(info.state, "$accent")
-    return Entry.of(("state", MUTED), (f"{info.state}, {listed.done} iterations", style))
+    text = f"{info.state}, {listed.done} iterations"
+    if listed.is_reference:
+        text = f"came with mamltui, is only read; {text}"
+    return Entry.of(("state", MUTED), (text, style))
 
 
 def _test(test: Evaluation, listed: ListedRun) -> Entry:

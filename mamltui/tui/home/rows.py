@@ -51,7 +51,7 @@ def run_row(listed: ListedRun, now: datetime, *, marked: bool) -> Row:
         listed.name,
         name,
         (
-            (listed.state, STATE_TONES[listed.state]),
+            (listed.what, "muted" if listed.is_reference else STATE_TONES[listed.state]),
             (score, "plain"),
             (kind, "muted"),
             (age(listed.info.created, now), "muted"),
@@ -68,7 +68,7 @@ def run_score(listed: ListedRun) -> tuple[str, str]:
     """
     if listed.info is None:
         return "", ""
-    if listed.state not in UNENDED:
+    if listed.is_reference or listed.state not in UNENDED:
         test = listed.newest_test
         if test is not None:
             own = listed.headline is not None
@@ -90,7 +90,7 @@ def profile_passes(listed: ListedProfile, words: list[str]) -> bool:
 
 def run_passes(listed: ListedRun, words: list[str]) -> bool:
     """As :func:`profile_passes`."""
-    about = [visible(listed.name), listed.state, visible(listed.problem)]
+    about = [visible(listed.name), listed.what, visible(listed.problem)]
     if listed.info is not None:
         about.append(listed.info.profile)
     return _holds(about, words)

@@ -137,7 +137,10 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
         if self._catalogues is None:
             options = self.session.options
-            self._catalogues = ProfileCatalogue(options.profiles_dir), RunCatalogue(options.runs)
+            self._catalogues = (
+                ProfileCatalogue(options.profiles_dir),
+                RunCatalogue(options.runs, references=True),
+            )
         profiles, runs = self._catalogues
         listed = profiles.read()
         try:
@@ -218,7 +221,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         if offered is None:
             line.show([])
             return
-        count = sum(run.state == "interrupted" for run in runs)
+        count = sum(run.is_interrupted for run in runs)
         more = f", the newest of {count}" if count > 1 else ""
         here = self._lists.at_hand == "profiles" or self._lists.run == offered
         line.show(
@@ -233,7 +236,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
     def _offered(self) -> ListedRun | None:
         """The newest interrupted run."""
         runs = self._listing.runs if self._listing else ()
-        return next((run for run in runs if run.state == "interrupted"), None)
+        return next((run for run in runs if run.is_interrupted), None)
 
     # Moving and filtering.
 
@@ -334,7 +337,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         if run is None:
             self.notify("There is no interrupted run.", markup=False)
         elif not run.can_resume:
-            self.notify(f"This run is {run.state}: it cannot be resumed.", markup=False)
+            self.notify(f"This run is {run.what}: it cannot be resumed.", markup=False)
         else:
             try:
                 self.session.resume(RunFolder(run.path))
