@@ -37,27 +37,41 @@ def profile_files() -> list[Path]:
     return sorted((REPOSITORY / "profiles").glob("*.toml"))
 
 
-def test_the_installed_command_plans_the_quickstart_from_another_folder(
-    wheel: Path, tmp_path: Path
-) -> None:
-    site = tmp_path / "site"
+def run_installed(wheel: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the unpacked wheel in an empty folder."""
+    site, folder = tmp_path / "site", tmp_path / "elsewhere"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    folder = tmp_path / "elsewhere"
     folder.mkdir()
     script = (
         "import sys, mamltui; from mamltui.cli import main; "
         "print(mamltui.__file__, file=sys.stderr); sys.exit(main())"
     )
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    environment.pop("MAMLTUI_REFERENCE_DIR", None)
     process = subprocess.run(
-        [sys.executable, "-c", script, "run", "quickstart", "--headless", "--dry-run"],
+        [sys.executable, "-c", script, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert process.returncode == 0, process.stderr
     assert str(site) in process.stderr
-    assert 'name = "quickstart"' in process.stdout
     assert list(folder.iterdir()) == []
+    return process
+
+
+def test_the_installed_command_plans_the_quickstart_from_another_folder(
+    wheel: Path, tmp_path: Path
+) -> None:
+    process = run_installed(wheel, tmp_path, "run", "quickstart", "--headless", "--dry-run")
+    assert 'name = "quickstart"' in process.stdout
+
+
+def test_the_installed_command_lists_the_reference_runs(wheel: Path, tmp_path: Path) -> None:
+    process = run_installed(wheel, tmp_path, "runs", "list")
+    names = {path.name for path in (REPOSITORY / "runs" / "reference").iterdir()}
+    listed = [line.split()[:2] for line in process.stdout.splitlines()[1:]]
+    assert {name for name, state in listed if state == "reference"} == names

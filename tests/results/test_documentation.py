@@ -30,7 +30,7 @@ def test_the_file_name_shown_is_the_name_given() -> None:
 
 
 def test_every_option_named_is_one_of_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (["run"], ["eval"], ["runs", "export"]):
+    for command in (["run"], ["eval"], ["runs", "export"], ["runs", "slim"]):
         main([*command, "--help"])
     options = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
     named = set(re.findall(r"--[a-z][a-z-]*", PAGE))
@@ -41,6 +41,6 @@ def test_every_option_named_is_one_of_the_commands(capsys: pytest.CaptureFixture
 def test_every_command_named_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     main(["runs", "--help"])
     listed = capsys.readouterr().out
-    for name in ("list", "show", "compare", "export", "rm"):
+    for name in ("list", "show", "compare", "export", "slim", "rm"):
         assert f"`{name}`" in PAGE or f"runs {name}" in PAGE
         assert re.search(rf"^\W*{name}\b", listed, flags=re.MULTILINE)

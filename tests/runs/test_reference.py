@@ -1,0 +1,68 @@
+"""The runs that come with mamltui: whole, slim, nobody's machine in them, figures as printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mamltui.profiles import load_profile, packaged_profiles
+from mamltui.results import kept_evaluations
+from mamltui.runs import RunFolder
+from mamltui.runs.slim import LINES
+
+ROOT = Path(__file__).parents[2]
+RUNS = sorted(path for path in (ROOT / "runs" / "reference").iterdir() if path.is_dir())
+MEGABYTES = 1.5
+ALL_MEGABYTES = 30
+
+
+def size(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def test_there_are_some_and_together_they_are_small() -> None:
+    assert RUNS
+    assert sum(map(size, RUNS)) < ALL_MEGABYTES
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
+def test_a_reference_run_is_whole_and_slim_and_says_nothing_of_its_machine(path: Path) -> None:
+    run = RunFolder(path)
+    info, profile = run.info(), run.profile
+    assert size(path) < MEGABYTES
+    assert (info.host, info.pid) == ("", 0)
+    assert info.best is not None
+    best = run.load_checkpoint("best")
+    assert best.iteration == info.best.iteration
+    assert best.adam.exp_avg == {}
+    assert 10 < len(run.read_metrics().records) <= LINES
+    validated = [each.event for each in run.read_events().records if each.event.name == "validated"]
+    assert len(validated) >= info.iteration // profile.validation.interval - 1
+    assert {item.name for item in path.iterdir()} <= {
+        "checkpoints",
+        "evaluation",
+        "events.jsonl",
+        "metrics.jsonl",
+        "profile.toml",
+        "run.json",
+    }
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
+def test_a_reference_run_was_trained_by_the_profile_of_its_name(path: Path) -> None:
+    run = RunFolder(path)
+    if run.profile.name in packaged_profiles():
+        assert load_profile(run.profile.name) == run.profile
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
+def test_its_results_are_of_its_checkpoint_and_hold_every_episode(path: Path) -> None:
+    run = RunFolder(path)
+    for evaluation in kept_evaluations(run.evaluation):
+        assert evaluation.run == run.name
+        assert evaluation.iteration == run.load_checkpoint("best").iteration
+        for statistics in ("transductive", "support"):
+            accuracies = evaluation.accuracies(statistics)
+            mean = sum(accuracies) / len(accuracies)
+            assert mean == pytest.approx(evaluation.headline(statistics).accuracy, abs=1e-9)
