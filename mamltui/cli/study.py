@@ -212,7 +212,7 @@ def _drive(queue: Queue, name: str, changes: Changes, quiet: bool) -> int:
         from mamltui.commands import Place
 
         more = [word for cell in queue.only for word in ("--only", cell)]
-        more += Place(queue.root, queue.data_dir, queue.device).options("--out")
+        more += Place(queue.root, queue.data_dir, queue.device).options()
         again = shlex.join(["mamltui", "study", "run", name, *changes.options, *more])
         typer.echo(f"{received[0].name}: stopped after checkpoints. Go on with: {again}", err=True)
         return 128 + received[0]
