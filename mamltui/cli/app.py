@@ -23,7 +23,10 @@ RunsDir = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."
+        "--data-dir",
+        "--data-path",
+        metavar="DIR",
+        help="A folder to look in for Omniglot or CIFAR-100 first, or a data.path that moved.",
     ),
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where to compute.")]

@@ -74,7 +74,12 @@ def evaluate(
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
+        typer.Option(
+            "--data-dir",
+            "--data-path",
+            metavar="DIR",
+            help="A folder to look in for Omniglot or CIFAR-100 first, or a data.path that moved.",
+        ),
     ] = None,
     runs_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")

@@ -50,7 +50,12 @@ def run(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
+        typer.Option(
+            "--data-dir",
+            "--data-path",
+            metavar="DIR",
+            help="A folder to look in for Omniglot or CIFAR-100 first, or a data.path that moved.",
+        ),
     ] = None,
     resume: Annotated[
         str | None,

@@ -24,7 +24,8 @@ def load_bank(
 
     Args:
         data: which set, and for some its folder, how images are resized and to what size.
-        data_dir: a folder to look for Omniglot or CIFAR-100 in, before the others.
+        data_dir: a folder to look for Omniglot or CIFAR-100 in, before the others; and where the
+            folder ``data.path`` lies now, if it was moved.
         download: whether what is missing of them is downloaded.
         progress: told in words what happens.
 
@@ -64,4 +65,7 @@ def load_bank(
             hint="Name the folder that holds one folder of images for each class.",
         )
     path = Path(data.path).expanduser()
+    if data_dir is not None and not path.exists():
+        inside = data_dir / path.name
+        path = inside if inside.is_dir() else data_dir
     return load_folder(path, resize=data.resize, image_size=data.image_size, progress=progress)

@@ -18,6 +18,7 @@ import torch
 
 from mamltui.data import cifar_classes
 from mamltui.data.bank import ImageBank
+from mamltui.data.groups import part_of
 from mamltui.data.randomness import random_bits, random_order
 from mamltui.errors import ProfileError
 
@@ -72,6 +73,12 @@ SPLITS = {
         "ac17a59c8e8d42b99fa9b8443fe120649bafee212bc3a22f8674a694a2b9d876",
         (cifar_classes.TRAIN, cifar_classes.VALIDATION, cifar_classes.TEST),
     ),
+    "folders": SplitRule(
+        "folder",
+        None,
+        "the groups train, val and test that the classes lie in; without val, a "
+        "fifth of train is for validation",
+    ),
     "proportional": SplitRule(
         None, None, "training 64 %, validation 16 %, test 20 % of any data set's classes, shuffled"
     ),
@@ -79,7 +86,8 @@ SPLITS = {
 """Every split by its name in a profile."""
 
 DEFAULT_SPLITS = {"omniglot": "finn", "strokes": "strokes", "cifar-fs": "bertinetto"}
-"""What ``auto`` means for a data set; ``proportional`` for every other."""
+"""What ``auto`` means for a data set; for others ``folders``, if all their classes lie in groups
+called ``train``, ``test`` and perhaps ``val``, else ``proportional``."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +110,17 @@ def split_classes(bank: ImageBank, split: str = "auto") -> ClassSplit:
     Raises:
         ProfileError: no split has this name, or it does not fit the data set.
     """
-    name = DEFAULT_SPLITS.get(bank.name, "proportional") if split == "auto" else split
+    name = _usual(bank) if split == "auto" else split
     rule = SPLITS.get(name)
     if rule is None or rule.data_set not in (None, bank.name):
         raise _unfit(bank, name)
     names = bank.class_names
     by_name = sorted(range(len(names)), key=names.__getitem__)
+    if name == "folders":
+        named = _by_folder(bank, by_name)
+        parts = [sorted(part, key=names.__getitem__) for part in named]
+        train, validation, test = map(tuple, parts)
+        return ClassSplit(name, train, validation, test, _hash(bank, parts))
     train_count, validation_count, test_count = rule.counts or _proportional(bank)
     if train_count + validation_count + test_count != bank.classes:
         raise ProfileError(
@@ -149,6 +162,31 @@ def split_classes(bank: ImageBank, split: str = "auto") -> ClassSplit:
     ]
     train, validation, test = (tuple(part) for part in parts)
     return ClassSplit(name, train, validation, test, _hash(bank, parts))
+
+
+def _usual(bank: ImageBank) -> str:
+    if bank.name in DEFAULT_SPLITS:
+        return DEFAULT_SPLITS[bank.name]
+    parts = {part_of(name) for name in bank.class_names}
+    return "folders" if None not in parts and {"train", "test"} <= parts else "proportional"
+
+
+def _by_folder(bank: ImageBank, by_name: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
+    parts: dict[str | None, list[int]] = {"train": [], "validation": [], "test": []}
+    for place in by_name:
+        parts.setdefault(part_of(bank.class_names[place]), []).append(place)
+    if None in parts or not parts["train"] or not parts["test"]:
+        raise ProfileError(
+            "the split folders needs all classes in folders called train, val and test",
+            where=bank.source,
+            hint='split = "proportional" takes any classes.',
+        )
+    train, validation = parts["train"], parts["validation"]
+    if not validation:
+        shuffled = _shuffled(train)
+        count = max(1, len(train) // 5)
+        train, validation = shuffled[count:], shuffled[:count]
+    return train, validation, parts["test"]
 
 
 def _shuffled(items: Sequence[int]) -> list[int]:

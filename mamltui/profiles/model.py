@@ -77,6 +77,7 @@ class DataSection(_Model):
         "background-evaluation",
         "strokes",
         "bertinetto",
+        "folders",
         "proportional",
     ] = Field(
         "auto",

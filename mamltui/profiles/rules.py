@@ -15,7 +15,7 @@ SPLITS = {
     "omniglot": ("finn", "antoniou", "background-evaluation", "proportional"),
     "strokes": ("strokes", "proportional"),
     "cifar-fs": ("bertinetto", "proportional"),
-    "folder": ("proportional",),
+    "folder": ("proportional", "folders"),
 }
 """The named splits of each data set; the first is what ``auto`` means."""
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
+import shutil
+import unicodedata
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
+from mamltui.data import folder
 from mamltui.data.bank import ImageBank
 from mamltui.data.folder import load_folder
-from mamltui.errors import DataError
+from mamltui.data.pictures import Picture, UnreadableError, read_picture
+from mamltui.data.splits import split_classes
+from mamltui.errors import DataError, ProfileError
 from tests.data.miniature import drawing
 from tests.data.test_archive import png_header
+from tests.mutation import bytewise, mutate
 
 
 def write(path: Path, pixels: np.ndarray, mode: str | None = None) -> None:
@@ -185,6 +194,217 @@ def test_images_are_resized_as_asked(tmp_path: Path) -> None:
         assert np.array_equal(bank.images[0, 0, 0].numpy(), 255 - np.asarray(small))
 
 
+def test_an_image_is_turned_as_its_exif_data_say(tmp_path: Path) -> None:
+    """Each of the eight orientations brings the same picture upright."""
+    upright = np.zeros((24, 24), np.uint8)
+    upright[2:8, 4:20] = 255
+    upright[2:20, 4:8] = 255
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright),
+        7: np.rot90(upright.T, 2),
+        8: np.rot90(upright, 3),
+    }
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for orientation, pixels in stored.items():
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            image = Image.fromarray(np.ascontiguousarray(pixels))
+            image.save(tmp_path / name / f"{orientation}.png", exif=exif)
+    images = load(tmp_path, image_size=24).images[:, :, 0].numpy()
+    for image in images[0]:
+        assert np.array_equal(image, upright)
+
+
+@pytest.mark.parametrize("top", [255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_deep_greys_use_as_many_bits_as_the_set_has(tmp_path: Path, top: int, kind: type) -> None:
+    """Of 16-bit files with 12-bit values 4095 is white, also in a darker image of the set."""
+    suffix = "png" if kind is np.uint16 else "tif"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            pixels = np.full((24, 24), top, np.int64)
+            pixels[8:16, 8:16] = 0
+            pixels[18, 4:20] = top // 2
+            image = Image.fromarray((pixels // (1 + number // 2)).astype(kind))
+            image.save(tmp_path / name / f"{number}.{suffix}")
+    messages: list[str] = []
+    images = load(tmp_path, image_size=24, progress=messages.append).images[0, :, 0]
+    assert [int(image.max()) for image in images] == [255] * 3  # inverted: the stroke
+    assert int(images[0].min()) == 0  # white
+    assert abs(int(images[2].min()) - 128) <= 1  # half as bright
+    assert f"6 images have more than 8 bits; their largest value is {top}" in messages
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0])
+def test_floating_point_up_to_1_or_255(tmp_path: Path, top: float) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            pixels = grey(number).astype(np.float32) / 255 * top
+            pixels[0, 0] = top
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.tiff")
+    expected = 255 - grey(1)
+    expected[0, 0] = 0
+    assert np.array_equal(load(tmp_path).images[0, 1, 0].numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "mode"),
+    [
+        *(("jfif", "RGB"), ("jpg", "CMYK"), ("png", "P"), ("gif", "P"), ("webp", "RGBA")),
+        *(("tif", "CMYK"), *([("avif", "RGB")] if features.check("avif") else [])),
+    ],
+)
+def test_colours_come_through_every_kind_of_file(tmp_path: Path, suffix: str, mode: str) -> None:
+    pixels = np.zeros((24, 24, 3), np.uint8)
+    pixels[:12] = (250, 10, 20)
+    pixels[12:] = (10, 30, 240)
+    format_ = "JPEG" if suffix == "jfif" else None
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            image = Image.fromarray(pixels).convert(mode)
+            image.save(tmp_path / name / f"{number}.{suffix}", format_, quality=95)
+    images = load(tmp_path, image_size=24).images
+    assert images.shape == (2, 2, 3, 24, 24)
+    for row, colour_ in ((4, (250, 10, 20)), (20, (10, 30, 240))):
+        assert (images[1, 1, :, row, 12].int() - torch.tensor(colour_)).abs().max() < 40
+
+
+def test_one_coloured_image_among_many_is_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(6):
+            write(tmp_path / name / f"{number}.png", grey(number))
+    write(tmp_path / "b" / "3.png", colour(3))
+    messages: list[str] = []
+    load(tmp_path, progress=messages.append)
+    assert "all images are read in colour because of b/3.png; the others are grey" in messages
+
+
+def test_identical_images_of_a_class_are_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(3):
+            write(tmp_path / name / f"{number}.png", grey(number))
+    write(tmp_path / "b" / "2.png", grey(0))
+    messages: list[str] = []
+    load(tmp_path, progress=messages.append)
+    assert any("b/2.png = b/0.png" in each and each.startswith("1 images") for each in messages)
+
+
+def test_a_small_class_that_costs_the_others_images_is_named(tmp_path: Path) -> None:
+    for name, count in (("a", 5), ("tiny", 2), ("c", 5)):
+        for number in range(count):
+            write(tmp_path / name / f"{number}.png", grey(number))
+    messages: list[str] = []
+    load(tmp_path, progress=messages.append)
+    assert any("6 are not, because of tiny" in each for each in messages)
+
+
+def test_names_are_the_same_composed_and_decomposed(tmp_path: Path) -> None:
+    """As a copy made on another system has them."""
+    for form in ("NFC", "NFD"):
+        for name in ("\u00e9t\u00e9", "\u00fcber", "z"):
+            for number in range(2):
+                folder = tmp_path / form / unicodedata.normalize(form, name)  # type: ignore[arg-type]
+                write(folder / f"{number}.png", grey(hash_of(name) + number))
+    composed, decomposed = load(tmp_path / "NFC"), load(tmp_path / "NFD")
+    assert composed.class_names == decomposed.class_names == ("z", "\u00e9t\u00e9", "\u00fcber")
+    assert composed.content_hash == decomposed.content_hash
+
+
+def test_links_inside_the_folder_are_followed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for number in range(2):
+            write(tmp_path / "set" / name / f"{number}.png", grey(hash_of(name) + number))
+    (tmp_path / "set" / "a" / "2.png").symlink_to("../b/1.png")
+    (tmp_path / "set" / "c").symlink_to("b")
+    (tmp_path / "link").symlink_to("set")
+    assert load(tmp_path / "link").class_names == ("a", "b", "c")
+
+
+def test_groups_called_train_val_and_test_are_the_split(tmp_path: Path) -> None:
+    for group, names in (("train", "abcdef"), ("Val", "gh"), ("test", "ij")):
+        for name in names:
+            for number in range(2):
+                write(tmp_path / group / name / f"{number}.png", grey(hash_of(name) + number))
+    split = split_classes(bank := load(tmp_path))
+    assert split.name == "folders"
+    for part, group in ((split.train, "train"), (split.validation, "Val"), (split.test, "test")):
+        assert {bank.class_names[place].partition("/")[0] for place in part} == {group}
+    assert len(split.train) == 6
+    assert split_classes(bank, "proportional").name == "proportional"
+    shutil.rmtree(tmp_path / "Val")
+    split = split_classes(bank := load(tmp_path))
+    assert (len(split.train), len(split.validation), len(split.test)) == (5, 1, 2)
+    assert all(bank.class_names[place].startswith("train/") for place in split.validation)
+    (tmp_path / "test").rename(tmp_path / "more")
+    bank = load(tmp_path)
+    assert split_classes(bank).name == "proportional"
+    with pytest.raises(ProfileError, match="folders called train, val and test"):
+        split_classes(bank, "folders")
+
+
+def test_parts_with_the_same_classes_are_put_together(tmp_path: Path) -> None:
+    for group in ("train", "val", "test"):
+        for name in "abcd":
+            for number in range(2):
+                file = tmp_path / group / name / f"{number}.png"
+                write(file, grey(hash_of(group + name) + number))
+    messages: list[str] = []
+    bank = load(tmp_path, progress=messages.append)
+    assert (bank.class_names, bank.drawings) == (("a", "b", "c", "d"), 6)
+    assert split_classes(bank).name == "proportional"
+    assert any("hold classes of the same name (a, b, c, d)" in each for each in messages)
+
+
+def test_many_images_are_unpacked_the_second_time(
+    tmp_path: Path,
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mamltui.data.folder.PACKED_FROM", 4)
+    for name in ("a", "b"):
+        for number in range(2):
+            write(tmp_path / "set" / name / f"{number}.png", grey(hash_of(name) + number))
+    first = load(tmp_path / "set")
+    reads: list[Path] = []
+    read = folder.read_picture
+
+    def counted(file: Path, resize: str, size: int, *, peak: float | None = None) -> Picture:
+        reads.append(file)
+        return read(file, resize, size, peak=peak)
+
+    monkeypatch.setattr(folder, "read_picture", counted)
+    assert len(list((cache_dir / "packed").iterdir())) == 1
+    second = load(tmp_path / "set")
+    assert (reads, second.content_hash) == ([], first.content_hash)
+    write(tmp_path / "set" / "b" / "1.png", grey(999))
+    assert load(tmp_path / "set").content_hash != first.content_hash
+    assert len(reads) == 4
+    assert load(tmp_path / "set", image_size=20).image_size == 20
+
+
+def test_a_damaged_image_prints_nothing_by_itself(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libtiff, and Pillow's logger and warnings, would tell what is in the file."""
+    whole = io.BytesIO()
+    Image.fromarray(grey(0)).save(whole, "TIFF", compression="tiff_lzw")
+    source = random.Random(0)
+    for _ in range(200):
+        (tmp_path / "x.tif").write_bytes(mutate(whole.getvalue(), source, bytewise))
+        with suppress(UnreadableError):
+            read_picture(tmp_path / "x.tif", "nearest", 8)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_hidden_files_leftovers_and_other_files_are_passed_over(tmp_path: Path) -> None:
     for name in ("a", "b"):
         for number in range(2):
@@ -194,7 +414,11 @@ def test_hidden_files_leftovers_and_other_files_are_passed_over(tmp_path: Path) 
     (tmp_path / "a" / "._0.png").write_bytes(b"resource fork")
     (tmp_path / "a" / ".hidden").mkdir()
     (tmp_path / ".git").mkdir()
-    (tmp_path / "__MACOSX").mkdir()
+    for leftover in ("__MACOSX", "@eaDir", "__pycache__", ".ipynb_checkpoints", "$RECYCLE.BIN"):
+        (tmp_path / leftover).mkdir()
+    for leftover in ("@eaDir", ".ipynb_checkpoints"):
+        write(tmp_path / "a" / leftover / "0.png" / "thumbnail.png", grey(9))
+    (tmp_path / "a" / "Thumbs.db").write_bytes(b"x")
     bank = load(tmp_path)
     assert (bank.classes, bank.drawings) == (2, 2)
 
@@ -303,14 +527,98 @@ def case_empty_image(path: Path) -> str:
 
 def case_huge_image(path: Path) -> str:
     two_images(path / "a")
-    (path / "a" / "1.png").write_bytes(png_header(10_000, 10_000))
-    return f"{path}/a/1.png: is not a readable image (Image size (100000000 pixels) exceeds limit"
+    (path / "a" / "1.png").write_bytes(png_header(14_000, 14_000))
+    return f"{path}/a/1.png: has more than the 178,956,970 pixels allowed: scale it down"
 
 
 def case_larger_image(path: Path) -> str:
     two_images(path / "a")
     (path / "a" / "1.png").write_bytes(png_header(60_000, 60_000))
-    return f"{path}/a/1.png: is not a readable image"
+    return f"{path}/a/1.png: has more than the 178,956,970 pixels allowed: scale it down"
+
+
+def case_several_small_classes(path: Path) -> str:
+    two_images(path / "a")
+    (path / "none").mkdir()
+    write(path / "one" / "0.png", grey(0))
+    return "2 classes have fewer than two images: none (no images), one (one image)"
+
+
+def case_photographs_of_a_phone(path: Path) -> str:
+    two_images(path / "a")
+    (path / "b").mkdir()
+    for number in range(2):
+        (path / "b" / f"{number}.HEIC").write_bytes(b"ftypheic")
+    return f"{path}/b: the class has no images, and 2 .HEIC that cannot be read here"
+
+
+def case_several_unreadable(path: Path) -> str:
+    for name in ("a", "b"):
+        two_images(path / name)
+        (path / name / "1.png").write_bytes(b"no image")
+    return "2 images cannot be read\na/1.png: is not a readable image (no kind of image"
+
+
+def case_a_dangling_link(path: Path) -> str:
+    two_images(path / "a")
+    (path / "a" / "2.png").symlink_to("nowhere.png")
+    return f"{path}/a/2.png: is a link that leads nowhere"
+
+
+def case_a_link_to_itself(path: Path) -> str:
+    two_images(path / "a")
+    (path / "a" / "2.png").symlink_to("2.png")
+    return f"{path}/a/2.png: is a link that leads nowhere"
+
+
+def case_a_link_to_its_own_folder(path: Path) -> str:
+    two_images(path / "a")
+    (path / "self").symlink_to(".")
+    return f"{path}/self: is a link to a folder that holds the link itself"
+
+
+def case_an_image_linked_from_outside(path: Path) -> str:
+    two_images(path / "a")
+    write(path.parent / "outside.png", grey(3))
+    (path / "a" / "2.png").symlink_to("../../outside.png")
+    return f"{path}/a/2.png: is a link out of the data folder, to {path.parent}/outside.png"
+
+
+def case_a_class_linked_from_outside(path: Path) -> str:
+    two_images(path / "a")
+    two_images(path.parent / "elsewhere")
+    (path / "b").symlink_to(path.parent / "elsewhere")
+    return f"{path}/b: is a link out of the data folder"
+
+
+def case_postscript_in_disguise(path: Path) -> str:
+    two_images(path / "a")
+    (path / "a" / "1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+    return f"{path}/a/1.png: is not a readable image (no kind of image that is read)"
+
+
+def case_floating_point_without_white(path: Path) -> str:
+    two_images(path / "a")
+    Image.fromarray(grey(1).astype(np.float32) * 100).save(path / "a" / "2.tif")
+    return f"{path}/a/2.tif: has floating-point values up to"
+
+
+def case_not_numbers(path: Path) -> str:
+    two_images(path / "a")
+    Image.fromarray(np.full((9, 9), np.nan, np.float32)).save(path / "a" / "2.tif")
+    return f"{path}/a/2.tif: has values that are negative or not numbers"
+
+
+def case_more_than_16_bits(path: Path) -> str:
+    two_images(path / "a")
+    Image.fromarray(grey(1).astype(np.int32) * 1000).save(path / "a" / "2.tif")
+    return f"{path}/a/2.tif: has integers up to"
+
+
+def case_same_class_in_two_parts(path: Path) -> str:
+    for name in ("train/a", "train/b", "test/b", "test/c"):
+        two_images(path / name)
+    return "b: classes of the same name lie in more than one of test, train"
 
 
 def case_pipe(path: Path) -> str:
