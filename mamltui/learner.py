@@ -38,15 +38,15 @@ def network_of(profile: Profile, bank: ImageBank) -> NetworkSpec:
         norm_steps=own if plus.per_step_norm else 0,
         norm_scale=plus.per_step_norm,
         running_steps=own if plus.per_step_statistics else 0,
-        prototypes=profile.algorithm == "protonet",
+        prototypes=profile.algorithm in ("protonet", "proto-maml"),
     )
 
 
 def inner_loop_of(profile: Profile) -> InnerLoop:
     """The inner loop of the profile's training, as it is when all annealing is over."""
     algorithm, inner = profile.algorithm, profile.inner
-    by_element = algorithm == "meta-sgd"
-    rates = "per-element" if by_element else "per-step" if learns_rates(profile) else "fixed"
+    own = {"meta-sgd": "per-element", "meta-curvature": "curvature"}
+    rates = own.get(algorithm, "per-step" if learns_rates(profile) else "fixed")
     return InnerLoop(
         inner.steps,
         inner.alpha,

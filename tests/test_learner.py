@@ -30,6 +30,8 @@ PLAIN_INNER = InnerLoop(2, 0.4)
         (["algorithm=anil"], {}, {"adapts": "head"}),
         (["algorithm=boil"], {}, {"adapts": "body"}),
         (["algorithm=meta-sgd"], {}, {"rates": "per-element"}),
+        (["algorithm=meta-curvature"], {}, {"rates": "curvature"}),
+        (["algorithm=proto-maml"], {"prototypes": True}, {}),
         (["algorithm=reptile"], {}, {"outer": "reptile"}),
         (
             ["algorithm=imaml", "inner.proximal=3.0", "inner.cg_steps=7"],

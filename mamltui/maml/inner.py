@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mamltui.maml.curvature import MODES, matrix_gradients, mode_sizes, transformed
 from mamltui.maml.network import NetworkSpec, Parameters
 
 ADAPTS = ("all", "head", "body")
-RATES = ("fixed", "per-step", "per-element")
+RATES = ("fixed", "per-step", "per-element", "curvature")
 OUTER = ("query", "reptile", "implicit")
 
 
@@ -36,7 +37,9 @@ class InnerLoop:
     rates: str = "fixed"
     """``fixed``: alpha for all. ``per-step``: parameters ``rate.NAME`` [steps] are learned, the
     last one for all further steps (LSLR of MAML++). ``per-element``: ``rate.NAME`` of the shape of
-    ``NAME`` (Meta-SGD, Li et al. 2017)."""
+    ``NAME`` (Meta-SGD, Li et al. 2017). ``curvature``: alpha for all, and for each mode of a
+    gradient a matrix ``rate.NAME.MODE`` that it is multiplied by (Meta-Curvature, Park and Oliva
+    2019; :mod:`mamltui.maml.curvature`)."""
     query_weights: tuple[float, ...] = ()
     """Of the query losses after 1, 2, ..., ``steps`` inner steps (MSL of MAML++); none: the last
     loss alone counts."""
@@ -82,16 +85,24 @@ class InnerLoop:
         """Name and shape of the learned rates; none where they are fixed."""
         if self.rates == "fixed":
             return {}
-        shapes = network.parameter_shapes()
+        shapes = network.value_shapes() | network.parameter_shapes()
+        if self.rates == "curvature":
+            return {
+                f"rate.{name}.{mode}": (size, size)
+                for name in self.adapted(network)
+                for mode, size in mode_sizes(shapes[name]).items()
+            }
         return {
             f"rate.{name}": (self.steps,) if self.rates == "per-step" else shapes[name]
             for name in self.adapted(network)
         }
 
     def initial_rates(self, network: NetworkSpec) -> Parameters:
-        """Learned rates before the first meta-iteration: all alpha, so that they equal MAML."""
-        size = self.step_size(network.way)
-        return {name: torch.full(shape, size) for name, shape in self.rate_shapes(network).items()}
+        """Before the first meta-iteration: alpha, or identities, so that steps are MAML's."""
+        shapes, size = self.rate_shapes(network), self.step_size(network.way)
+        if self.rates == "curvature":
+            return {name: torch.eye(*shape) for name, shape in shapes.items()}
+        return {name: torch.full(shape, size) for name, shape in shapes.items()}
 
     def weights(self) -> tuple[float, ...]:
         """Of the query losses after 0, 1, ..., ``steps`` inner steps; zero: not looked at."""
@@ -121,7 +132,9 @@ class InnerLoop:
             value, gradient = values[name], gradients[name]
             if self.proximal:
                 gradient = gradient + self.proximal * (value - start[name])
-            if self.rates == "fixed":
+            if self.rates == "curvature":
+                gradient = transformed(gradient, list(self._matrices(name, learned).values()))
+            if self.rates in ("fixed", "curvature"):
                 size = min(self.step_size(network.way), torch.finfo(value.dtype).max)
                 moved[name] = torch.sub(value, gradient, alpha=size)
             else:
@@ -146,6 +159,8 @@ class InnerLoop:
         if self.rates == "fixed":
             size = self.step_size(network.way)
             return Adjoint(values, {name: -size * outer[name] for name in names}, {})
+        if self.rates == "curvature":
+            return self._adjoint_curvature(network, gradients, learned, values)
         of_gradients, of_learned = {}, {}
         for name in names:
             rate = f"rate.{name}"
@@ -158,6 +173,24 @@ class InnerLoop:
                 product[:, min(step, self.steps - 1)] = total
             of_learned[rate] = product
         return Adjoint(values, of_gradients, of_learned)
+
+    def _adjoint_curvature(
+        self, network: NetworkSpec, gradients: Parameters, learned: Parameters, outer: Parameters
+    ) -> Adjoint:
+        of_gradients: Parameters = {}
+        of_learned: Parameters = {}
+        for name, value in outer.items():
+            matrices = self._matrices(name, learned)
+            pulled = -self.step_size(network.way) * value
+            of_gradients[name] = transformed(pulled, [each.mT for each in matrices.values()])
+            found = matrix_gradients(gradients[name], list(matrices.values()), pulled)
+            of_learned |= dict(zip(matrices, found, strict=True))
+        return Adjoint(outer, of_gradients, of_learned)
+
+    def _matrices(self, name: str, learned: Parameters) -> Parameters:
+        """Of each mode of a parameter, by their own names."""
+        names = (f"rate.{name}.{mode}" for mode in MODES)
+        return {each: learned[each] for each in names if each in learned}
 
     def _rate(self, rates: Tensor, step: int) -> Tensor:
         return rates[min(step, self.steps - 1)] if self.rates == "per-step" else rates

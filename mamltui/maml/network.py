@@ -68,7 +68,8 @@ class NetworkSpec:
     the query set; 0: it is normalised by its own (transductive) statistics."""
     prototypes: bool = False
     """The head is computed from the means of the support set's classes and has no parameters
-    (ProtoNet, Snell, Swersky and Zemel 2017)."""
+    (ProtoNet, Snell, Swersky and Zemel 2017); inner steps start from it (Proto-MAML, Triantafillou
+    et al. 2020)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a network that cannot be."""
@@ -153,8 +154,11 @@ class NetworkSpec:
         return tuple(name for name in self.parameter_shapes() if not is_tracked(name))
 
     def adapted(self) -> tuple[str, ...]:
-        """The parameters that the inner loop changes; the outer loop learns the others too."""
-        names = self.learned()
+        """The parameters that the inner loop changes; the outer loop learns the others too.
+
+        A head of prototypes is among them, which is not learned but computed.
+        """
+        names = (*self.learned(), *(("head.weight", "head.bias") if self.prototypes else ()))
         if self.normalisation == "none":
             return names
         return tuple(name for name in names if not name.startswith("norm"))

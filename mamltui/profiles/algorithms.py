@@ -18,6 +18,8 @@ _NOT_APPLICABLE: dict[str, dict[str, str]] = {
     "anil": {},
     "boil": {},
     "meta-sgd": {"plus.learned_rates": "it has a learned step size for every parameter already"},
+    "meta-curvature": {"plus.learned_rates": "it has learned matrices for every parameter already"},
+    "proto-maml": {},
     "reptile": {
         "plus.multi_step_loss": _NO_QUERY_LOSS,
         "plus.derivative_annealing": "it is of first order throughout",

@@ -540,7 +540,16 @@ class Head(_Model):
         json_schema_extra=_unit("-"),
     )
     algorithm: Literal[
-        "maml", "fomaml", "anil", "boil", "meta-sgd", "reptile", "imaml", "protonet"
+        "maml",
+        "fomaml",
+        "anil",
+        "boil",
+        "meta-sgd",
+        "meta-curvature",
+        "proto-maml",
+        "reptile",
+        "imaml",
+        "protonet",
     ] = Field(
         "maml",
         description="What is meta-learned, and how; MAML++ is maml with switches of [plus].",

@@ -118,7 +118,8 @@ def _of_the_algorithm(profile: Values) -> Iterator[BrokenRule]:
                 'write inner.steps = 0, inner.test_steps = 0 and evaluation.steps = "0"',
             )
     elif inner.steps == 0 and (
-        name in ("meta-sgd", "reptile", "imaml") or profile.plus.learned_rates
+        name in ("meta-sgd", "meta-curvature", "proto-maml", "reptile", "imaml")
+        or profile.plus.learned_rates
     ):
         yield BrokenRule(
             ("inner.steps", "algorithm"),
@@ -166,10 +167,10 @@ def _of_the_start(profile: Values) -> Iterator[BrokenRule]:
             "it says what is taken of a run, and meta.start names none",
             'write start = "RUN" under [meta], or leave start_part out',
         )
-    if profile.meta.start_part == "head" and profile.algorithm == "protonet":
+    if profile.meta.start_part == "head" and profile.algorithm in ("protonet", "proto-maml"):
         yield BrokenRule(
             ("meta.start_part", "algorithm"),
-            "protonet has no head of its own",
+            f"{profile.algorithm} has no head of its own",
             "leave start_part out",
         )
 

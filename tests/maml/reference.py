@@ -108,18 +108,22 @@ def _one_task(
 ) -> tuple[Tensor, float, Weights]:
     """Objective, loss after the last step, and the parameters then."""
     (sx, sy), (qx, qy) = task
+    # Copies: to a first step, a head of prototypes is a parameter and not a function of the others.
+    theta_i = {name: value.clone() for name, value in theta.items()}
     if network.prototypes:
-        support, query = (conv_net(network, theta, x) for x in (sx, qx))
+        support, query = (at_step(network, 0)(theta, x) for x in (sx, qx))
         means = torch.stack([support[sy == label].mean(dim=0) for label in range(network.way)])
-        objective = F.cross_entropy(-(query[:, None] - means).square().sum(dim=2), qy)
-        return objective, objective.item(), theta
+        if not inner.steps:
+            objective = F.cross_entropy(-(query[:, None] - means).square().sum(dim=2), qy)
+            return objective, objective.item(), theta
+        theta_i |= {"head.weight": 2 * means.T, "head.bias": -means.square().sum(dim=1)}
 
     def query_loss(theta_i: Weights, step: int, smoothing: float) -> Tensor:
         f = at_step(network, step, running=True, observed=observed if step == inner.steps else None)
         return F.cross_entropy(f(theta_i, qx), qy, label_smoothing=smoothing)
 
-    adapted = _adapted(network, inner, theta)
-    theta_i, objective = dict(theta), torch.zeros(())
+    adapted = _adapted(network, inner, theta_i)
+    objective = torch.zeros(())
     for step in range(inner.steps):
         batch = (qx, qy) if inner.outer == "reptile" and step % 2 else (sx, sy)
         loss = L(at_step(network, step, observed=observed), theta_i, batch)
@@ -130,15 +134,31 @@ def _one_task(
             loss, [theta_i[name] for name in adapted], create_graph=inner.outer == "query"
         )
         for name, slope in zip(adapted, slopes, strict=True):
-            rate = inner.alpha if inner.rates == "fixed" else theta[f"rate.{name}"]
+            slope = slope.detach() if inner.first_order else slope
+            if inner.rates == "curvature":
+                slope = _curved(theta, name, slope)
+            learned = inner.rates in ("per-step", "per-element")
+            rate = theta[f"rate.{name}"] if learned else inner.alpha
             rate = rate[step] if inner.rates == "per-step" else rate
-            theta_i[name] = theta_i[name] - rate * (slope.detach() if inner.first_order else slope)
+            theta_i[name] = theta_i[name] - rate * slope
         if inner.query_weights and step + 1 < inner.steps:
             loss = query_loss(theta_i, step + 1, inner.label_smoothing)
             objective = objective + inner.query_weights[step] * loss
     weight = inner.query_weights[-1] if inner.query_weights else 1.0
     objective = objective + weight * query_loss(theta_i, inner.steps, inner.label_smoothing)
     return objective, query_loss(theta_i, inner.steps, 0.0).item(), theta_i
+
+
+def _curved(theta: Weights, name: str, slope: Tensor) -> Tensor:
+    """M_o, M_i and M_f times a gradient, index by index."""
+    outputs = theta[f"rate.{name}.outputs"]
+    if slope.dim() == 1:
+        return torch.einsum("ab,b->a", outputs, slope)
+    inputs = theta[f"rate.{name}.inputs"]
+    if slope.dim() == 2:
+        return torch.einsum("ij,ab,jb->ia", inputs, outputs, slope)
+    positions = theta[f"rate.{name}.positions"].view(3, 3, 3, 3)
+    return torch.einsum("hwxy,ij,ab,xyjb->hwia", positions, inputs, outputs, slope)
 
 
 def _adapted(network: NetworkSpec, inner: InnerLoop, theta: Weights) -> list[str]:

@@ -51,6 +51,21 @@ FAMILY: dict[str, tuple[InnerLoop, dict[str, Any]]] = {
     ),
     "ANIL with LSLR": (replace(MAML, adapts="head", rates="per-step"), {"norm_scale": True}),
     "no steps": (replace(MAML, steps=0), {}),
+    "Curvature": (replace(MAML, rates="curvature"), {}),
+    "Curvature without norm, flattened": (
+        replace(MAML, rates="curvature", first_order=True),
+        {"normalisation": "none", "head": "flatten"},
+    ),
+    "Proto-MAML": (MAML, {"prototypes": True}),
+    "first-order Proto-MAML, flattened": (
+        replace(MAML, first_order=True),
+        {"prototypes": True, "head": "flatten", "pooling": "max"},
+    ),
+    "Proto-MAML++": (
+        replace(MAML, rates="per-step", query_weights=(0.2, 0.3, 0.5)),
+        {"prototypes": True, "norm_scale": True, "norm_steps": 4, "running_steps": 4},
+    ),
+    "Proto-MAML by element": (replace(MAML, rates="per-element"), {"prototypes": True}),
     "Reptile": (replace(MAML, outer="reptile"), {}),
     "Reptile with a scale": (replace(MAML, outer="reptile"), {"norm_scale": True}),
     "iMAML": (IMAML, {"filters": 3}),
@@ -83,7 +98,16 @@ def problem(name: str) -> tuple[NetworkSpec, InnerLoop, Parameters, Any]:
     return network, inner, parameters, episodes
 
 
-SPECIAL = ("max-pooling", "flattened", "layer norm", "no norm", "layers", "iMAML", "ProtoNet")
+SPECIAL = (
+    "max-pooling",
+    "flattened",
+    "layer norm",
+    "no norm",
+    "layers",
+    "iMAML",
+    "Proto",
+    "Curvature",
+)
 
 
 def covers(strategy: str, name: str) -> bool:
@@ -146,6 +170,38 @@ def test_equal_learned_rates_are_maml() -> None:
         found = Engine(network, inner, device=CPU).meta_gradient(parameters | start, episodes)
         kept = {name: found.gradient[name] for name in expected}
         assert relative_difference(kept, expected) <= 1e-12
+
+
+def test_identities_leave_the_gradient_as_it_is() -> None:
+    network, inner, _, episodes = problem("Curvature")
+    parameters = {n: v.double() for n, v in Learner(network, inner).initial_parameters(0).items()}
+    plain = {name: value for name, value in parameters.items() if not name.startswith("rate.")}
+    expected = Engine(network, MAML, device=CPU).meta_gradient(plain, episodes).gradient
+    found = Engine(network, inner, device=CPU).meta_gradient(parameters, episodes).gradient
+    kept = {name: found[name] for name in expected}
+    assert relative_difference(kept, expected) <= 1e-12
+
+
+def test_a_kernels_gradient_has_three_modes_a_heads_two_and_a_biass_one() -> None:
+    network = NetworkSpec(3, 1, 28, 6)
+    shapes = replace(MAML, rates="curvature").rate_shapes(network)
+    assert shapes["rate.conv1.weight.positions"] == (9, 9)
+    assert shapes["rate.conv1.weight.inputs"] == (1, 1)
+    assert shapes["rate.conv1.weight.outputs"] == (6, 6)
+    assert shapes["rate.head.weight.inputs"] == (6, 6)
+    assert shapes["rate.head.weight.outputs"] == shapes["rate.head.bias.outputs"] == (3, 3)
+    assert len(shapes) == 4 * 3 + 2 + 1
+
+
+def test_proto_maml_starts_as_protonet_and_moves_the_head_too() -> None:
+    network, inner, parameters, episodes = problem("Proto-MAML")
+    start, *_, last = adapted_step_by_step(network, inner, parameters, episodes, 2)
+    nearest = score(network, replace(inner, steps=0), parameters, episodes, steps=0)
+    adapted = score(network, inner, parameters, episodes, steps=2)
+    assert torch.equal(nearest.transductive.loss[:, 0], adapted.transductive.loss[:, 0])
+    for name in ("head.weight", "head.bias", "conv1.weight"):
+        assert not torch.equal(start.parameters[name], last.parameters[name])
+    assert adapted.support.loss[:, 2].mean() < adapted.support.loss[:, 0].mean()
 
 
 def test_the_body_of_anil_and_the_head_of_boil_do_not_move() -> None:

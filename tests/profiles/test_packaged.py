@@ -18,7 +18,8 @@ STEPS = [
 FAST = [f"fast-{name}" for name in PAPER]
 COLOUR = ["cifar-fs-5way1shot", "cifar-fs-5way5shot"]
 PLUS = [f"plus-{name}" for name in PAPER]
-OTHERS = [f"{algorithm}-5way1shot" for algorithm in ("reptile", "protonet", "imaml")]
+CURVATURE = [f"meta-curvature-{name}" for name in PAPER]
+OTHERS = [f"{algorithm}-5way1shot" for algorithm in ("reptile", "protonet", "proto-maml", "imaml")]
 SETTINGS = {5: (1, 3, 0.4, 32), 20: (5, 5, 0.1, 16)}
 
 
@@ -36,6 +37,7 @@ def test_these_are_the_profiles() -> None:
         *STUDY,
         *STEPS,
         *PLUS,
+        *CURVATURE,
         *OTHERS,
     }
     assert next(iter(packaged_profiles())) == "quickstart"
@@ -72,6 +74,15 @@ def test_the_papers_profiles_follow_the_paper(name: str) -> None:
     assert profile.evaluation.episodes == 600
     # The step on the mean loss, the same for both: the paper's loss is way times the mean.
     assert profile.inner.alpha * profile.task.way == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("name", CURVATURE)
+def test_meta_curvature_is_set_as_its_authors_set_it(name: str) -> None:
+    profile = load_profile(name)
+    assert f"{profile.task.way}way{profile.task.shot}shot" == name.removeprefix("meta-curvature-")
+    assert profile.algorithm == "meta-curvature"
+    assert settings(profile) == (1, 1, 0.4, 32)
+    assert profile.meta.iterations == 60_000
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -27,6 +27,8 @@ KINDS = {
     "anil": ("algorithm=anil",),
     "boil": ("algorithm=boil",),
     "meta-sgd": ("algorithm=meta-sgd",),
+    "meta-curvature": ("algorithm=meta-curvature",),
+    "proto-maml": ("algorithm=proto-maml", "inner.alpha=0.1"),
     "reptile": ("algorithm=reptile", "meta.optimizer=sgd", "meta.learning_rate=0.5"),
     "imaml": ("algorithm=imaml",),
     "protonet": ("algorithm=protonet", *NO_STEPS),
@@ -106,6 +108,11 @@ def test_learned_rates_begin_as_alpha_and_differ_by_tensor_and_step(tmp_path: Pa
         ("LSLR", "MAML", "rate.conv1.weight is learned as [2] there and not learned here"),
         ("MAML", "BNWB", "another network"),
         ("MAML", "protonet", "another network"),
+        (
+            "meta-curvature",
+            "meta-sgd",
+            "rate.conv1.weight is not learned there and learned as [3, 3, 1, 4] here",
+        ),
     ],
 )
 def test_a_checkpoint_of_another_learner_is_refused(

@@ -37,6 +37,8 @@ def why_not(strategy: str, case: Case) -> str | None:
             return "it covers the paper's Conv-4 with batch normalisation only"
         if case.inner.outer == "implicit":
             return "it covers gradients through the inner loop only, not implicit ones"
+        if case.inner.rates == "curvature":
+            return "it covers step sizes only, not matrices"
         return native.why_not(case)
     if strategy == "graph" and case.device.type != "cuda":
         return "it runs on CUDA devices only"
