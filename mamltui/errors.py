@@ -71,6 +71,10 @@ class RunError(MamltuiError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class StorageError(MamltuiError):
+    """A disk refused what a training writes for longer than the training could wait."""
+
+
 class CheckpointError(MamltuiError):
     """A checkpoint is missing, damaged or belongs to another network."""
 

@@ -172,7 +172,7 @@ def evaluate_run(
     )
 
 
-def evaluate_and_write(
+def evaluate_as_planned(
     run: RunFolder,
     bank: ImageBank,
     *,
@@ -181,14 +181,14 @@ def evaluate_and_write(
     partial: Partial | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Evaluation:
-    """Evaluate the best checkpoint on the test split as the profile says, and keep the result.
+    """Evaluate the best checkpoint on the test split as the run's profile says.
 
     Raises:
-        Interrupted: ``should_stop`` said so; nothing is written.
-        MamltuiError: as ``evaluate_run``; RunError also where the result cannot be written.
+        Interrupted: ``should_stop`` said so.
+        MamltuiError: as ``evaluate_run``.
     """
     settings = run.profile.evaluation
-    evaluation = evaluate_run(
+    return evaluate_run(
         run,
         bank=bank,
         steps=settings.steps,
@@ -198,8 +198,6 @@ def evaluate_and_write(
         partial=partial,
         should_stop=should_stop,
     )
-    keep_results(run, evaluation)
-    return evaluation
 
 
 def keep_results(run: RunFolder, evaluation: Evaluation) -> tuple[Path, ...]:

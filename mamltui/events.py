@@ -116,6 +116,33 @@ class Notice(Event):
 
 
 @dataclass(frozen=True)
+class DiskFailing(Event):
+    """The disk refuses what the training writes; it is kept in memory and tried again."""
+
+    name: ClassVar[str] = "disk_failing"
+    reason: str
+    waiting: str
+    """What is not on the disk, in words."""
+
+    @property
+    def message(self) -> str:
+        """All of it in a sentence."""
+        return f"the disk refuses: {self.reason}. In memory alone, and tried again: {self.waiting}"
+
+
+@dataclass(frozen=True)
+class DiskRestored(Event):
+    """All that was kept in memory is on the disk."""
+
+    name: ClassVar[str] = "disk_restored"
+
+    @property
+    def message(self) -> str:
+        """All of it in a sentence."""
+        return "the disk takes what is written again: everything is there"
+
+
+@dataclass(frozen=True)
 class Diverged(Event):
     """The training left the finite numbers or the loss ran away; nothing after this is trusted."""
 
@@ -160,6 +187,8 @@ EVENTS: dict[str, type[Event]] = {
         Paused,
         Resumed,
         Notice,
+        DiskFailing,
+        DiskRestored,
         Diverged,
         Stopped,
         Failed,

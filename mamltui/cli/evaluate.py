@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mamltui.cli.output import check_output_file
 from mamltui.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,12 +158,8 @@ def _check_outputs(csv: str | None, markdown: str | None, as_json: bool) -> None
             hint="Write all but one to files: --csv PATH, --markdown PATH.",
         )
     for option, path in (("--csv", csv), ("--markdown", markdown)):
-        if path is None or path == "-":
-            continue
-        if not path or Path(path).is_dir():
-            raise UsageError("a file is needed, this is a folder", where=f"{option} {path}")
-        if not Path(path).parent.is_dir():
-            raise UsageError("there is no such folder to write in", where=f"{option} {path}")
+        if path is not None and path != "-":
+            check_output_file(option, path)
     if csv not in (None, "-") and csv == markdown:
         raise UsageError("--csv and --markdown cannot share a file", where=csv)
 

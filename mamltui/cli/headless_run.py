@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,12 +16,12 @@ from mamltui.cli.evaluate import write_stdout
 from mamltui.cli.tables import print_evaluation, results_console
 from mamltui.commands import Place, eval_command, run_command
 from mamltui.data.banks import Banks
-from mamltui.errors import DivergedError, ExitCode
+from mamltui.errors import DivergedError, ExitCode, StorageError
 from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
 from mamltui.maml.allocator import keep_freed_memory
 from mamltui.profiles import load_profile
-from mamltui.results import Evaluation, csv_text, json_text, write_text
+from mamltui.results import Evaluation, csv_text, write_text
 from mamltui.runs import RunFolder, runs_root
 from mamltui.runs.advice import after_divergence
 from mamltui.signals import stop_signals
@@ -132,17 +133,22 @@ def train_and_evaluate(request: Request) -> int:
     keep_freed_memory()
     run = made.run or RunFolder.create(made.profile, made.runs)
     control, received = Control(), list[signal.Signals]()
-    with _display(request, made.title) as display:
+    with ExitStack() as shown:
+        display = shown.enter_context(_display(request, made.title))
 
         def stop(by: signal.Signals) -> None:
             received.append(by)
             control.stop(by.name)
             display.stopping()
 
-        with stop_signals(stop, control.checkpoint):
-            outcome = run_experiment(replace(made, run=run), control, display)
-        if outcome.evaluation is not None:
-            display.evaluated(json.loads(json_text([outcome.evaluation]))["evaluations"][0])
+        reader = _Reporting(display, lambda evaluation: _report(evaluation, run, request), shown)
+        try:
+            with stop_signals(stop, control.checkpoint):
+                outcome = run_experiment(replace(made, run=run), control, reader)
+        except StorageError as error:
+            go_on = f"Go on with: {request.resume_command(run)}"
+            hint = f"{error.hint}\n{go_on}" if error.hint else go_on
+            raise StorageError(error.what, where=error.where, hint=hint) from error
     end = outcome.end
     if isinstance(end, Diverged):
         raise DivergedError(
@@ -152,7 +158,6 @@ def train_and_evaluate(request: Request) -> int:
         )
     if outcome.evaluation is None:
         return _stopped(received[0], outcome, request)
-    _report(outcome.evaluation, run, request)
     accuracy = outcome.evaluation.headline().accuracy
     if request.min_accuracy is not None and accuracy < request.min_accuracy:
         raise DivergedError(
@@ -160,6 +165,22 @@ def train_and_evaluate(request: Request) -> int:
             f"{100 * request.min_accuracy:g}"
         )
     return ExitCode.DONE
+
+
+class _Reporting:
+    """Follows an experiment on a display, which the report of its evaluation ends."""
+
+    def __init__(
+        self, display: Display, report: Callable[[Evaluation], None], shown: ExitStack
+    ) -> None:
+        self.show = display.show
+        self.evaluating = display.evaluating
+        self._display, self._report, self._shown = display, report, shown
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self._display.evaluated(evaluation)
+        self._shown.close()
+        self._report(evaluation)
 
 
 def _stopped(by: signal.Signals, outcome: Outcome, request: Request) -> int:
@@ -181,13 +202,13 @@ def _stopped(by: signal.Signals, outcome: Outcome, request: Request) -> int:
 def _report(evaluation: Evaluation, run: RunFolder, request: Request) -> None:
     if request.csv == "-":
         write_stdout(csv_text([evaluation]))
-    elif request.csv is not None:
-        write_text(Path(request.csv), csv_text([evaluation]))
     if request.format == "text" and request.csv == "-":
         if not request.quiet:
             print_evaluation(_stderr(), [evaluation])
     elif request.format == "text":
         print_evaluation(results_console(), [evaluation])
+    if request.csv not in (None, "-"):
+        write_text(Path(str(request.csv)), csv_text([evaluation]))
     request.say(f"kept in {run.path}")
 
 

@@ -8,7 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
+
+from mamltui.errors import UsageError
 
 CLOSED = OSError(errno.EBADF, os.strerror(errno.EBADF))
 
@@ -118,3 +121,27 @@ def _open_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def check_output_file(option: str, path: str) -> None:
+    """Refuse a file that could not be written, before hours are spent on what it should hold.
+
+    Raises:
+        UsageError: it is a folder, or its folder is missing or cannot be written.
+    """
+    import tempfile
+
+    where = f"{option} {path}"
+    file = Path(path)
+    if not path or file.is_dir():
+        raise UsageError("a file is needed, this is a folder", where=where)
+    if file.exists() and not file.is_file():
+        return  # a device or a pipe
+    folder = file.resolve().parent
+    if not folder.is_dir():
+        raise UsageError("there is no such folder to write in", where=where)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror or error}", where=where) from error

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.output import check_output_file
 from mamltui.commands import Place
 from mamltui.errors import UsageError
 
@@ -166,7 +167,5 @@ def _check_options(
                 "--csv - and --format jsonl cannot share stdout",
                 hint="Write the CSV to a file: --csv PATH.",
             )
-    elif not csv or Path(csv).is_dir():
-        raise UsageError("a file is needed, this is a folder", where=f"--csv {csv}")
-    elif not Path(csv).parent.is_dir():
-        raise UsageError("there is no such folder to write in", where=f"--csv {csv}")
+    else:
+        check_output_file("--csv", csv)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from mamltui.curves.series import Series
 from mamltui.events import (
+    DiskFailing,
+    DiskRestored,
     Diverged,
     Event,
     Failed,
@@ -58,6 +60,8 @@ class Newest:
     seconds_left: float | None = None
     seconds_left_error: float | None = None
     """Half the 95% interval of ``seconds_left``."""
+    warning: str = ""
+    """What is not as it should be just now, in words."""
 
 
 @dataclass
@@ -111,7 +115,8 @@ class RunHistory:
             content.events.append(LoggedEvent(time, event))
             match event:
                 case Started():
-                    newest.state, newest.started, newest.reason = "training", event, ""
+                    newest.state, newest.started = "training", event
+                    newest.reason = newest.warning = ""
                     newest.iteration, newest.iterations = event.iteration, event.iterations
                 case Validated():
                     content.validations.append(event)
@@ -120,6 +125,10 @@ class RunHistory:
                     newest.validated, newest.elapsed = event, event.elapsed
                     if event.is_best:
                         newest.best = event
+                case DiskFailing():
+                    newest.warning = event.message
+                case DiskRestored():
+                    newest.warning = ""
                 case Paused():
                     newest.state = "paused"
                 case Resumed():
@@ -168,4 +177,5 @@ class RunHistory:
                 reason=now.reason,
                 seconds_left=pace.seconds_left(*left),
                 seconds_left_error=pace.seconds_left_error(*left),
+                warning=now.warning,
             )

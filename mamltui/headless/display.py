@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
 
 from mamltui.events import Event
+from mamltui.results import Evaluation
 
 
 class Display:
@@ -28,8 +28,8 @@ class Display:
     def evaluating(self, done: int, episodes: int) -> None:
         """``done`` of the ``episodes`` of the evaluation on the test split are scored."""
 
-    def evaluated(self, result: dict[str, Any]) -> None:
-        """The evaluation on the test split, as JSON-ready values."""
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """The evaluation on the test split."""
 
     def stopping(self) -> None:
         """A stop was asked for, by a signal: the trainer ends its step and saves."""

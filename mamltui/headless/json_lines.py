@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from mamltui.events import Event
 from mamltui.headless.display import Display
+from mamltui.results import Evaluation, json_text
 
 
 class JsonDisplay(Display):
@@ -19,7 +20,8 @@ class JsonDisplay(Display):
     def show(self, event: Event) -> None:
         self._write(event.to_dict())
 
-    def evaluated(self, result: dict[str, Any]) -> None:
+    def evaluated(self, evaluation: Evaluation) -> None:
+        (result,) = json.loads(json_text([evaluation]))["evaluations"]
         self._write({"event": "evaluated", **result})
 
     def _write(self, values: dict[str, Any]) -> None:

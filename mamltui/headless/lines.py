@@ -10,6 +10,8 @@ from contextlib import suppress
 
 from mamltui.events import (
     Checkpointed,
+    DiskFailing,
+    DiskRestored,
     Diverged,
     Event,
     Finished,
@@ -82,7 +84,7 @@ class LineDisplay(Display):
                 self._say("paused")
             case Resumed():
                 self._say("resumed")
-            case Notice():
+            case Notice() | DiskFailing() | DiskRestored():
                 self._say(event.message)
             case Diverged() | Stopped():
                 self._say(f"{event.name}: {event.reason}")

@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mamltui.events import (
+    DiskFailing,
+    DiskRestored,
     Diverged,
     Event,
     Failed,
@@ -61,6 +63,7 @@ class LiveDisplay(Display):
         self._pace = Pace()
         self._clock_at_event = time.monotonic()
         self._running = False
+        self._disk_refuses = False
         self._lock = threading.Lock()
         self._live = Live(
             console=console,
@@ -86,7 +89,7 @@ class LiveDisplay(Display):
             self._iteration = max(self._iteration, event.iteration)
             self._pace.note(event)
             self._take(event)
-        if isinstance(event, Notice):
+        if isinstance(event, Notice | DiskFailing | DiskRestored):
             self._console.print(event.message, style="yellow", markup=False, highlight=False)
 
     def _take(self, event: Event) -> None:
@@ -106,6 +109,8 @@ class LiveDisplay(Display):
                 if event.is_best:
                     self._best = (event.accuracy, event.iteration)
                 self._tick(event.elapsed)
+            case DiskFailing() | DiskRestored():
+                self._disk_refuses = isinstance(event, DiskFailing)
             case Paused():
                 self._enter("paused")
             case Resumed():
@@ -167,7 +172,10 @@ class LiveDisplay(Display):
         what = Text(self._title, style="bold")
         if self._device and width >= 60:
             what.append(f"   {self._device}", style="not bold dim")
-        line.add_row(what, Text(self._state, style=_state_style(self._state)))
+        state = Text(self._state, style=_state_style(self._state))
+        if self._disk_refuses:
+            state.append(", disk refuses", style="bold yellow")
+        line.add_row(what, state)
         return line
 
     def _progress(self, width: int) -> RenderableType:

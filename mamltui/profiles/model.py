@@ -493,6 +493,13 @@ class RunSection(_Model):
         description="From one checkpoint to the next.",
         json_schema_extra=_unit("iterations"),
     )
+    disk_patience: int = Field(
+        360,
+        ge=0,
+        le=1_000_000,
+        description="How long a training goes on while its files cannot be written; 0: not at all.",
+        json_schema_extra=_unit("minutes"),
+    )
 
 
 class EngineSection(_Model):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +17,6 @@ from torch import Tensor
 from mamltui.errors import CheckpointError
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
-from mamltui.runs.files import write_whole
 from mamltui.runs.state import Best
 from mamltui.text import shortened
 from mamltui.untrusted import (
@@ -74,14 +74,11 @@ class Checkpoint:
     """Seconds of training."""
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: Path, *, about: dict[str, str]) -> None:
-    """Write the whole checkpoint or leave ``path`` as it was.
+def checkpoint_bytes(checkpoint: Checkpoint, *, about: dict[str, str]) -> bytes:
+    """The content of a checkpoint's file.
 
     Args:
         about: where the checkpoint comes from, for whoever meets the file alone.
-
-    Raises:
-        RunError: the file cannot be written.
     """
     adam = checkpoint.adam
     groups = zip(_GROUPS, (checkpoint.parameters, adam.exp_avg, adam.exp_avg_sq), strict=True)
@@ -105,21 +102,27 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, about: dict[str, str]
         "elapsed": checkpoint.elapsed,
         "about": about,
     }
-    write_whole(path, save(tensors, {_KEY: json.dumps(metadata)}))
+    return save(tensors, {_KEY: json.dumps(metadata)})
 
 
-def load_checkpoint(path: Path, expect: Learner | None = None) -> Checkpoint:
+def load_checkpoint(
+    path: Path, expect: Learner | None = None, *, waiting: bytes | None = None
+) -> Checkpoint:
     """Read and check a checkpoint.
 
     Args:
         expect: the network, with what its inner loop learns, that the checkpoint must be of.
+        waiting: the content that is still to be written to ``path``, which is read in its place.
 
     Raises:
         CheckpointError: missing, damaged, not a checkpoint, or of something else.
     """
     try:
-        with open_regular(path) as (file, status):
-            checkpoint = _read(file, status.st_size)
+        if waiting is not None:
+            checkpoint = _read(BytesIO(waiting), len(waiting))
+        else:
+            with open_regular(path) as (file, status):
+                checkpoint = _read(file, status.st_size)
     except FileNotFoundError:
         raise CheckpointError("there is no such checkpoint", where=str(path)) from None
     except OSError as error:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -19,6 +20,8 @@ LARGEST_LINE = 1_000_000
 """Bytes; an event has a few hundred."""
 LARGEST_FILE = 4 * 2**30
 """Bytes that are read at once; the longest training with a line an iteration has fewer."""
+UNCONFIRMED_BYTES = 2**20
+"""Of the lines since the last wait for the disk; more are waited for."""
 
 
 def file_error(error: OSError, path: Path, doing: str) -> RunError:
@@ -65,6 +68,9 @@ class Page(Generic[Record]):
 class LinesFile(Generic[Record]):
     """JSON objects, one a line, appended by one process while others read.
 
+    A line stays in memory until the disk has confirmed it: one that could not be written, and one
+    that was lost when waiting for the disk failed, is written again by the next ``write``.
+
     Args:
         path: the file; missing, it is empty.
         parse: makes a record of a line's object; a ``ValueError`` says what is wrong with it.
@@ -73,35 +79,138 @@ class LinesFile(Generic[Record]):
     def __init__(self, path: Path, parse: Callable[[dict[str, Any]], Record]) -> None:
         self.path = path
         self._parse = parse
+        self._forget()
+
+    def _forget(self) -> None:
+        self._unconfirmed: list[bytes] = []
+        """The lines since the last ``sync``."""
+        self._bytes = 0
+        """Of them all."""
+        self._written = 0
+        """How many of them are in the file."""
+        self._start = 0
+        """Offset of the first of them, if any is in the file."""
+        self._torn: int | None = None
+        """Where the file must be cut before more is written to it; None: it is whole."""
 
     def append(self, values: Mapping[str, Any]) -> None:
         """Add a line, by a single write to the end of the file.
 
         Raises:
-            RunError: not writable, or the disk is full.
+            RunError: not writable, or the disk is full; the line is kept for the next ``write``.
+            ValueError: a value is not finite, which JSON cannot say.
+        """
+        self.add(values)
+        self.write()
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Add a line for the next ``write``.
+
+        Raises:
             ValueError: a value is not finite, which JSON cannot say.
         """
         line = json.dumps(values, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+        self._unconfirmed.append(line)
+        self._bytes += len(line)
+
+    @property
+    def unwritten(self) -> list[bytes]:
+        """The lines that are not in the file yet."""
+        return self._unconfirmed[self._written :]
+
+    @property
+    def unconfirmed_bytes(self) -> int:
+        """Of the lines that are in memory until the disk has confirmed them."""
+        return self._bytes
+
+    def tail(self) -> tuple[int, bytes]:
+        """The lines that the disk has not confirmed, and the offset at which they belong."""
+        if self._written:
+            return self._start, b"".join(self._unconfirmed)
+        if self._torn is not None:
+            return self._torn, b"".join(self._unconfirmed)
+        try:
+            size = self.path.stat().st_size
+        except OSError:
+            size = 0
+        return size, b"".join(self._unconfirmed)
+
+    def write(self) -> None:
+        """Write the lines that are not in the file yet.
+
+        Raises:
+            RunError: not writable, or the disk is full; the file has whole lines alone, or gets
+                them by the next call.
+        """
+        if self._written == len(self._unconfirmed) and self._torn is None:
+            return
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
             try:
-                size = os.fstat(descriptor).st_size
-                written = os.write(descriptor, line)
-                if written < len(line):
-                    os.ftruncate(descriptor, size)  # or the next line would be glued to this one
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if self._torn is not None:
+                    os.ftruncate(descriptor, min(self._torn, os.fstat(descriptor).st_size))
+                    self._torn = None
+                for line in self.unwritten:
+                    self._write_line(descriptor, line)
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise file_error(error, self.path, "write") from error
+        if self._bytes > UNCONFIRMED_BYTES:
+            self.sync()
+
+    def _write_line(self, descriptor: int, line: bytes) -> None:
+        size = os.fstat(descriptor).st_size
+        self._torn = size
+        if os.write(descriptor, line) < len(line):
+            # At once, if that is possible: or readers would meet half of it.
+            with suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = None
+        if self._written == 0:
+            self._start = size
+        self._written += 1
+
+    def put_back(self, offset: int, lines: bytes) -> None:
+        """Let the file go on with whole ``lines`` from ``offset`` on; for the next ``write``.
+
+        Raises:
+            RunError: the file is shorter than that, so lines are missing.
+        """
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        except OSError as error:
+            raise file_error(error, self.path, "read") from error
+        if size < offset:
+            raise RunError("the file lacks lines that it once had", where=str(self.path))
+        self._forget()
+        self._torn = offset
+        self._unconfirmed = lines.splitlines(keepends=True)
+        self._bytes = len(lines)
 
     def sync(self) -> None:
-        """Wait until all lines are on the disk."""
+        """Write what is not written yet, and wait until all lines are on the disk.
+
+        Raises:
+            RunError: as ``write``. After a failed wait the system forgets what it had not written,
+                so all lines since the last ``sync`` are written again.
+        """
+        self.write()
+        if not self._unconfirmed:
+            return
         try:
-            with self.path.open("ab") as file:
-                os.fsync(file.fileno())
+            descriptor = os.open(self.path, os.O_WRONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         except OSError as error:
+            self._torn, self._written = self._start, 0
             raise file_error(error, self.path, "write") from error
+        self._forget()
 
     def read(self, since: Position = START, at_most: int = -1) -> Page[Record]:
         """The whole lines after ``since``; a torn last line is left for later.
@@ -124,6 +233,7 @@ class LinesFile(Generic[Record]):
             RunError: not readable or writable, or a line is damaged.
         """
         content, _, _ = self._content(START)
+        self._forget()
         kept = b"".join(
             line + b"\n" for line, record in self._records(content, 0) if wanted(record)
         )

@@ -30,6 +30,7 @@ from mamltui.atomic import PART_PATTERN
 from mamltui.errors import DataError, RunError
 from mamltui.events import Checkpointed, Event, Step, Validated, event_from_dict
 from mamltui.profiles import Profile, parse_profile
+from mamltui.runs.backlog import Backlog
 from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
 from mamltui.runs.lock import Lock
 from mamltui.runs.state import RunInfo, TrainedOn, utc_now
@@ -91,7 +92,14 @@ class RunFolder:
         self._metrics = LinesFile(path / "metrics.jsonl", _parse_step)
         self._events = LinesFile(path / "events.jsonl", _parse_event)
         self._lock = Lock(path / "lock")
+        self.backlog = Backlog(
+            {"metrics.jsonl": self._metrics, "events.jsonl": self._events},
+            self.checkpoint_path("last"),
+            path / "run.json",
+        )
         self._profile: Profile | None = None
+        self._info: RunInfo | None = None
+        """As this object wrote it last, for a disk that cannot be read any more."""
 
     @classmethod
     def create(cls, profile: Profile, root: Path | None = None) -> RunFolder:
@@ -230,14 +238,18 @@ class RunFolder:
     def _read(self) -> RunInfo:
         path = self.path / "run.json"
         try:
-            return checked_json(RunInfo, read_file(path, LARGEST))
+            return checked_json(RunInfo, self.backlog.get(path) or read_file(path, LARGEST))
         except OSError as error:
+            if self._info is not None:
+                return self._info
             raise file_error(error, path, "read") from error
         except ValueError as error:
             raise RunError(f"the file is damaged: {error}", where=str(path)) from error
 
     def _write(self, info: RunInfo) -> None:
-        write_whole(self.path / "run.json", info.model_dump_json(indent=2).encode() + b"\n")
+        self._info = info
+        self.backlog.info_content = info.model_dump_json(indent=2).encode() + b"\n"
+        self.backlog.settle()
 
     def acquire(self) -> None:
         """Become the only one that trains into this folder.
@@ -273,11 +285,13 @@ class RunFolder:
 
     def append_metrics(self, step: Step) -> None:
         """Add a line to ``metrics.jsonl``; its values must be finite."""
-        self._metrics.append(step.to_dict())
+        self._metrics.add(step.to_dict())
+        self.backlog.settle()
 
     def append_event(self, event: Event) -> None:
         """Add a line to ``events.jsonl``; its values must be finite."""
-        self._events.append({"time": utc_now(), **event.to_dict()})
+        self._events.add({"time": utc_now(), **event.to_dict()})
+        self.backlog.settle()
 
     def read_metrics(self, since: Position = START, at_most: int = -1) -> Page[Step]:
         """The logged steps after ``since``, also while a process writes them.
@@ -332,25 +346,43 @@ class RunFolder:
         name = f"top-{place}" if isinstance(place, int) else place
         return self.path / "checkpoints" / f"{name}.safetensors"
 
-    def save_checkpoint(self, place: Place, checkpoint: Checkpoint) -> Checkpointed:
+    def save_checkpoint(self, place: Place, checkpoint: Checkpoint) -> None:
         """Replace a checkpoint in one go, after all lines written before are on the disk.
 
         Raises:
             RunError: not writable, or the disk is full; the earlier checkpoint is then kept.
         """
-        from mamltui.runs.checkpoint import save_checkpoint
+        from mamltui.runs.checkpoint import checkpoint_bytes
 
-        self._metrics.sync()
-        self._events.sync()
-        path = self.checkpoint_path(place)
-        kind = "top" if isinstance(place, int) else place
         about = {
             "run": self.name,
             "profile_sha256": sha256(self.profile.to_toml().encode()).hexdigest(),
             **_versions(),
         }
-        save_checkpoint(checkpoint, path, about=about)
-        return Checkpointed(checkpoint.iteration, kind, path.relative_to(self.path).as_posix())
+        path = self.checkpoint_path(place)
+        self.backlog.replace(path, checkpoint_bytes(checkpoint, about=about), checkpoint.iteration)
+        self.backlog.settle()
+
+    def settle(self) -> bool:
+        """Try at once to write what the disk refused so far; whether all is written.
+
+        Raises:
+            StorageError: the patience, or the memory for what waits, is at its end.
+        """
+        if self.backlog.is_behind and self.backlog.settle(at_once=True):
+            with suppress(RunError):  # what could not be deleted while the disk refused
+                self.remove_parts()
+        return not self.backlog.is_behind
+
+    def take_arrived(self) -> list[Checkpointed]:
+        """The checkpoints that reached the disk since the last call."""
+        arrived, self.backlog.arrived = self.backlog.arrived, []
+        return [
+            Checkpointed(
+                iteration, path.stem.partition("-")[0], path.relative_to(self.path).as_posix()
+            )
+            for iteration, path in arrived
+        ]
 
     def load_checkpoint(self, place: Place, expect: Learner | None = None) -> Checkpoint:
         """Read and check a checkpoint.
@@ -360,7 +392,8 @@ class RunFolder:
         """
         from mamltui.runs.checkpoint import load_checkpoint
 
-        return load_checkpoint(self.checkpoint_path(place), expect)
+        path = self.checkpoint_path(place)
+        return load_checkpoint(path, expect, waiting=self.backlog.get(path))
 
     def check_removable(self) -> None:
         """Refuse what is in use, and folders that mamltui did not make.

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from mamltui.errors import CheckpointError
-from mamltui.runs.files import file_error
 from mamltui.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -16,11 +15,9 @@ if TYPE_CHECKING:
 
 
 def kept_iterations(run: RunFolder) -> list[int]:
-    """The meta-iterations of those on the disk, in order; none without a folder."""
-    found = (
-        re.fullmatch(r"top-(\d+)\.safetensors", path.name)
-        for path in (run.path / "checkpoints").glob("top-*")
-    )
+    """The meta-iterations of those that are there, in order; none without a folder."""
+    paths = {*(run.path / "checkpoints").glob("top-*"), *run.backlog.checkpoints}
+    found = (re.fullmatch(r"top-(\d+)\.safetensors", path.name) for path in paths)
     return sorted(int(match[1]) for match in found if match)
 
 
@@ -56,8 +53,5 @@ def keep_only(run: RunFolder, iterations: Collection[int]) -> None:
     """
     for iteration in kept_iterations(run):
         if iteration not in iterations:
-            path = run.checkpoint_path(iteration)
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise file_error(error, path, "delete") from error
+            run.backlog.delete(run.checkpoint_path(iteration))
+    run.backlog.settle()

@@ -29,7 +29,7 @@ def slim_run(run: RunFolder, root: Path) -> RunFolder:
         RunError: the run trains, cannot be read, or the copy cannot be written.
         CheckpointError: there is no best checkpoint, or it is damaged.
     """
-    from mamltui.runs.checkpoint import AdamState, load_checkpoint, save_checkpoint
+    from mamltui.runs.checkpoint import AdamState, checkpoint_bytes, load_checkpoint
 
     info = run.info()
     if info.state in ("running", "paused"):
@@ -53,11 +53,11 @@ def slim_run(run: RunFolder, root: Path) -> RunFolder:
     write_whole(part.path / "metrics.jsonl", _thinned(_lines(run.path / "metrics.jsonl"), LINES))
     told = [line for line in _lines(run.path / "events.jsonl") if _event(line) in _TOLD]
     write_whole(part.path / "events.jsonl", b"".join(told))
-    save_checkpoint(
+    slim = checkpoint_bytes(
         replace(best, adam=AdamState(0, {}, {}), kept=()),
-        part.checkpoint_path("best"),
         about={"run": run.name, "slimmed": "the optimizer's state is left out"},
     )
+    write_whole(part.checkpoint_path("best"), slim)
     try:
         shutil.rmtree(copy.path, ignore_errors=True)
         part.path.rename(copy.path)

@@ -105,12 +105,15 @@ class Control:
         self._seen.extend(self._waiting())
         return any(request.kind in ("stop", "pause") for request in self._seen)
 
-    def take(self, *, wait: bool = False) -> Request | None:
-        """For the trainer: the next request; None when there is none and it need not ``wait``."""
+    def take(self, *, wait: bool = False, seconds: float | None = None) -> Request | None:
+        """For the trainer: the next request.
+
+        None when there is none and it need not ``wait``, or has done so for ``seconds``.
+        """
         if self._seen:
             return self._seen.popleft()
         try:
-            return self._requests.get(block=wait)
+            return self._requests.get(wait, seconds)
         except Empty:
             return None
 

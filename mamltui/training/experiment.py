@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from mamltui.evaluation import evaluate_and_write
-from mamltui.events import Event, Finished
+from mamltui.errors import RunError, StorageError
+from mamltui.evaluation import evaluate_as_planned, keep_results
+from mamltui.events import DiskFailing, DiskRestored, Event, Finished
 from mamltui.maml.chunks import Interrupted
 from mamltui.results import Evaluation
 from mamltui.runs import RunFolder
+from mamltui.runs.backlog import RETRY_SECONDS
+from mamltui.runs.rescue import forget, give_up
 from mamltui.training.control import Control
 from mamltui.training.plan import Plan
 from mamltui.training.trainer import Trainer
@@ -25,6 +29,9 @@ class Reader(Protocol):
 
     def evaluating(self, done: int, episodes: int) -> None:
         """``done`` of the ``episodes`` of the evaluation on the test split are scored."""
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """The evaluation on the test split; what the disk still refuses is waited for after it."""
 
 
 @dataclass(frozen=True)
@@ -63,29 +70,92 @@ def run_experiment(
         CheckpointError: a checkpoint is damaged or of another network.
         DataError: the run is of other data than the plan.
         DeviceError: the device is out of memory.
+        StorageError: the disk refused something until ``run.disk_patience`` was over, or until a
+            stop; ``reader`` has the evaluation all the same.
     """
-    control = control or Control()
+    control, reader = control or Control(), reader or _Nobody()
     run = plan.run or RunFolder.create(plan.profile, plan.runs)
     # A generator: closed early, it saves a checkpoint.
     events = cast(Generator[Event, None, None], Trainer(plan, run, control).train())
-    with closing(events):
-        for end in events:
-            if reader is not None:
+    evaluation, is_kept = None, False
+    try:
+        with closing(events):
+            for end in events:
                 reader.show(end)
-    evaluation = None
-    if isinstance(end, Finished) and control.stop_reason is None:
-        with suppress(Interrupted):
-            evaluation = _evaluate(plan, run, control, reader)
+        try:
+            if isinstance(end, Finished) and control.stop_reason is None:
+                with suppress(Interrupted):
+                    evaluation = _evaluate(plan, run, control, reader)
+                    with suppress(StorageError):
+                        is_kept = run.settle() and _keep(run, evaluation)
+                    reader.evaluated(evaluation)
+        finally:
+            _wait_for_disk(run, control, reader)
+            if evaluation is not None and not is_kept:
+                _keep(run, evaluation)
+    finally:
+        run.release()
     return Outcome(run, end, evaluation)
 
 
-def _evaluate(plan: Plan, run: RunFolder, control: Control, reader: Reader | None) -> Evaluation:
-    if reader is not None:
-        reader.evaluating(0, plan.profile.evaluation.episodes)
-    return evaluate_and_write(
+class _Nobody:
+    """Reads nothing."""
+
+    def show(self, event: Event) -> None:
+        pass
+
+    def evaluating(self, done: int, episodes: int) -> None:
+        pass
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        pass
+
+
+def _evaluate(plan: Plan, run: RunFolder, control: Control, reader: Reader) -> Evaluation:
+    reader.evaluating(0, plan.profile.evaluation.episodes)
+    return evaluate_as_planned(
         run,
         plan.bank,
         device=plan.device,
-        progress=reader.evaluating if reader is not None else None,
+        progress=reader.evaluating,
         should_stop=lambda: control.stop_reason is not None,
     )
+
+
+def _wait_for_disk(run: RunFolder, control: Control, reader: Reader) -> None:
+    """Until the run folder has all of a training that is over, or there is no hope of it.
+
+    Raises:
+        StorageError: the patience is at its end, or a stop was asked for; it says where the rest
+            is.
+    """
+    try:
+        if not run.settle() and (trouble := run.backlog.trouble) is not None:
+            iteration = run.info().iteration
+            reader.show(DiskFailing(iteration, str(trouble.error), run.backlog.describe()))
+            while control.stop_reason is None and not run.settle():
+                time.sleep(RETRY_SECONDS)
+            if run.backlog.is_behind:
+                raise StorageError(trouble.error.what, where=trouble.error.where)
+            reader.show(DiskRestored(iteration))
+            forget(run)
+    except StorageError as error:
+        raise give_up(run, error) from error
+
+
+def _keep(run: RunFolder, evaluation: Evaluation) -> bool:
+    """Write the results into the run folder; True.
+
+    Raises:
+        StorageError: the run folder cannot be written.
+    """
+    try:
+        keep_results(run, evaluation)
+    except RunError as error:
+        raise StorageError(
+            f"the results are not in the run folder: {error.what}",
+            where=error.where,
+            hint="They were shown; the same evaluation gives the same results again: "
+            f"mamltui eval {run.path}",
+        ) from error
+    return True

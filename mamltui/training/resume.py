@@ -15,6 +15,7 @@ from mamltui.profiles import Profile, differences
 from mamltui.runs import Best, Checkpoint, RunFolder, RunInfo, TrainedOn
 from mamltui.runs.folder import Place
 from mamltui.runs.kept import keep_only, kept_iterations
+from mamltui.runs.rescue import bring_back
 from mamltui.training.device import describe_device
 from mamltui.training.plan import Plan
 from mamltui.training.state import TrainingState
@@ -46,11 +47,13 @@ def find_start(plan: Plan, run: RunFolder) -> Start:
     profile, learner, device = plan.profile, plan.learner, plan.device
     info, before = run.info(), run.profile
     run.check_data(plan.bank, plan.split)
+    brought_back = bring_back(run)
+    info = run.info()
     checkpoint = None
     if run.checkpoint_path("last").exists() or info.state == "finished":
         checkpoint = run.load_checkpoint("last", expect=learner)
         _check_unfinished(run, info, checkpoint, profile)
-    notices = []
+    notices = [brought_back] if brought_back else []
     if checkpoint is None:
         if info.started is not None:
             notices.append("there is no checkpoint yet: the run starts over")

@@ -9,9 +9,10 @@ from contextlib import ExitStack, suppress
 
 import torch
 
-from mamltui.errors import MamltuiError
+from mamltui.errors import MamltuiError, RunError, StorageError
 from mamltui.events import (
-    Checkpointed,
+    DiskFailing,
+    DiskRestored,
     Diverged,
     Event,
     Failed,
@@ -26,8 +27,10 @@ from mamltui.events import (
 )
 from mamltui.maml.chunks import Interrupted
 from mamltui.runs import Best, RunFolder, State, TrainedOn
+from mamltui.runs.backlog import RETRY_SECONDS
 from mamltui.runs.folder import Place
 from mamltui.runs.kept import keep_only
+from mamltui.runs.rescue import forget, give_up, rescue
 from mamltui.training.clock import Clock
 from mamltui.training.control import Control
 from mamltui.training.device import describe_device, out_of_memory
@@ -70,25 +73,28 @@ class Trainer:
             DataError: the run is of other data.
             CheckpointError: the run's last checkpoint is damaged or of another network.
             DeviceError: the device is out of memory.
+            StorageError: the disk has refused for longer than ``run.disk_patience``.
         """
+        self._is_over = self._is_waited_for = False
         with ExitStack() as leaving:
             leaving.callback(self.control.end)
             self.run.acquire()
-            leaving.callback(self.run.release)
+            leaving.callback(self._release)
             notices = self._begin()
             try:
-                end = yield from self._sitting(notices)
-            except Divergence as divergence:
-                if divergence.good is not None:
-                    self._state.iteration = divergence.good
-                end = self._end("diverged", Diverged(self._state.iteration, str(divergence)))
+                end = yield from self._to_the_end(notices)
             except GeneratorExit:
                 self._leave()
                 raise
             except KeyboardInterrupt:
                 # Perhaps in the middle of a meta-step: the last checkpoint stands.
-                self.run.update(state="interrupted")
+                with suppress(StorageError):
+                    self.run.update(state="interrupted")
                 raise
+            except StorageError as error:
+                if not self._is_over:
+                    self._fail(error)
+                raise self._rescue(error) from error
             except Exception as error:
                 explained = out_of_memory(error)
                 self._fail(explained or error)
@@ -96,6 +102,33 @@ class Trainer:
                     raise explained from error
                 raise
         yield end
+
+    def _to_the_end(self, notices: list[str]) -> Generator[Event, None, Event]:
+        """All events but the last, which is returned.
+
+        After ``Finished`` the disk may be waited for; the run stays locked then.
+
+        Raises:
+            StorageError: the run ends otherwise, and its files are not all on the disk.
+        """
+        try:
+            end = yield from self._sitting(notices)
+        except Divergence as divergence:
+            if divergence.good is not None:
+                self._state.iteration = divergence.good
+            end = self._end("diverged", Diverged(self._state.iteration, str(divergence)))
+        self.run.settle()
+        yield from self._attend_disk()
+        trouble = self.run.backlog.trouble
+        self._is_waited_for = trouble is not None and isinstance(end, Finished)
+        if trouble is not None and not self._is_waited_for:
+            yield end
+            raise StorageError(trouble.error.what, where=trouble.error.where)
+        return end
+
+    def _release(self) -> None:
+        if not self._is_waited_for:
+            self.run.release()
 
     def _begin(self) -> list[str]:
         """Take the run up; a run that cannot be gone on with is left as it is."""
@@ -106,6 +139,9 @@ class Trainer:
         self._watch = Watch(
             self.profile.meta.divergence_loss * math.log(self.profile.task.way), self.plan.device
         )
+        self._told_waiting: int | None = None
+        self.run.take_arrived()
+        self.run.backlog.endure(60 * self.profile.run.disk_patience)
         self.run.begin(
             device=describe_device(self.plan.device),
             threads=torch.get_num_threads(),
@@ -144,7 +180,8 @@ class Trainer:
             is_early = not is_over and self._is_out_of_patience()
             is_due = is_early or self._is_due(self.profile.run.checkpoint_interval)
             if is_due and not self._is_saved():
-                yield self._save("last")
+                yield from self._save("last")
+            yield from self._attend_disk()
             if is_early:
                 yield self._tell(Notice(state.iteration, self._why_early()))
             if is_over or is_early:
@@ -152,7 +189,7 @@ class Trainer:
             reason = yield from self._obey()
             if reason is not None:
                 if not self._is_saved():
-                    yield self._save("last")
+                    yield from self._save("last")
                 return self._end("interrupted", Stopped(state.iteration, reason))
             if not self._meta_step.is_chosen or self._is_validation_due():
                 continue  # a pause came in between
@@ -273,11 +310,11 @@ class Trainer:
         # The last before the others: a resume makes them from it, if it finds only that one.
         is_kept = found in state.kept
         if is_best or is_kept:
-            events.append(self._save("last"))
+            events += self._save("last")
         if is_best:
-            events.append(self._save("best"))
+            events += self._save("best")
         if is_kept:
-            events.append(self._save(state.iteration))
+            events += self._save(state.iteration)
             keep_only(self.run, {best.iteration for best in state.kept})
         self._update()
         yield from events
@@ -287,14 +324,20 @@ class Trainer:
         iteration = self._state.iteration
         paused = False
         while True:
+            is_waiting = self.run.backlog.trouble is not None
             with self._clock.paused():
-                request = self.control.take(wait=paused)
+                request = self.control.take(
+                    wait=paused, seconds=RETRY_SECONDS if is_waiting else None
+                )
+            if request is None and paused:
+                yield from self._attend_disk()
+                continue
             if request is None:
                 return None
             if request.kind == "stop":
                 return request.reason
             if request.kind == "checkpoint":
-                yield self._save("last")
+                yield from self._save("last")
             elif request.kind == "snapshot":
                 request.give(iteration, self._state.parameters)
             elif request.kind == "pause" and not paused:
@@ -306,18 +349,48 @@ class Trainer:
                 self._update("running")
                 yield self._tell(Resumed(iteration))
 
-    def _save(self, place: Place) -> Checkpointed:
+    def _save(self, place: Place) -> list[Event]:
         """Write a checkpoint, but never one of parameters that went bad."""
         self._watch.check()
         if not self._state.is_finite():
             raise Divergence(f"a parameter is not finite at iteration {self._state.iteration}")
         with self._clock.aside():
-            event = self.run.save_checkpoint(place, self._state.checkpoint(self._clock.elapsed))
+            self.run.save_checkpoint(place, self._state.checkpoint(self._clock.elapsed))
+            if self.run.backlog.trouble is not None:
+                rescue(self.run)  # should this process end before the disk takes it
         if place == "last":
             self._saved = (self._state.iteration, self._state.validated)
-        self._tell(event)
+        arrived = [self._tell(event) for event in self.run.take_arrived()]
         self._update()
-        return event
+        return arrived
+
+    def _attend_disk(self) -> Iterator[Event]:
+        """Try again what the disk refused, and tell what is, or is no longer, in memory alone."""
+        backlog = self.run.backlog
+        if not backlog.is_behind and self._told_waiting is None:
+            return
+        backlog.settle()
+        for event in self.run.take_arrived():
+            yield self._tell(event)
+        if backlog.trouble is None:
+            self._told_waiting = None
+            with suppress(RunError):  # what could not be deleted while the disk refused
+                self.run.remove_parts()
+            forget(self.run)
+            yield self._tell(DiskRestored(self._state.iteration))
+            return
+        newest = max((file.iteration for file in backlog.checkpoints.values()), default=0)
+        if newest != self._told_waiting:
+            self._told_waiting = newest
+            reason, waiting = str(backlog.trouble.error), backlog.describe()
+            yield self._tell(DiskFailing(self._state.iteration, reason, waiting))
+
+    def _rescue(self, error: StorageError) -> StorageError:
+        """Keep what the disk refused elsewhere, with a checkpoint; the error, saying where."""
+        with suppress(Divergence, StorageError):
+            if not self._is_saved():
+                self._save("last")
+        return give_up(self.run, error)
 
     def _is_saved(self) -> bool:
         return self._saved == (self._state.iteration, self._state.validated)
@@ -337,6 +410,7 @@ class Trainer:
         )
 
     def _end(self, state: State, event: Event) -> Event:
+        self._is_over = True
         self._tell(event)
         self._update(state, error=getattr(event, "reason", None))
         return event
@@ -347,6 +421,10 @@ class Trainer:
             if not self._is_saved():
                 self._save("last")
         self._update("interrupted")
+        self.run.settle()
+        trouble = self.run.backlog.trouble
+        if trouble is not None:
+            raise self._rescue(StorageError(trouble.error.what, where=trouble.error.where))
 
     def _fail(self, error: Exception) -> None:
         """Note the error as far as that is still possible: it may be that the disk is full."""

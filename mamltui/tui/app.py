@@ -154,6 +154,7 @@ class MamltuiApp(App[None]):
         if short:
             return f"{training.state} {share}"
         best = f"  best {100 * now.best.accuracy:.1f} %" if now.best else ""
+        best += "  the disk refuses" if now.warning else ""
         return f"{training.state} {training.profile.name} {share}{best}"
 
     def go(self, name: str) -> None:

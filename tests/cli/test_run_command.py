@@ -246,3 +246,15 @@ def test_a_torn_last_line_of_the_metrics_is_no_obstacle(
     assert main([*RUN, "--resume", run.name]) == 0
     assert "damaged" not in capsys.readouterr().err
     assert [row[0] for row in metrics(run)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_csv_that_cannot_be_written_is_refused_before_the_training(
+    place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    assert main([*RUN, "--csv", "results.csv"]) == 2
+    assert "--csv results.csv: cannot be written: Permission denied" in capsys.readouterr().err
+    assert not (place / "runs").exists()

@@ -16,13 +16,13 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
-from mamltui.evaluation import block_size, evaluate_and_write, evaluate_run
+from mamltui.evaluation import block_size, evaluate_as_planned, evaluate_run
 from mamltui.maml import chunks, engine
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
-from mamltui.results import STATISTICS, Evaluation, read_evaluations
+from mamltui.results import STATISTICS, Evaluation
 from mamltui.runs import RunFolder
 from tests.evaluation.conftest import MakeRun, checkpoint_of
 
@@ -321,13 +321,11 @@ def test_the_means_of_one_episode_have_no_interval(
     assert not math.isnan(seen[1].headline().accuracy_ci95)
 
 
-def test_a_stop_ends_an_evaluation_at_once_and_writes_nothing(
-    make_run: MakeRun, bank: ImageBank
-) -> None:
+def test_a_stop_ends_an_evaluation_at_once(make_run: MakeRun, bank: ImageBank) -> None:
     run = make_run(engine={"task_chunk": 1})
     done: list[int] = []
     with pytest.raises(Interrupted):
-        evaluate_and_write(
+        evaluate_as_planned(
             run,
             bank,
             device=CPU,
@@ -335,7 +333,6 @@ def test_a_stop_ends_an_evaluation_at_once_and_writes_nothing(
             should_stop=lambda: len(done) == 3,
         )
     assert done == [1, 2, 3]
-    assert list(run.evaluation.iterdir()) == []
 
 
 def test_other_images_than_those_of_the_training_are_refused(
@@ -411,13 +408,11 @@ def test_a_device_without_memory_left_is_said_in_words(
     assert tried[-1] == 1  # not even one episode
 
 
-def test_the_result_after_a_training_is_kept_in_its_run(make_run: MakeRun, bank: ImageBank) -> None:
-    run = make_run()
-    found = evaluate_and_write(run, bank, device=CPU)
+def test_the_evaluation_after_a_training_is_the_profiles(
+    make_run: MakeRun, bank: ImageBank
+) -> None:
+    found = evaluate_as_planned(make_run(), bank, device=CPU)
     assert (found.steps, found.episodes, found.split) == ((0, 1, 2), 12, "test")
-    (path,) = run.evaluation.glob("*.json")
-    assert read_evaluations(path) == [found]
-    assert {entry.suffix for entry in run.evaluation.iterdir()} == {".csv", ".json", ".md"}
 
 
 @pytest.mark.gpu

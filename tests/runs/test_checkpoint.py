@@ -19,7 +19,8 @@ from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
 from mamltui.runs import Checkpoint, RunFolder, load_checkpoint
-from mamltui.runs.checkpoint import save_checkpoint
+from mamltui.runs.checkpoint import checkpoint_bytes
+from mamltui.runs.files import write_whole
 from tests.runs.conftest import NETWORK, make_checkpoint
 
 LEARNER = Learner(NETWORK, InnerLoop(1, 0.4))
@@ -31,7 +32,7 @@ Tensors = dict[str, Tensor]
 @pytest.fixture
 def path(tmp_path: Path, checkpoint: Checkpoint) -> Path:
     path = tmp_path / "last.safetensors"
-    save_checkpoint(checkpoint, path, about={"run": "a-run"})
+    write_whole(path, checkpoint_bytes(checkpoint, about={"run": "a-run"}))
     return path
 
 
@@ -65,7 +66,7 @@ def test_a_checkpoint_comes_back_as_it_was(path: Path, checkpoint: Checkpoint) -
 
 def test_a_checkpoint_before_the_first_validation_has_no_best(path: Path) -> None:
     early = replace(make_checkpoint(), best_iteration=None, best_accuracy=None, best_loss=None)
-    save_checkpoint(early, path, about={})
+    write_whole(path, checkpoint_bytes(early, about={}))
     assert_same(load_checkpoint(path), early)
 
 
@@ -74,7 +75,7 @@ def test_a_strided_tensor_is_stored_by_its_values(path: Path, checkpoint: Checkp
     strided = weight.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
     assert not strided.is_contiguous()
     parameters = {**checkpoint.parameters, "conv2.weight": strided}
-    save_checkpoint(replace(checkpoint, parameters=parameters), path, about={})
+    write_whole(path, checkpoint_bytes(replace(checkpoint, parameters=parameters), about={}))
     assert_same(load_checkpoint(path), checkpoint)
 
 
@@ -241,7 +242,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_one(
 
 
 def test_a_run_folder_keeps_last_and_best_apart(run: RunFolder) -> None:
-    event = run.save_checkpoint("best", make_checkpoint(30))
+    run.save_checkpoint("best", make_checkpoint(30))
+    (event,) = run.take_arrived()
     run.save_checkpoint("last", make_checkpoint(40))
     assert (event.kind, event.iteration) == ("best", 30)
     assert (run.path / event.path).is_file()

@@ -142,7 +142,7 @@ def test_values_that_json_cannot_say_are_refused(lines: LinesFile[int]) -> None:
     assert not lines.path.exists()
 
 
-def test_a_line_that_fits_only_in_part_is_taken_back(
+def test_a_line_that_fits_only_in_part_is_taken_back_until_there_is_room(
     lines: LinesFile[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append(lines, 1)
@@ -153,8 +153,59 @@ def test_a_line_that_fits_only_in_part_is_taken_back(
         )
         with pytest.raises(RunError, match="No space left"):
             append(lines, 2)
+        assert lines.read().records == [1]
+        assert lines.path.read_bytes().endswith(b"\n")
     append(lines, 3)
-    assert lines.read().records == [1, 3]
+    assert lines.read().records == [1, 2, 3]
+    assert lines.unwritten == []
+
+
+def test_part_of_a_line_that_could_not_be_taken_back_is_cut_off_later(
+    lines: LinesFile[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(lines, 1)
+    write = os.write
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:4]))
+        patch.setattr(os, "ftruncate", fail)
+        with pytest.raises(RunError, match="No space left"):
+            append(lines, 2)
+    assert lines.read().records == [1]
+    append(lines, 3)
+    assert lines.read().records == [1, 2, 3]
+
+
+def test_lines_that_the_disk_did_not_confirm_are_written_again(
+    lines: LinesFile[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(lines, 1)
+    lines.sync()
+    append(lines, 2, 3)
+
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(RunError, match="Input/output error"):
+            lines.sync()
+    # As after a failed fsync: what was written is not what is read.
+    content = lines.path.read_bytes()
+    lines.path.write_bytes(content[: len(content) // 2].ljust(len(content), b"\0"))
+    append(lines, 4)
+    assert lines.read().records == [1, 2, 3, 4]
+    lines.sync()
+    assert lines.unwritten == []
+
+
+def test_what_is_in_memory_stays_small_without_checkpoints(lines: LinesFile[int]) -> None:
+    for number in range(5000):
+        lines.append({"number": number, "padding": "x" * 1000})
+        assert lines.unconfirmed_bytes <= 2**20
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is had from /dev/full")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mamltui.errors import ProfileError, RunError
-from mamltui.events import Checkpointed, Notice, Validated
+from mamltui.events import Checkpointed, Notice, Paused, Validated
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, TrainedOn, runs_root
 from tests.runs.conftest import make_checkpoint, make_step
@@ -278,6 +278,7 @@ def test_a_checkpoint_comes_after_all_lines_are_on_the_disk(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run.append_metrics(make_step(10))
+    run.append_event(Paused(10))
     synced = []
     sync = os.fsync
 

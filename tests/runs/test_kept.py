@@ -38,7 +38,8 @@ def test_those_on_the_disk_are_found_in_order_and_nothing_else(run: RunFolder) -
 
 
 def test_the_event_names_the_file(run: RunFolder) -> None:
-    event = run.save_checkpoint(20, make_checkpoint(20))
+    run.save_checkpoint(20, make_checkpoint(20))
+    (event,) = run.take_arrived()
     assert (event.kind, event.iteration) == ("top", 20)
     assert (run.path / event.path).is_file()
 
@@ -63,11 +64,11 @@ def test_one_that_is_deleted_while_they_are_read_is_no_error(
     keep(run, 30, 20, 30)
     load: Callable[..., Checkpoint] = checkpoint.load_checkpoint
 
-    def meanwhile(path: Path, expect: Learner | None = None) -> Checkpoint:
+    def meanwhile(path: Path, expect: Learner | None, waiting: bytes | None) -> Checkpoint:
         if path == run.checkpoint_path(20):
             keep(run, 40, 30, 40)
             keep_only(run, {30, 40})
-        return load(path, expect)
+        return load(path, expect, waiting=waiting)
 
     monkeypatch.setattr(checkpoint, "load_checkpoint", meanwhile)
     assert iterations(load_kept(run)) == [30, 40]

@@ -106,10 +106,10 @@ def test_a_pause_does_not_count_as_elapsed(run: RunFolder, monkeypatch: pytest.M
     control = Control()
     take = control.take
 
-    def take_long(*, wait: bool = False) -> Request | None:
+    def take_long(*, wait: bool = False, seconds: float | None = None) -> Request | None:
         nonlocal later
         later += 10_000.0 if wait else 0.0
-        return take(wait=wait)
+        return take(wait=wait, seconds=seconds)
 
     monkeypatch.setattr(control, "take", take_long)
     control.pause()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.events import Event, Finished, Step, Stopped
-from mamltui.results import kept_evaluations
+from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder
 from mamltui.training import Control, Plan, run_experiment
 from tests.training.small import (
@@ -28,12 +28,16 @@ class Noting:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.episodes: list[tuple[int, int]] = []
+        self.evaluations: list[Evaluation] = []
 
     def show(self, event: Event) -> None:
         self.events.append(event)
 
     def evaluating(self, done: int, episodes: int) -> None:
         self.episodes.append((done, episodes))
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self.evaluations.append(evaluation)
 
 
 def make_plan(root: Path) -> Plan:
@@ -52,13 +56,16 @@ def test_a_plan_alone_is_trained_and_evaluated_in_a_folder_of_its_own(root: Path
 
 def test_the_reader_is_told_all_that_the_folder_holds_and_the_evaluation(root: Path) -> None:
     reader = Noting()
-    run = run_experiment(make_plan(root), reader=reader).run
+    outcome = run_experiment(make_plan(root), reader=reader)
+    run = outcome.run
     steps = [event for event in reader.events if isinstance(event, Step)]
     assert without_timings(steps) == without_timings(run.read_metrics().records)
     others = [event for event in reader.events if not isinstance(event, Step)]
     assert others == [logged.event for logged in run.read_events().records]
     assert reader.episodes[0] == (0, 4)
     assert reader.episodes[-1] == (4, 4)
+    assert reader.evaluations == [outcome.evaluation]
+    assert {entry.suffix for entry in run.evaluation.iterdir()} == {".csv", ".json", ".md"}
 
 
 def test_a_stop_in_the_training_leaves_a_run_that_ends_as_if_there_had_been_none(

@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 from mamltui.events import (
     Checkpointed,
+    DiskFailing,
+    DiskRestored,
     Diverged,
     Event,
     Failed,
@@ -123,7 +125,7 @@ def _seconds(text: str, latest: float) -> float:
 def _severity(event: Event) -> Severity:
     if isinstance(event, Failed | Diverged):
         return "error"
-    return "warning" if isinstance(event, Notice) else "information"
+    return "warning" if isinstance(event, Notice | DiskFailing) else "information"
 
 
 def _words(event: Event) -> tuple[str, str]:
@@ -147,6 +149,8 @@ def _words(event: Event) -> tuple[str, str]:
             return "paused", "waits to be resumed or stopped"
         case Resumed():
             return "resumed", "goes on after the pause"
+        case DiskFailing() | DiskRestored():
+            return "disk", event.message
         case Notice():
             return "notice", event.message
         case Diverged() | Stopped():

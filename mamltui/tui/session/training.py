@@ -154,9 +154,7 @@ class Training:
         self.note = ""
         self.run = plan.run or RunFolder.create(plan.profile, self._runs)
         self.phase = "training"
-        self.evaluation = run_experiment(
-            replace(plan, run=self.run), self._control, _Progress(self)
-        ).evaluation
+        run_experiment(replace(plan, run=self.run), self._control, _Progress(self))
 
     def _say(self, text: str) -> None:
         self.note = text
@@ -179,10 +177,15 @@ class _Progress:
     def show(self, event: Event) -> None:
         training = self._training
         if isinstance(event, Started) and event.resumed and training.run is not None:
-            replay(training.run, training.history)  # its end is this very event
-        else:
-            training.history.add(event, utc_now())
+            replay(training.run, training.history)
+            if not training.run.backlog.is_behind:
+                return  # its end is this very event
+        training.history.add(event, utc_now())
 
     def evaluating(self, done: int, episodes: int) -> None:
         self._training.phase = "evaluating"
         self._training.note = f"{done:,} of {episodes:,} test episodes"
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self._training.evaluation = evaluation
+        self._training.note = ""

@@ -77,12 +77,17 @@ class Watched:
         """What is done just now, or why it ended; in words, often empty."""
         if self.training is not None:
             training = self.training
-            return training.error_text() or training.note or self.history.newest().reason
+            return training.error_text() or training.note or self._remark
         if self.follower is None:
             return ""
         if self.follower.problem or not self.follower.is_loaded:
             return self.follower.problem or "reading the run's files"
-        return (self.follower.info and self.follower.info.error) or self.history.newest().reason
+        return (self.follower.info and self.follower.info.error) or self._remark
+
+    @property
+    def _remark(self) -> str:
+        newest = self.history.newest()
+        return newest.reason or (newest.warning if self.is_live else "")
 
     @property
     def test(self) -> StepResult | None:
