@@ -12,7 +12,6 @@ from mamltui.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mamltui.studies.queue import Queue
-    from mamltui.studies.reading import Changes
     from mamltui.studies.standing import Standing
     from mamltui.studies.study import Study
 
@@ -64,6 +63,9 @@ def run(
         int | None,
         typer.Option(min=1, metavar="N", help="Of each training [default: the cores, shared out]."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="As it was last run, with the same budget and seeds.")
+    ] = False,
     on: Annotated[
         str, typer.Option("--on", metavar="PLACE", help="Where the trainings run: local.")
     ] = "local",
@@ -104,14 +106,16 @@ def run(
     SIGTERM, after checkpoints.
     """
     from mamltui.studies.places import place_named
-    from mamltui.studies.reading import Changes, load_study
+    from mamltui.studies.reading import Changes, begun_study, load_study
 
     if iterations is not None and minutes is not None:
         raise UsageError("--iterations and --minutes exclude each other")
     if minutes is not None and not 0 < minutes <= 1e6:
         raise UsageError("a number of minutes above 0 is needed", where=f"--minutes {minutes:g}")
     changes = Changes(seeds, iterations, minutes, tuple(settings or ()))
-    made = load_study(study, changes)
+    if resume and changes.options:
+        raise UsageError("--resume goes on with the study as it was: it takes no changes")
+    made = begun_study(study, out) if resume else load_study(study, changes)
     cells = made.chosen(only or ())
     if dry_run:
         from mamltui.studies.standing import read_standings
@@ -132,7 +136,7 @@ def run(
         notify=lambda text: None if quiet else typer.echo(text, err=True),
     )
     try:
-        raise typer.Exit(_drive(queue, study, changes, quiet))
+        raise typer.Exit(_drive(queue, quiet))
     finally:
         queue.close()
 
@@ -178,7 +182,7 @@ def report(
         typer.echo(path)
 
 
-def _drive(queue: Queue, name: str, changes: Changes, quiet: bool) -> int:
+def _drive(queue: Queue, quiet: bool) -> int:
     """Work until all is over or a signal comes; the exit code."""
     import signal
     import time
@@ -213,7 +217,7 @@ def _drive(queue: Queue, name: str, changes: Changes, quiet: bool) -> int:
 
         more = [word for cell in queue.only for word in ("--only", cell)]
         more += Place(queue.root, queue.data_dir, queue.device).options()
-        again = shlex.join(["mamltui", "study", "run", name, *changes.options, *more])
+        again = shlex.join(["mamltui", "study", "run", queue.study.name, "--resume", *more])
         typer.echo(f"{received[0].name}: stopped after checkpoints. Go on with: {again}", err=True)
         return 128 + received[0]
     if not quiet:

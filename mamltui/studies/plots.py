@@ -103,11 +103,13 @@ def curves(name: str, alt: str, panels: Sequence[Panel]) -> Picture:
     for one, panel in zip(axes, panels, strict=True):
         for place, line in enumerate(panel.lines):
             _draw(one, line, place, panel.marks)
+        if panel.marks:
+            _leave_chance_out(one, panel.lines)
         one.set_title(panel.title, fontsize=9)
         one.set_xlabel(panel.x)
         one.set_ylabel(panel.y)
     handles, labels = axes[0].get_legend_handles_labels()
-    if len(labels) > 1:
+    if labels:
         columns = min(len(labels), 2 * len(panels))
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return _picture(name, alt, figure)
@@ -182,6 +184,16 @@ def heat_map(
     axes.set_xlabel(x)
     axes.grid(visible=False)
     return _picture(name, alt, figure)
+
+
+def _leave_chance_out(axes: Axes, lines: Sequence[Line]) -> None:
+    """Scale by what is after the first inner step: before it, all are at chance."""
+    adapted = [
+        y for line in lines for xs, ys in line.runs for x, y in zip(xs, ys, strict=True) if x >= 1
+    ]
+    if adapted:
+        low, high = min(adapted), max(adapted)
+        axes.set_ylim(low - 0.15 * (high - low or 1), high + 0.1 * (high - low or 1))
 
 
 def _draw(axes: Axes, line: Line, place: int, marks: bool) -> None:

@@ -83,7 +83,8 @@ def progress_of(
 
 
 def _state(standing: Standing, working: Collection[str]) -> str:
-    return "running" if standing.cell.name in working else standing.state
+    is_busy = standing.cell.name in working and standing.state not in OVER
+    return "running" if is_busy else standing.state
 
 
 def _cost(standing: Standing) -> float | None:

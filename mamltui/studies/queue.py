@@ -13,6 +13,7 @@ from mamltui.profiles import Profile
 from mamltui.results import write_text
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
+from mamltui.studies.launch import PROCESS, process_note
 from mamltui.studies.places import Job, Place
 from mamltui.studies.reading import study_folder
 from mamltui.studies.standing import (
@@ -88,6 +89,7 @@ class Queue:
             self.study.file.model_dump_json(indent=2, by_alias=True) + "\n",
             error=RunError,
         )
+        write_text(self.folder / PROCESS, process_note(), error=RunError)
         self._runs = Runs(self.root)
         self._lengths = read_lengths(self.folder)
         # A cell that failed is tried again by every new command.

@@ -1,4 +1,4 @@
-"""The app: six screens as modes, one clock that redraws the one that is seen, and the way out."""
+"""The app: seven screens as modes, one clock that redraws the one that is seen, and the way out."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ EVERYWHERE = """
 
 | key | does |
 |---|---|
-| 1 to 6 | Home, Train, Episode, Evaluate, Compare, Log |
+| 1 to 7 | Home, Train, Episode, Evaluate, Compare, Log, Study |
 | ? | this help |
 | ctrl+p | command palette: everything that can be done, by name; also the theme |
 | C | copy the headless command that repeats what is on the screen |

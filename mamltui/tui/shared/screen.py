@@ -1,4 +1,4 @@
-"""What all six screens have in common."""
+"""What all screens have in common."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AppScreen(Screen[None]):
-    """One of the six screens: a status line, the screen's own ``body``, the keys.
+    """One of the app's screens: a status line, the screen's own ``body``, the keys.
 
     The app calls ``redraw`` four times a second while the screen is the one that is seen.
     """

@@ -18,6 +18,7 @@ SCREENS = {
     "evaluate": ("4", "Evaluate"),
     "compare": ("5", "Compare"),
     "log": ("6", "Log"),
+    "study": ("7", "Study"),
 }
 """The modes of the app: the key and the title of each."""
 
