@@ -42,7 +42,7 @@ def start_queue(name: str, place: Place, *, resume: bool) -> subprocess.Popen[by
         RunError: its log cannot be written.
     """
     folder = study_folder(name, place.runs)
-    command = [sys.executable, "-m", "mamltui", "study", "run", name, *place.options("--out")]
+    command = [sys.executable, "-m", "mamltui", "study", "run", name, *place.options()]
     command += ["--resume"] if resume else []
     try:
         folder.mkdir(parents=True, exist_ok=True)

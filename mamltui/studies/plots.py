@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 
 from mamltui.studies.document import Picture
+from mamltui.studies.example import Example
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +33,8 @@ DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 MARKS = "os^DvPX*"
 LINES = len(COLOURS)
 """That can be told apart in one plot."""
+SHOWN_CLASSES, SHOWN_IMAGES = 5, 5
+"""Of an episode; more would be too small to see."""
 STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -184,6 +187,41 @@ def heat_map(
     axes.set_xlabel(x)
     axes.grid(visible=False)
     return _picture(name, alt, figure)
+
+
+@_styled
+def episode(name: str, alt: str, example: Example) -> Picture:
+    """An episode: a row a class, its support images, then its queries with what was answered."""
+    from matplotlib.figure import Figure
+
+    classes = min(len(example.query), SHOWN_CLASSES)
+    shots = min(example.support.shape[1], SHOWN_IMAGES)
+    queries = min(example.query.shape[1], SHOWN_IMAGES)
+    figure = Figure(figsize=(1.2 * (shots + queries) + 0.6, 1.25 * classes), layout="constrained")
+    grid = figure.subplots(classes, shots + queries, squeeze=False)
+    for label in range(classes):
+        for place in range(shots):
+            _image(grid[label][place], example.support[label, place])
+            grid[label][place].set_xlabel("support", fontsize=7)
+        grid[label][0].set_ylabel(f"class {label + 1}", fontsize=8)
+        for place in range(queries):
+            axes, answers = grid[label][shots + place], example.answers[label, place]
+            _image(axes, example.query[label, place])
+            answer = int(answers.argmax())
+            words = "right" if answer == label else f"WRONG: class {answer + 1}"
+            axes.set_xlabel(f"{words}, {100 * answers[answer]:.0f} %", fontsize=7)
+    return _picture(name, alt, figure)
+
+
+def _image(axes: Axes, pixels: np.ndarray) -> None:
+    """Ink on paper for characters, colours as they are."""
+    if len(pixels) == 1:
+        axes.imshow(pixels[0], cmap="Greys", vmin=0, vmax=1)
+    else:
+        axes.imshow(np.clip(pixels.transpose(1, 2, 0), 0, 1))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
 
 
 def _leave_chance_out(axes: Axes, lines: Sequence[Line]) -> None:

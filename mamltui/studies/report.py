@@ -35,6 +35,7 @@ from mamltui.studies.document import (
     to_html,
     to_markdown,
 )
+from mamltui.studies.example import Example
 from mamltui.studies.plots import Dot, Line, Panel
 from mamltui.studies.progress import progress_of
 from mamltui.studies.standing import Standing
@@ -91,6 +92,7 @@ def make_report(study: Study, standings: Sequence[Standing]) -> Report:
         blocks += _of_a_base(base, arms)
     blocks += _comparisons(bases)
     blocks += _published(bases)
+    blocks += _examples(bases)
     blocks += _repeat(study, standings)
     return Report(title, tuple(blocks))
 
@@ -549,6 +551,30 @@ def _published(bases: dict[str, list[Arm]]) -> Iterator[Block]:
     yield Words(
         "Here: the first arm of each base, one seed, which is an ordinary run. An interval "
         "says what its source says; a figure without one is a single number."
+    )
+
+
+def _examples(bases: dict[str, list[Arm]]) -> Iterator[Block]:
+    """The first test episode of the first arm of each base that has kept one."""
+    found = [
+        (base, arm, example)
+        for base, arms in bases.items()
+        for arm in arms[:1]
+        for each in arm.tested[:1]
+        if each.run and (example := Example.read(each.run))
+    ]
+    if not found:
+        return
+    yield Heading("Example episodes")
+    for base, arm, example in found:
+        yield plots.episode(
+            f"episode-{base}",
+            f"{base}, {arm.title}: support images, and what was answered to each query image",
+            example,
+        )
+    yield Words(
+        "The first test episode of the first seed, after the profile's inner steps at test, at "
+        f"most {plots.SHOWN_CLASSES} classes of it. It was not chosen."
     )
 
 

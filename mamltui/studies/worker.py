@@ -45,6 +45,7 @@ def _work(asked: argparse.Namespace) -> int:
     from mamltui.maml.chunks import Interrupted
     from mamltui.profiles import load_profile
     from mamltui.results import write_results
+    from mamltui.studies.example import Example, write_example
     from mamltui.studies.standing import Runs, find_fitting
     from mamltui.training import Control
     from mamltui.training.experiment import run_experiment
@@ -90,6 +91,9 @@ def _work(asked: argparse.Namespace) -> int:
                     should_stop=lambda: control.stop_reason is not None,
                 )
                 write_results(run.evaluation, evaluation)
+        trained = find_fitting(asked.out, profile)
+        if trained is not None and not stopped and Example.read(trained) is None:
+            write_example(trained, plan.bank)
     return 128 + stopped[0] if stopped else ExitCode.DONE
 
 

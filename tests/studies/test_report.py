@@ -58,6 +58,9 @@ def test_a_report_half_way_says_so_and_holds_what_there_is(
         assert (written / picture).with_suffix(".png").stat().st_size > 1000
     assert "mamltui run quickstart --headless --set name=small-quickstart-steps1-seed0" in text
 
+    assert "Example episodes" in text
+    assert (written / "plots" / "episode-quickstart.svg").read_text().count("support") >= 3
+
     html = (written / "report.html").read_text()
     assert html.count("data:image/svg+xml;base64,") == len(list((written / "plots").glob("*.svg")))
     assert not re.search(r'(src|href)="(?!data:)', html)

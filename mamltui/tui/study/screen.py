@@ -216,9 +216,7 @@ base and seed as the one at the cursor.
         name = self._opened or (self._study_list.row.key if self._study_list.row else "")
         if not name:
             return None
-        return shlex.join(
-            ["mamltui", "study", "run", name, *self.session.options.place.options("--out")]
-        )
+        return shlex.join(["mamltui", "study", "run", name, *self.session.options.place.options()])
 
     # Choosing.
 
