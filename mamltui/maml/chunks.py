@@ -66,5 +66,10 @@ def choose_task_chunk(network: NetworkSpec, steps: int, episodes: Episodes) -> i
         fitting = memory // task_bytes(network, steps, examples)
     else:
         fitting = CPU_CHUNK_BYTES // patch_bytes(network, examples)
+    return equal_chunks(tasks, fitting)
+
+
+def equal_chunks(tasks: int, fitting: int) -> int:
+    """Tasks to work on at once, as equal as can be, where so many fit; at least one."""
     chunks = math.ceil(tasks / max(1, min(fitting, tasks)))
     return math.ceil(tasks / chunks)

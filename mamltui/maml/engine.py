@@ -6,8 +6,8 @@ chunk and flat over the iterations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial, reduce
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -38,8 +38,7 @@ class Engine:
         strategy: one of :data:`~mamltui.maml.strategies.STRATEGIES`; ``auto``: the first that
             covers the case, which is the fastest but on unusual machines.
         precision: of the products: ``fp32``, ``tf32`` or ``bf16``.
-        task_chunk: tasks worked on at once; 0 chooses by
-            :func:`~mamltui.maml.chunks.choose_task_chunk`. ``native`` takes one a thread.
+        task_chunk: tasks worked on at once; 0 chooses as many as memory or cache hold well.
         dtype: of the parameters and images; fp32 and float64 are what strategies cover.
         say: told in words when kernels are compiled, and when the chunk had to be halved.
         should_stop: asked while kernels are compiled.
@@ -77,9 +76,9 @@ class Engine:
         self.strategy = strategy
         self.precision = precision
         self.task_chunk = task_chunk
-        self._kernels = Kernels(network) if strategy == "native" else None
-        analytic = partial(Analytic, precision=precision)
-        self._backend: outer.Backend = Autograd if strategy == "autograd" else analytic
+        self._backend: outer.Backend = partial(Analytic, precision=precision)
+        if strategy in ("native", "autograd"):
+            self._backend = Kernels() if strategy == "native" else Autograd
 
     def meta_gradient(
         self,
@@ -102,14 +101,11 @@ class Engine:
             torch.OutOfMemoryError: not even one task fits.
         """
         inner = inner or self.inner
-        if self._kernels is not None:
-            total = self._kernels.meta_gradient(inner, parameters, episodes, should_stop)
-        else:
-            total = self._halving(
-                episodes,
-                inner.steps,
-                lambda size: self._sum(inner, parameters, episodes, size, should_stop),
-            )
+        total = self._halving(
+            episodes,
+            inner.steps,
+            lambda size: self._sum(inner, parameters, episodes, size, should_stop),
+        )
         return total.times(1 / episodes.tasks)
 
     def score(
@@ -127,11 +123,6 @@ class Engine:
             Interrupted: ``should_stop`` said so.
             torch.OutOfMemoryError: not even one task fits.
         """
-        if self._kernels is not None:
-            scores, answers = self._kernels.score(
-                self.inner, parameters, episodes, steps, support_statistics, should_stop
-            )
-            return Scores.of(scores, answers, support_statistics)
         return self._halving(
             episodes,
             0,
@@ -143,15 +134,19 @@ class Engine:
                 steps=steps,
                 support_statistics=support_statistics,
                 task_chunk=size,
+                backend=self._backend if self.strategy == "native" else Analytic,
                 should_stop=should_stop,
             ),
         )
 
     def tasks_at_once(self, episodes: Episodes) -> int:
         """As many of the episodes as are scored well in one call."""
-        if self._kernels is not None:
-            return 4 * torch.get_num_threads()
-        return self.task_chunk or choose_task_chunk(self.network, 0, episodes)
+        return self.task_chunk or self._task_chunk(0, episodes)
+
+    def _task_chunk(self, kept_steps: int, episodes: Episodes) -> int:
+        if isinstance(self._backend, Kernels):
+            return self._backend.tasks_at_once(self.network, kept_steps, episodes)
+        return choose_task_chunk(self.network, kept_steps, episodes)
 
     def _sum(
         self,
@@ -162,21 +157,22 @@ class Engine:
         should_stop: Callable[[], bool] | None,
     ) -> MetaGradient:
         """The sum of the tasks' gradients and metrics, ``size`` tasks at once."""
-
-        def parts() -> Iterator[MetaGradient]:
-            for chunk in episodes.chunks(size):
-                if should_stop is not None and should_stop():
-                    raise Interrupted
-                yield outer.meta_gradient(self.network, inner, parameters, chunk, self._backend)
-
-        return reduce(MetaGradient.plus, parts())
+        total = None
+        for chunk in episodes.chunks(size):
+            if should_stop is not None and should_stop():
+                raise Interrupted
+            total = outer.meta_gradient(
+                self.network, inner, parameters, chunk, self._backend, onto=total
+            )
+        assert total is not None  # there are tasks
+        return total
 
     def _halving(
         self, episodes: Episodes, kept_steps: int, work: Callable[[int], Result]
     ) -> Result:
         """``work`` with as many tasks at once as memory allows, found out the hard way."""
         while True:
-            size = self.task_chunk or choose_task_chunk(self.network, kept_steps, episodes)
+            size = self.task_chunk or self._task_chunk(kept_steps, episodes)
             try:
                 return work(size)
             except (RuntimeError, MemoryError) as error:

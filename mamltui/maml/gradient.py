@@ -18,13 +18,6 @@ class MetaGradient(NamedTuple):
     query_accuracy: Tensor
     """Scalar in [0, 1]."""
 
-    def plus(self, other: MetaGradient) -> MetaGradient:
-        return MetaGradient(
-            {name: value + other.gradient[name] for name, value in self.gradient.items()},
-            self.query_loss + other.query_loss,
-            self.query_accuracy + other.query_accuracy,
-        )
-
     def times(self, factor: float) -> MetaGradient:
         return MetaGradient(
             {name: value * factor for name, value in self.gradient.items()},

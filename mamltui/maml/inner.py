@@ -157,8 +157,7 @@ class InnerLoop:
         names = self.adapted(network)
         values = {name: outer[name] for name in names}
         if self.rates == "fixed":
-            size = self.step_size(network.way)
-            return Adjoint(values, {name: -size * outer[name] for name in names}, {})
+            return Adjoint(values, values, {}, -self.step_size(network.way))
         if self.rates == "curvature":
             return self._adjoint_curvature(network, gradients, learned, values)
         of_gradients, of_learned = {}, {}
@@ -202,9 +201,10 @@ class Adjoint(NamedTuple):
     values: Parameters
     """With respect to the parameters before it."""
     gradients: Parameters
-    """With respect to the support gradient."""
+    """With respect to the support gradient, but for ``factor``."""
     learned: Parameters
     """With respect to what the step has learned."""
+    factor: float = 1.0
 
 
 def loss_gradient(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -43,8 +43,7 @@ Activation = Callable[[Tensor], Tensor]
 class NetworkSpec:
     """The shape of a network: what a checkpoint must agree with to be loaded.
 
-    The defaults are the paper's Conv-4. The fast strategies are made for it and leave other
-    poolings, normalisations, heads and depths to the general one.
+    The defaults are the paper's Conv-4.
     """
 
     way: int
@@ -88,11 +87,6 @@ class NetworkSpec:
             or self.sizes()[-1] < 1
         ):
             raise ValueError(f"there is no network {self}")
-
-    def is_conv4(self) -> bool:
-        """Whether it is the paper's network, but for way, images, filters and normalisation."""
-        plain = NetworkSpec(self.way, self.channels, self.image_size, self.filters)
-        return plain == replace(self, norm_steps=0, norm_scale=False, running_steps=0)
 
     def sizes(self) -> tuple[int, ...]:
         """Height (= width) of the input and of each module's output: (28, 14, 7, 4, 2)."""
@@ -285,6 +279,8 @@ def at_step(network: NetworkSpec, parameters: Mapping[str, Tensor], step: int) -
     Shifts, scales and running statistics become [..., filters], views of what is given.
     """
     values = dict(parameters)
+    if not (network.norm_steps or network.running_steps):
+        return values
     for name, value in parameters.items():
         if has_steps(network, name):
             own = network.running_steps if is_tracked(name) else network.norm_steps
@@ -294,7 +290,9 @@ def at_step(network: NetworkSpec, parameters: Mapping[str, Tensor], step: int) -
 
 def has_steps(network: NetworkSpec, name: str) -> bool:
     """Whether a parameter has a row for each number of inner steps taken, [rows, filters]."""
-    return is_tracked(name) or (network.norm_steps > 0 and name.startswith("norm"))
+    if not name.startswith("norm"):
+        return False
+    return network.norm_steps > 0 or (network.running_steps > 0 and is_tracked(name))
 
 
 def _running_norm(rows: Tensor, given: NormStatistics) -> tuple[Tensor, NormStatistics]:

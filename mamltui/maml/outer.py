@@ -118,15 +118,21 @@ def meta_gradient(
     parameters: Parameters,
     episodes: Episodes,
     backend: Backend,
+    *,
+    onto: MetaGradient | None = None,
 ) -> MetaGradient:
-    """Sums over the tasks of the outer gradient, of the query loss and of the accuracy."""
+    """Sums over the tasks of the outer gradient, of the query loss and of the accuracy.
+
+    Args:
+        onto: the sums of the tasks before, which are added to in place. On a CPU a task is added
+            after the other, so that no bit depends on how they were divided.
+    """
     with exact_products(episodes.support_x.device), torch.no_grad():
         tasks = _Tasks(network, inner, parameters, episodes, backend)
         through = _reptile if inner.outer == "reptile" else _through_the_inner_loop
         logits = through(tasks)
-        return tasks.summed(
-            task_losses(logits, episodes.query_y), task_accuracies(logits, episodes.query_y)
-        )
+        losses = task_losses(logits, episodes.query_y)
+        return tasks.summed(losses, task_accuracies(logits, episodes.query_y), onto)
 
 
 @dataclass(frozen=True)
@@ -316,19 +322,19 @@ class _Tasks:
 
     # ---- Backward ----
 
-    def add(self, found: Mapping[str, Tensor], step: int) -> None:
-        """Add gradients with respect to the parameters as they were after ``step`` inner steps."""
+    def add(self, found: Mapping[str, Tensor], step: int, factor: float = 1.0) -> None:
+        """Add ``factor`` times gradients in the parameters as they were after ``step`` steps."""
         for name, value in found.items():
             if has_steps(self.network, name):
                 total = self.gradient.get(name)
                 if total is None:
                     total = value.new_zeros(self.count, *self.theta[name].shape)
                     self.gradient[name] = total
-                at_step(self.network, {name: total}, step)[name].add_(value)
+                at_step(self.network, {name: total}, step)[name].add_(value, alpha=factor)
             elif name in self.gradient:
-                self.gradient[name] = self.gradient[name] + value
+                self.gradient[name].add_(value, alpha=factor)
             else:
-                self.gradient[name] = value
+                self.gradient[name] = value if factor == 1.0 else factor * value
 
     def back(self, taken: _Step, step: int) -> None:
         """The adjoint of one inner step."""
@@ -338,7 +344,7 @@ class _Tasks:
         self.add(found.learned, step)
         if self.curved:
             direction = at_step(self.network, found.gradients, step)
-            self.add(self._hessian_product(taken.tape, direction), step)
+            self.add(self._hessian_product(taken.tape, direction), step, found.factor)
 
     def back_to_features(self) -> None:
         """What a head of prototypes leaves to the features that it was computed from."""
@@ -370,25 +376,18 @@ class _Tasks:
 
     # ---- Shapes ----
 
-    def summed(self, losses: Tensor, accuracies: Tensor) -> MetaGradient:
-        """Over tasks, in their order: so on a CPU no bit depends on how they were divided."""
-        names = [name for name in self.theta if name in self.gradient]
-        parts = [self.gradient[name].flatten(1) for name in names]
-        flat = torch.cat([*parts, losses.unsqueeze(1), accuracies.unsqueeze(1)], dim=1)
-        sizes = [part.shape[1] for part in parts]
-        if flat.is_cuda:
-            total = flat.sum(dim=0)
-        else:
-            total = flat[0].clone()
-            for row in flat[1:]:
-                total += row
-        *pieces, loss, accuracy = torch.split(total, [*sizes, 1, 1])
-        found = dict(zip(names, pieces, strict=True))
-        gradient = {
-            name: found[name].view_as(value) if name in found else torch.zeros_like(value)
-            for name, value in self.theta.items()
-        }
-        return MetaGradient(gradient, loss.squeeze(0), accuracy.squeeze(0))
+    def summed(self, losses: Tensor, accuracies: Tensor, onto: MetaGradient | None) -> MetaGradient:
+        """The sums over tasks, added to those of others."""
+        parts = {name: self.gradient[name] for name in self.theta if name in self.gradient}
+        before = onto
+        if before is None:
+            zeros = {name: torch.zeros_like(value) for name, value in self.theta.items()}
+            before = MetaGradient(zeros, losses.new_zeros(()), losses.new_zeros(()))
+        for name, value in parts.items():
+            _add_tasks(before.gradient[name], value)
+        _add_tasks(before.query_loss, losses)
+        _add_tasks(before.query_accuracy, accuracies)
+        return before
 
     def _lifted(self, name: str, value: Tensor, step: int) -> Tensor:
         """In the shape of the parameter: zero at other numbers of steps, where each has its own."""
@@ -397,3 +396,9 @@ class _Tasks:
         whole = value.new_zeros(self.count, *self.theta[name].shape)
         at_step(self.network, {name: whole}, step)[name].copy_(value)
         return whole
+
+
+def _add_tasks(total: Tensor, values: Tensor) -> None:
+    """Add [tasks, ...] to the sum over tasks, one after the other where that is not slow."""
+    for value in [values.sum(dim=0)] if values.is_cuda else values.unbind():
+        total += value

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial, reduce
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -21,7 +21,6 @@ import torch
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.maml import outer
 from mamltui.maml.chunks import choose_task_chunk
-from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.learner import Learner
 from mamltui.maml.outer import Backend
 from mamltui.maml.strategies.analytic import Analytic
@@ -168,11 +167,13 @@ class CapturedStep:
         """Finn et al. 2017, Algorithm 2, lines 3-10; tensor work alone."""
         state, watch = self._state, self._watch
         episodes = self._sampler.batch(self._first_task, self._batch, self._device)
-        parts = (
-            outer.meta_gradient(self._network, self._inner, state.parameters, chunk, self._backend)
-            for chunk in episodes.chunks(self.task_chunk)
-        )
-        found = reduce(MetaGradient.plus, parts).times(1 / self._batch)
+        total = None
+        for chunk in episodes.chunks(self.task_chunk):
+            total = outer.meta_gradient(
+                self._network, self._inner, state.parameters, chunk, self._backend, onto=total
+            )
+        assert total is not None  # there are tasks
+        found = total.times(1 / self._batch)
         norm = global_norm(found.gradient)
         watch.look(found.query_loss, norm)
         state.update(found.gradient, unless=watch.broken)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
-from mamltui.maml.strategies.native import PARTS, Kernels
+from mamltui.maml.strategies.native import TASKS, Kernels
 
 from .reference import Weights, meta_gradient, random_problem, relative_difference
 
@@ -36,12 +36,16 @@ SHAPES = {
     "colour 21x21": {"way": 2, "shot": 1, "query": 4, "channels": 3, "size": 21},
     "48 filters": {"way": 4, "shot": 1, "query": 2, "filters": 48, "size": 20, "tasks": 2},
     "7-way 5x5": {"way": 7, "shot": 3, "query": 2, "size": 5},
+    "100 filters": {"way": 3, "shot": 2, "filters": 100, "size": 20, "tasks": 2},
+    "20 filters": {"way": 3, "filters": 20, "size": 16},
 }
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 
 
-def engine(network: NetworkSpec, inner: InnerLoop, dtype: torch.dtype = torch.float64) -> Engine:
-    return Engine(network, inner, device=CPU, strategy="native", dtype=dtype)
+def engine(
+    network: NetworkSpec, inner: InnerLoop, dtype: torch.dtype = torch.float64, task_chunk: int = 0
+) -> Engine:
+    return Engine(network, inner, device=CPU, strategy="native", dtype=dtype, task_chunk=task_chunk)
 
 
 def single(weights: Weights) -> Weights:
@@ -184,39 +188,86 @@ def test_what_is_not_finite_is_not_hidden(name: str, value: float) -> None:
     assert not all(bool(gradient.isfinite().all()) for gradient in found.gradient.values())
 
 
-@pytest.mark.parametrize("tasks", [7, PARTS + 9])
-def test_the_number_of_threads_changes_no_bit(threads: Callable[[int], None], tasks: int) -> None:
-    network, weights, episodes = random_problem(tasks=tasks, way=3, size=20, dtype=torch.float32)
-    kernels = engine(network, InnerLoop(2, 0.4), torch.float32)
+@pytest.mark.parametrize(
+    "inner", [InnerLoop(2, 0.4), InnerLoop(2, 0.4, rates="per-step")], ids=["fixed", "learned"]
+)
+@pytest.mark.parametrize("tasks", [1, 2 * TASKS + 1])
+def test_neither_the_number_of_threads_nor_the_chunk_changes_a_bit(
+    threads: Callable[[int], None], tasks: int, inner: InnerLoop
+) -> None:
+    shape = {"way": 2, "size": 9, "filters": 64}
+    network, weights, episodes = random_problem(tasks=tasks, **shape, dtype=torch.float32)
+    weights |= inner.initial_rates(network)
     gradients, losses = [], []
-    for number in (1, 2, 3):
+    for number, chunk in ((1, 0), (2, 0), (3, 0), (2, 1), (2, 3)):
         threads(number)
+        kernels = engine(network, inner, torch.float32, chunk)
         gradients.append(kernels.meta_gradient(weights, episodes))
         losses.append(kernels.score(weights, episodes, steps=2).transductive.loss)
-    assert same_gradient(gradients[0], gradients[1])
-    assert same_gradient(gradients[0], gradients[2])
-    assert torch.equal(losses[0], losses[1])
-    assert torch.equal(losses[0], losses[2])
+    assert all(same_gradient(gradients[0], other) for other in gradients)
+    assert all(torch.equal(losses[0], other) for other in losses)
 
 
-def test_tasks_are_worked_on_side_by_side(
-    threads: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_tasks_are_worked_on_by_as_many_threads_as_torch_has() -> None:
+    """In a process of its own, whose other threads are known; each has used the processor."""
+    program = """
+import sys, torch
+from pathlib import Path
+from mamltui.maml.strategies.native import Kernels
+from tests.maml.reference import random_problem
+network, weights, episodes = random_problem(tasks=12, filters=64, query=10, dtype=torch.float32)
+torch.set_num_threads(int(sys.argv[1]))
+torch.rand(10**6).add(1)  # torch's own threads
+before = set(Path("/proc/self/task").iterdir())
+query = Kernels()(network, episodes.query_x)
+used = 0
+while used < 20 * (int(sys.argv[1]) - 1) and query.forward(weights):
+    new = sorted(set(Path("/proc/self/task").iterdir()) - before)
+    ticks = [int((task / "stat").read_text().rsplit(")", 1)[1].split()[11]) for task in new]
+    used = min(ticks, default=0) * len(ticks)
+print(len(new) if used else 0)
+"""
+    for number in (1, 3):
+        command = [sys.executable, "-c", program, str(number)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+        assert int(done.stdout) == number - 1
+
+
+@pytest.mark.parametrize("name", ["conv2.weight", "head.weight"])
+def test_how_the_parameters_lie_in_memory_does_not_matter(name: str) -> None:
     network, weights, episodes = random_problem(way=3, size=20)
-    barrier, true, met = threading.Barrier(2), Kernels._workspace, threading.Event()
+    kernels = engine(network, InnerLoop(1, 0.4))
+    expected = kernels.meta_gradient(weights, episodes)
+    value = weights[name]
+    strided = value.transpose(-1, -2).contiguous().transpose(-1, -2)
+    assert not strided.is_contiguous()
+    assert same_gradient(kernels.meta_gradient(weights | {name: strided}, episodes), expected)
 
-    @contextmanager
-    def together(*arguments: Any, **options: Any) -> Iterator[Tensor]:
-        with true(*arguments, **options) as workspace:
-            if not met.is_set():
-                barrier.wait(SECONDS)
-                met.set()
-            yield workspace
 
-    monkeypatch.setattr(Kernels, "_workspace", together)
-    threads(2)
-    engine(network, InnerLoop(1, 0.4)).meta_gradient(weights, episodes)
-    assert met.is_set()
+def test_tensors_that_the_kernels_cannot_read_are_refused() -> None:
+    network, weights, episodes = random_problem(way=3, size=20)
+    support = Kernels()(network, episodes.support_x)
+    with pytest.raises(TypeError, match=r"conv1\.weight is torch\.float32 .* not torch\.float64"):
+        support.forward(weights | {"conv1.weight": weights["conv1.weight"].float()})
+    with pytest.raises(ValueError, match=r"head\.bias is \[2\], not \[3\]"):
+        support.forward(weights | {"head.bias": torch.zeros(2, dtype=torch.float64)})
+    with pytest.raises(ValueError, match=r"images .* are not those of"):
+        Kernels()(network, episodes.support_x[..., 1:])
+    with pytest.raises(TypeError, match=r"no kernels for images of torch\.float16"):
+        Kernels()(network, episodes.support_x.half())
+
+
+def test_memory_does_not_grow_with_the_meta_batch() -> None:
+    """What one task takes is taken for a few, however many there are and however wide they are."""
+    network = NetworkSpec(way=2, image_size=8, filters=1024)
+    episodes = random_problem(tasks=256, way=2, size=8, dtype=torch.float32)[2]
+    threads = torch.get_num_threads()
+    assert Kernels().tasks_at_once(network, 5, episodes) <= max(threads, TASKS)
+    wide = Episodes(
+        *(tensor[:, :1].repeat(1, 3000, *(1,) * (tensor.dim() - 2)) for tensor in episodes)
+    )
+    assert Kernels().tasks_at_once(network, 5, wide) <= threads
 
 
 class Stop:
@@ -233,11 +284,11 @@ class Stop:
 
 @pytest.mark.parametrize("allowed", [0, 3])
 @pytest.mark.parametrize("number", [1, 3])
-def test_a_stop_between_two_parts_is_obeyed_and_leaves_the_kernels_usable(
+def test_a_stop_between_two_chunks_is_obeyed_and_leaves_the_kernels_usable(
     threads: Callable[[int], None], number: int, allowed: int
 ) -> None:
     network, weights, episodes = random_problem(tasks=8, way=3, size=20)
-    kernels, fresh = (engine(network, InnerLoop(2, 0.4)) for _ in range(2))
+    kernels, fresh = (engine(network, InnerLoop(2, 0.4), task_chunk=2) for _ in range(2))
     threads(number)
     stop, stop_scoring = Stop(allowed), Stop(allowed)
     with pytest.raises(Interrupted):
@@ -254,24 +305,18 @@ def test_a_stop_between_two_parts_is_obeyed_and_leaves_the_kernels_usable(
 def test_two_threads_may_use_the_same_kernels_at_once(threads: Callable[[int], None]) -> None:
     network, weights, _ = random_problem(way=3, size=20)
     batches = [random_problem(tasks=6, way=3, size=20, seed=seed)[2] for seed in (1, 2)]
-    kernels, inner = Kernels(network), InnerLoop(2, 0.4)
+    kernels = engine(network, InnerLoop(2, 0.4))
     threads(2)
     expected = [
-        (
-            kernels.meta_gradient(inner, weights, episodes),
-            kernels.score(inner, weights, episodes, 2, True),
-        )
+        (kernels.meta_gradient(weights, episodes), kernels.score(weights, episodes, steps=2))
         for episodes in batches
     ]
     barrier = threading.Barrier(2)
 
-    def work(episodes: Episodes) -> list[tuple[MetaGradient, tuple[Tensor, Tensor]]]:
+    def work(episodes: Episodes) -> list[tuple[MetaGradient, Scores]]:
         barrier.wait(SECONDS)
         return [
-            (
-                kernels.meta_gradient(inner, weights, episodes),
-                kernels.score(inner, weights, episodes, 2, True),
-            )
+            (kernels.meta_gradient(weights, episodes), kernels.score(weights, episodes, steps=2))
             for _ in range(10)
         ]
 
@@ -280,7 +325,7 @@ def test_two_threads_may_use_the_same_kernels_at_once(threads: Callable[[int], N
     for results, (gradient, scores) in zip(found, expected, strict=True):
         for again, scores_again in results:
             assert same_gradient(again, gradient)
-            assert all(map(torch.equal, scores_again, scores))
+            assert_same_scores(scores_again, scores, tolerance=0)
 
 
 def resident_bytes() -> int:

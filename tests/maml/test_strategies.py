@@ -14,8 +14,6 @@ from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.strategies import STRATEGIES, Case, covering, why_not
 
-from .reference import meta_gradient, random_problem, relative_difference
-
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 INNER = InnerLoop(1, 0.4)
 NETWORK = NetworkSpec(way=5, filters=16)
@@ -42,13 +40,8 @@ IMPLICIT = InnerLoop(1, 0.4, outer="implicit", proximal=2.0)
     [
         ("native", case(device=CUDA), "it runs on processors only"),
         ("native", case(precision="bf16"), "no other precision than fp32"),
-        ("native", case(NetworkSpec(5, filters=6)), "the filters are no multiple of 16"),
-        (
-            "native",
-            case(NetworkSpec(5, layers=3)),
-            "the paper's Conv-4 with batch normalisation only",
-        ),
-        ("native", case(inner=IMPLICIT), "not implicit ones"),
+        ("native", case(dtype=torch.float16), "it has no kernels for torch.float16"),
+        ("native", case(NetworkSpec(5, filters=6)), "fewer than 16 filters"),
         ("graph", case(), "it runs on CUDA devices only"),
         ("analytic", case(precision="tf32"), "only CUDA devices have TF32"),
         ("autograd", case(precision="tf32"), "no other precision than fp32"),
@@ -67,7 +60,7 @@ def test_native_says_why_it_could_not_be_compiled(monkeypatch: pytest.MonkeyPatc
     assert why_not("native", case()) == "there is no C++ compiler"
 
 
-@pytest.mark.parametrize("filters", [16, 48, 64])
+@pytest.mark.parametrize("filters", [16, 20, 100])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_processor_has_all_strategies_but_graph(filters: int, dtype: torch.dtype) -> None:
     asked = case(NetworkSpec(5, filters=filters), dtype=dtype)
@@ -81,9 +74,9 @@ def test_graph_is_for_cuda_alone() -> None:
 
 
 @pytest.mark.parametrize("inner", [InnerLoop(1, 0.4, adapts="head"), IMPLICIT])
-def test_two_strategies_cover_every_network_and_inner_loop(inner: InnerLoop) -> None:
-    network = NetworkSpec(5, filters=6, layers=3, head="flatten", normalisation="none")
-    assert covering(case(network, inner)) == ["analytic", "autograd"]
+def test_all_of_them_cover_every_network_and_inner_loop(inner: InnerLoop) -> None:
+    network = NetworkSpec(5, filters=20, layers=3, head="flatten", normalisation="none")
+    assert covering(case(network, inner)) == ["native", "analytic", "autograd"]
 
 
 def test_auto_takes_the_first_that_covers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,19 +86,15 @@ def test_auto_takes_the_first_that_covers(monkeypatch: pytest.MonkeyPatch) -> No
     assert Engine(NETWORK, INNER, device=CPU).strategy == "analytic"
 
 
-def test_analytic_takes_over_for_filters_that_native_does_not_cover() -> None:
-    network, weights, episodes = random_problem(filters=6)
-    engine = Engine(network, INNER, device=CPU, dtype=torch.float64)
-    assert engine.strategy == "analytic"
-    expected, _ = meta_gradient(network, INNER, weights, episodes)
-    actual = engine.meta_gradient(weights, episodes).gradient
-    assert relative_difference(actual, expected) <= 1e-10
-
-
 @pytest.mark.parametrize(
     ("strategy", "filters", "options", "words"),
     [
-        ("native", 6, {}, "strategy native does not apply here: the filters"),
+        (
+            "native",
+            6,
+            {"precision": "bf16"},
+            "native does not apply here: it has no other",
+        ),
         ("graph", 16, {}, "strategy graph does not apply here: it runs on CUDA"),
         ("analytic", 16, {"precision": "tf32"}, "strategy analytic does not apply here: only CUDA"),
         ("autograd", 16, {"precision": "bf16"}, "strategy autograd does not apply here"),

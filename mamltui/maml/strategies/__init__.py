@@ -33,12 +33,6 @@ class Case:
 def why_not(strategy: str, case: Case) -> str | None:
     """Why ``strategy`` does not cover ``case``, in words for people; None: it does, as ``auto``."""
     if strategy == "native":
-        if not case.network.is_conv4():
-            return "it covers the paper's Conv-4 with batch normalisation only"
-        if case.inner.outer == "implicit":
-            return "it covers gradients through the inner loop only, not implicit ones"
-        if case.inner.rates == "curvature":
-            return "it covers step sizes only, not matrices"
         return native.why_not(case)
     if strategy == "graph" and case.device.type != "cuda":
         return "it runs on CUDA devices only"

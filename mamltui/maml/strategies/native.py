@@ -1,19 +1,16 @@
-"""Meta-gradient and scores by kernels compiled for this processor, a task a thread.
+"""Derivatives by kernels compiled for this processor, a task on each core.
 
-The derivation is that of :mod:`~mamltui.maml.strategies.analytic`; ``conv4.cpp`` computes it for
-one task on one core, so that every array of the task stays near that core's cache, no patches are
-formed and no thread waits for another within a task.
+The derivation is that of :mod:`~mamltui.maml.strategies.analytic`; ``kernels.cpp`` computes it for
+one task on one core at a time, so that no patches are formed, what a layer works on stays near that
+core's cache, and no thread waits for another within a task. Which thread works on a task changes no
+bit of what it gives.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,27 +19,31 @@ from torch import Tensor
 
 from mamltui import compiled
 from mamltui.compiled import CompilingStoppedError, NotCompiledError, load_compiled
-from mamltui.maml.chunks import Interrupted
+from mamltui.maml.chunks import Interrupted, equal_chunks
 from mamltui.maml.episode import Episodes
-from mamltui.maml.gradient import MetaGradient
-from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec, Parameters
-from mamltui.maml.strategies.packing import Packed, Packing
+from mamltui.maml.network import (
+    MOST_LAYERS,
+    STATISTICS,
+    NetworkSpec,
+    NormStatistics,
+    Parameters,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mamltui.maml.strategies import Case
 
-SOURCE = Path(__file__).with_name("conv4.cpp")
+SOURCE = Path(__file__).with_name("kernels.cpp")
 COMPILING = "compiling the kernels for this processor, once"
 """What there is to say before :func:`prepare`."""
 SCALARS = {torch.float32: "float", torch.float64: "double"}
-WIDTH = 16
-"""Filters come in whole vectors of the widest processors."""
-PARTS = 32
-"""A meta-batch's gradient is the sum of at most so many parts, each of the same tasks whatever the
-number of threads, so that the number of threads changes no bit."""
-
-ShouldStop = Callable[[], bool]
+LEAST_FILTERS = 16
+"""Fewer leave the vectors of a processor half empty."""
+TASKS = 8
+"""At once, or one a thread if that is more: enough that Python's part of the work is small."""
+MEMORY = 2**30
+"""Bytes that more tasks at once than threads may take."""
 
 
 def why_not(case: Case) -> str | None:
@@ -53,8 +54,8 @@ def why_not(case: Case) -> str | None:
         return "it has no other precision than fp32"
     if case.dtype not in SCALARS:
         return f"it has no kernels for {case.dtype}"
-    if case.network.filters % WIDTH:
-        return f"the filters are no multiple of {WIDTH}"
+    if case.network.filters < LEAST_FILTERS:
+        return f"fewer than {LEAST_FILTERS} filters leave the processor's vectors half empty"
     return compiled.why_unavailable(SOURCE, SCALARS[case.dtype])
 
 
@@ -63,7 +64,7 @@ def must_compile(dtype: torch.dtype) -> bool:
     return compiled.must_compile(SOURCE, SCALARS[dtype])
 
 
-def prepare(dtype: torch.dtype, should_stop: ShouldStop | None = None) -> None:
+def prepare(dtype: torch.dtype, should_stop: Callable[[], bool] | None = None) -> None:
     """Compile the kernels if they are not there; :func:`why_not` says what became of it.
 
     Raises:
@@ -77,8 +78,8 @@ def prepare(dtype: torch.dtype, should_stop: ShouldStop | None = None) -> None:
         raise Interrupted from None
 
 
-class _Task(ctypes.Structure):
-    """``Task`` of ``conv4.cpp``."""
+class _Block(ctypes.Structure):
+    """``Block`` of ``kernels.cpp``, with its ``Description``."""
 
     _fields_ = [
         *(
@@ -88,212 +89,266 @@ class _Task(ctypes.Structure):
                 "channels",
                 "image_size",
                 "filters",
-                "support",
-                "query",
-                "steps",
-                "first_order",
-                "running",
-                "scaled",
-                "norm_rows",
-                "rate_rows",
-                "by_element",
-                "learns_rates",
-                "reptile",
+                "layers",
+                "pooled",
+                "normalisation",
+                "flat",
+                "examples",
+                "tasks",
+                "threads",
+                "keeps",
             )
         ),
-        ("norm_rate", ctypes.c_double),
-        ("smoothing", ctypes.c_double),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("images", "forward", "backward", "tangent", "scratch")
+        ),
     ]
 
 
-class _Learned(ctypes.Structure):
-    """``Learned`` of ``conv4.cpp``."""
-
-    _fields_ = [(name, ctypes.c_void_p) for name in Packed._fields]
+_KINDS = ("images", "forward", "backward", "tangent", "scratch")
+_FIELDS = ("conv{}.weight", "norm{}.shift", "norm{}.scale", "norm{}.mean", "norm{}.variance")
+_PLACES = {
+    name.format(layer + 1): 2 * (kind * MOST_LAYERS + layer)
+    for kind, name in enumerate(_FIELDS)
+    for layer in range(MOST_LAYERS)
+} | {
+    name: 2 * (len(_FIELDS) * MOST_LAYERS + place)
+    for place, name in enumerate(("head.weight", "head.bias"))
+}
+"""Where ``Parameters`` of ``kernels.cpp`` has the address of a tensor; its stride comes next."""
+_Addresses = ctypes.c_size_t * (2 * (len(_FIELDS) * MOST_LAYERS + 2))
 
 
 class Kernels:
-    """The compiled kernels of one network, with memory for as many threads as work.
+    """The compiled kernels, and the memory they work in, which is used again.
 
-    May be used from several threads at once.
+    A :data:`~mamltui.maml.outer.Backend`. May be used from several threads at once.
     """
 
-    def __init__(self, network: NetworkSpec) -> None:
-        self.network = network
-        self._free: dict[tuple[object, ...], list[Tensor]] = {}
+    def __init__(self) -> None:
+        self._free: dict[tuple[object, ...], list[Tensor]] = defaultdict(list)
 
-    def meta_gradient(
-        self,
-        inner: InnerLoop,
-        parameters: Parameters,
-        episodes: Episodes,
-        should_stop: ShouldStop | None = None,
-    ) -> MetaGradient:
-        """Sums over the tasks of the outer gradient, of the query loss and of the accuracy.
+    def __call__(self, network: NetworkSpec, images: Tensor) -> Native:
+        return Native(self, network, images)
 
-        Raises:
-            Interrupted: ``should_stop``, asked before each part of the tasks, said so.
-        """
-        packing = Packing(self.network, inner)
-        theta = packing.packed(parameters)
-        task, library, data = self._prepared(packing, theta, episodes, inner.steps)
-        weights = torch.tensor(inner.weights(), dtype=theta.weights.dtype)
-        parts = min(PARTS, episodes.tasks)
-        bounds = [episodes.tasks * part // parts for part in range(parts + 1)]
-        total = Packed(*(torch.zeros(parts, *each.shape, dtype=each.dtype) for each in theta))
-        metrics = torch.zeros(parts, 2, dtype=torch.float64)
-
-        def work(part: int) -> None:
-            first, last = bounds[part : part + 2]
-            with self._workspace(library, weights.dtype, task, training=True) as workspace:
-                library.meta_gradients(
-                    ctypes.byref(task),
-                    last - first,
-                    _pointers(theta),
-                    _pointer(weights),
-                    *(_pointer(values[first:last]) for values in data),
-                    _pointer(workspace),
-                    _pointers(Packed(*(each[part] for each in total))),
-                    _pointer(metrics[part]),
-                )
-
-        _on_threads(work, parts, should_stop)
-        gradient = packing.unpacked(Packed(*(each.sum(dim=0) for each in total)))
-        loss, accuracy = metrics.sum(dim=0).to(weights.dtype)
-        return MetaGradient(gradient, loss, accuracy)
-
-    def score(
-        self,
-        inner: InnerLoop,
-        parameters: Parameters,
-        episodes: Episodes,
-        steps: int,
-        support_statistics: bool,
-        should_stop: ShouldStop | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Scores and answers of each task after 0, 1, ..., ``steps`` inner steps.
-
-        Scores are [tasks, 3, 2, steps + 1] float64. The three are the query set with its own
-        statistics, the query set with the support set's (zeros unless ``support_statistics``) and
-        the support set; the two are mean cross-entropy in nats and the fraction right. Answers are
-        [tasks, 2, steps + 1, queries, 2] float32, of the first two of the three: whether each is
-        right, and the probability that it was given.
-
-        Raises:
-            Interrupted: ``should_stop``, asked before each task, said so.
-        """
-        packing = Packing(self.network, inner)
-        theta = packing.packed(parameters)
-        task, library, data = self._prepared(packing, theta, episodes, steps)
-        scores = torch.zeros(episodes.tasks, 3, 2, steps + 1, dtype=torch.float64)
-        answers = torch.zeros(episodes.tasks, 2, steps + 1, task.query, 2)
-
-        def work(number: int) -> None:
-            with self._workspace(library, theta.weights.dtype, task, training=False) as workspace:
-                library.scores(
-                    ctypes.byref(task),
-                    1,
-                    _pointers(theta),
-                    *(_pointer(values[number]) for values in data),
-                    _pointer(workspace),
-                    ctypes.c_int(support_statistics),
-                    _pointer(scores[number]),
-                    _pointer(answers[number]),
-                )
-
-        _on_threads(work, episodes.tasks, should_stop)
-        return scores, answers
-
-    def _prepared(
-        self, packing: Packing, theta: Packed, episodes: Episodes, steps: int
-    ) -> tuple[_Task, ctypes.CDLL, list[Tensor]]:
-        network, inner = packing.network, packing.inner
-        is_reptile = inner.outer == "reptile"
-        task = _Task(
-            way=network.way,
-            channels=network.channels,
-            image_size=network.image_size,
-            filters=network.filters,
-            support=episodes.support_y.shape[1],
-            query=episodes.query_y.shape[1],
-            steps=steps,
-            first_order=inner.first_order,
-            running=network.running_steps > 0,
-            scaled=network.norm_scale,
-            norm_rows=theta.norms.shape[0],
-            rate_rows=theta.rates.shape[0],
-            by_element=inner.rates == "per-element",
-            learns_rates=inner.rates != "fixed",
-            reptile=is_reptile,
-            norm_rate=inner.step_size(network.way) if is_reptile else 0.0,
-            smoothing=inner.label_smoothing,
+    def tasks_at_once(self, network: NetworkSpec, steps: int, episodes: Episodes) -> int:
+        """``TASKS``, fewer where they need more than ``MEMORY``, or else as many as threads."""
+        support, query = (
+            Native(self, network, images[:0]).scalars
+            for images in (episodes.support_x, episodes.query_x)
         )
-        library = load_compiled(SOURCE, SCALARS[theta.weights.dtype])
-        library.workspace_size.restype = ctypes.c_size_t
-        return task, library, [values.contiguous() for values in episodes]
+        kept = (steps + 1) * (support["forward"] + support["backward"]) + support["tangent"]
+        task = episodes.support_x.element_size() * (kept + query["forward"] + query["images"])
+        threads = torch.get_num_threads()
+        wanted = threads * -(-TASKS // threads)
+        fitting = max(threads, min(wanted, MEMORY // max(1, task)))
+        return equal_chunks(episodes.tasks, fitting)
 
-    @contextmanager
-    def _workspace(
-        self, library: ctypes.CDLL, dtype: torch.dtype, task: _Task, *, training: bool
-    ) -> Iterator[Tensor]:
-        """Memory for one call, kept for tasks of the same shape.
+    def room(self, key: tuple[object, ...], count: int, scalars: int, like: Tensor) -> _Room:
+        """Memory for ``count`` tasks of the same shape, zeroed when it was first taken.
 
         The borders in it that must be zero lie elsewhere for others, and are never written.
         """
-        kinds = (task.first_order, task.learns_rates, task.reptile)
-        shape = (dtype, training, task.support, task.query, task.steps, kinds)
-        free = self._free.setdefault(shape, [])
+        free = self._free[key]
         try:
-            workspace = free.pop()
+            tensor = free.pop()
         except IndexError:
-            size = library.workspace_size(ctypes.byref(task), training)
-            workspace = torch.zeros(size, dtype=dtype)
-        try:
-            yield workspace
-        finally:
-            free.append(workspace)
+            tensor = like.new_zeros(0)
+        if tensor.numel() < count * scalars:
+            tensor = like.new_zeros(count * scalars)
+        return _Room(tensor, free)
 
 
-def _pointer(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
+class _Room:
+    """Memory that goes back where it came from when it is no longer used."""
+
+    def __init__(self, tensor: Tensor, free: list[Tensor]) -> None:
+        self._tensor, self._free = tensor, free
+        self.address = tensor.data_ptr()
+
+    def __del__(self) -> None:
+        self._free.append(self._tensor)
 
 
-def _pointers(learned: Packed) -> Any:
-    return ctypes.byref(_Learned(*(tensor.data_ptr() for tensor in learned)))
+@dataclass
+class _Tape:
+    values: _Pointers
+    is_fixed: bool
+    logits: Tensor
+    statistics: list[NormStatistics]
+    forward: _Room
+    backward: _Room | None = None
+    tangent: _Room | None = None
+    g_logits: Tensor = field(init=False)
+    direction: _Pointers = field(init=False)
 
 
-def _on_threads(
-    work: Callable[[int], None], parts: int, should_stop: ShouldStop | None = None
-) -> None:
-    """``work`` on each part, as many at once as torch has threads; the caller is one of them."""
-    number = iter(range(parts))
-    lock = threading.Lock()
-    stopped = False
+class Native:
+    """:class:`~mamltui.maml.outer.Derivatives` of any :class:`NetworkSpec`."""
 
-    def go_on() -> None:
-        nonlocal stopped
-        while True:
-            with lock:
-                stopped = stopped or (should_stop is not None and should_stop())
-                part = None if stopped else next(number, None)
-            if part is None:
-                return
-            work(part)
+    def __init__(self, kernels: Kernels, network: NetworkSpec, images: Tensor) -> None:
+        """Raises TypeError or ValueError for images that the kernels cannot read."""
+        if images.dtype not in SCALARS or images.device.type != "cpu":
+            raise TypeError(f"no kernels for images of {images.dtype} on {images.device}")
+        size = network.image_size
+        if images.dim() != 5 or images.shape[2:] != (network.channels, size, size):
+            raise ValueError(f"images {list(images.shape)} are not those of {network}")
+        self._kernels, self._network = kernels, network
+        self._like = images.new_empty(0)
+        self._tasks, self._examples = images.shape[:2]
+        self._library: Any = load_compiled(SOURCE, SCALARS[images.dtype])
+        filters = (network.filters,)
+        tracked = {
+            f"norm{layer + 1}.{name}": filters
+            for layer in range(network.layers)
+            for name in STATISTICS
+        }
+        self._shapes = network.value_shapes() | tracked
+        self._block = _Block(
+            way=network.way,
+            channels=network.channels,
+            image_size=size,
+            filters=network.filters,
+            layers=network.layers,
+            pooled=network.pooling == "max",
+            normalisation=("none", "batch", "layer").index(network.normalisation),
+            flat=network.head == "flatten",
+            examples=self._examples,
+            tasks=self._tasks,
+            threads=torch.get_num_threads(),
+        )
+        sizes = (ctypes.c_size_t * len(_KINDS))()
+        self._library.sizes(ctypes.byref(self._block), sizes)
+        self.scalars: dict[str, int] = dict(zip(_KINDS, sizes, strict=True))
+        """Of each kind of memory, for one task."""
+        if self._tasks:
+            self._images = self._room("images", self._tasks)
+            self._block.images = self._images.address
+            images = images.contiguous()
+            self._library.see(ctypes.byref(self._block), ctypes.c_void_p(images.data_ptr()))
 
-    threads = min(torch.get_num_threads(), parts)
-    others = [_pool().submit(go_on) for _ in range(threads - 1)]
-    try:
-        go_on()
-    finally:
-        with lock:
-            number = iter(())  # after an interrupt, the others end with the part at hand
-        for other in others:
-            if not other.cancel():  # it waits its turn no longer: there is nothing left
-                other.result()
-    if stopped:
-        raise Interrupted
+    def forward(
+        self,
+        values: Parameters,
+        *,
+        running: bool = False,
+        statistics: list[NormStatistics] | None = None,
+    ) -> _Tape:
+        network = self._network
+        is_fixed = statistics is not None or (running and network.running_steps > 0)
+        given = values
+        if statistics is not None:
+            given = {
+                f"norm{layer}.{name}": value.squeeze(-2)
+                for layer, each in enumerate(statistics, 1)
+                for name, value in zip(STATISTICS, each, strict=True)
+            }
+        logits = self._logits(values)
+        seen = self._like.new_empty(0)
+        if network.normalisation == "batch":
+            seen = seen.new_empty(self._tasks, network.layers, 2, 1, network.filters)
+        here = _Pointers(self, values)
+        tape = _Tape(here, is_fixed, logits, [], self._room("forward", self._tasks))
+        if seen.numel():
+            tape.statistics = [NormStatistics(*layer.unbind(1)) for layer in seen.unbind(1)]
+        self._call(
+            "forward",
+            tape,
+            here,
+            _Pointers(self, given) if is_fixed else None,
+            logits,
+            seen if seen.numel() else None,
+        )
+        return tape
+
+    def backward(self, tape: _Tape, g_logits: Tensor, *, keep: bool = False) -> Parameters:
+        tape.g_logits = g_logits.contiguous()
+        count = self._tasks if keep else self._block.threads
+        tape.backward = self._room("backward" if keep else "scratch backward", count)
+        gradient = self._gradient(tape)
+        fixed = ctypes.c_int(tape.is_fixed)
+        found = _Pointers(self, gradient)
+        self._call("backward", tape, tape.values, fixed, tape.g_logits, found, keeps=keep)
+        if not keep:
+            tape.backward = None
+        return gradient
+
+    def tangent(self, tape: _Tape, direction: Parameters) -> Tensor:
+        tape.direction = _Pointers(self, direction)
+        tape.tangent = self._room("tangent", self._tasks)
+        d_logits = torch.empty_like(tape.logits)
+        self._call("tangent", tape, tape.values, tape.direction, d_logits, keeps=True)
+        return d_logits
+
+    def tangent_backward(self, tape: _Tape, dg_logits: Tensor) -> Parameters:
+        result = self._gradient(tape)
+        sources = tape.values, tape.direction, tape.g_logits, dg_logits.contiguous()
+        self._call("tangent_backward", tape, *sources, _Pointers(self, result), keeps=True)
+        tape.tangent = None
+        return result
+
+    def _room(self, kind: str, count: int) -> _Room:
+        key = (self._network, self._examples, kind, self._like.dtype)
+        return self._kernels.room(key, count, self.scalars[kind.split()[-1]], self._like)
+
+    def _logits(self, values: Parameters) -> Tensor:
+        network = self._network
+        width = network.way if "head.weight" in values else network.features()
+        return self._like.new_empty(self._tasks, self._examples, width)
+
+    def _gradient(self, tape: _Tape) -> Parameters:
+        """Room for the gradient of what the pass read, but for running statistics."""
+        return {
+            name: self._like.new_empty(self._tasks, *self._shapes[name])
+            for name in tape.values.names
+            if name in self._shapes and not name.endswith(STATISTICS)
+        }
+
+    def _call(self, function: str, tape: _Tape, *arguments: Any, keeps: bool = False) -> None:
+        scratch = self._room("scratch", self._block.threads)
+        block = _Block.from_buffer_copy(self._block)
+        block.keeps = keeps
+        block.forward, block.scratch = tape.forward.address, scratch.address
+        block.backward = tape.backward and tape.backward.address
+        block.tangent = tape.tangent and tape.tangent.address
+        passed = [
+            ctypes.c_void_p(each.data_ptr()) if isinstance(each, Tensor) else each
+            for each in arguments
+        ]
+        passed = [each.addresses if isinstance(each, _Pointers) else each for each in passed]
+        getattr(self._library, function)(ctypes.byref(block), *passed)
 
 
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), thread_name_prefix="kernels")
+class _Pointers:
+    """``Parameters`` of ``kernels.cpp``; keeps what it points to.
+
+    Raises:
+        TypeError: a tensor is not of the images' type.
+        ValueError: a tensor is not of the parameter's shape, with or without tasks in front.
+    """
+
+    def __init__(self, of: Native, values: Parameters) -> None:
+        self.addresses = _Addresses()
+        self.names = list(values)
+        self._tensors = []
+        tasks, like = of._tasks, of._like
+        for name, shape in of._shapes.items():
+            value = values.get(name)
+            if value is None:
+                continue
+            if value.dtype != like.dtype or value.device != like.device:
+                raise TypeError(f"{name} is {value.dtype} on {value.device}, not {like.dtype}")
+            if value.shape not in (shape, (tasks, *shape)):
+                raise ValueError(f"{name} is {list(value.shape)}, not {list(shape)} or its like")
+            stride = 0
+            if value.dim() > len(shape):
+                if value.stride(0) == 0:  # expanded: one for all tasks
+                    value = value[0]
+                else:
+                    stride = value.numel() // tasks
+            value = value.contiguous()
+            self._tensors.append(value)
+            place = _PLACES[name]
+            self.addresses[place] = value.data_ptr()
+            self.addresses[place + 1] = stride

@@ -1,0 +1,1364 @@
+// Derivatives of a stack of convolutions for a block of tasks, a task at a time on each core. The
+// mathematics, its names and its order are those of analytic.py; read that first. What differs is
+// that no patches are formed: products take their rows where they lie.
+//
+// Layout: images and activations are channels-last, with the zeros around them that the windows of
+// the next layer cover; everything else is rows [examples * positions, filters]. Filters are
+// padded with zeros to whole vectors. A layer's output has a position for each pooling window, and
+// without pooling for each position of the convolution.
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+constexpr int MOST_LAYERS = 16;
+constexpr double NORM_EPSILON = 1e-3;
+
+#if defined(__AVX512F__)
+constexpr int VECTOR_BYTES = 64, TILE_VECTORS = 4;
+#elif defined(__AVX__)
+constexpr int VECTOR_BYTES = 32, TILE_VECTORS = 2;
+#else
+constexpr int VECTOR_BYTES = 16, TILE_VECTORS = 4;
+#endif
+constexpr int TILE_ROWS = 6;         // accumulators of a tile fill the vector registers
+constexpr int BLOCK_ROWS = 48;       // rows of a product that stay in the first-level cache
+constexpr int GRADIENT_ROWS = 96;    // the same where they are summed over
+constexpr int PANEL_BYTES = 16384;   // of a weight that stay there between the tiles of a block
+constexpr int ROWS_TO_PACK = 512;    // fewer rows do not repay laying a weight out in panels
+
+// A function of its own in a profile.
+#define STAGE __attribute__((noinline))
+
+template <typename T>
+struct Lanes {
+    static constexpr int count = VECTOR_BYTES / sizeof(T);
+    typedef T type __attribute__((vector_size(VECTOR_BYTES)));
+    typedef T loose __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+};
+template <typename T>
+using Vector = typename Lanes<T>::type;
+
+template <typename T>
+inline Vector<T> load(const T* from) {
+    return *reinterpret_cast<const typename Lanes<T>::loose*>(from);
+}
+template <typename T>
+inline void store(T* to, Vector<T> values) {
+    *reinterpret_cast<typename Lanes<T>::loose*>(to) = values;
+}
+template <typename T>
+inline void add(T* to, Vector<T> values) {
+    store(to, load(to) + values);
+}
+template <typename T>
+inline Vector<T> all(T value) {
+    return value - Vector<T>{};
+}
+
+// ---- Products -----------------------------------------------------------------------------------
+
+// A matrix [rows, columns] in memory: column c of row k is at data + c * column + k * row. In panels
+// the columns of one tile lie together, row after row.
+template <typename T>
+struct Weight {
+    const T* data;
+    size_t column;  // 1, or in panels the number of rows
+    size_t row;     // columns; in panels the width of the panel, 0 here
+    int first = 0;  // row where a segment begins
+    const T* at(int c, int width) const { return data + c * column + first * step(width); }
+    size_t step(int width) const { return row ? row : width; }
+    Weight from(int k) const { return {data, column, row, k}; }
+};
+
+// out[m][column + 0 .. N lanes) (+)= sum over segments s and k of a[s][m][k] * b[s](k, column ...)
+template <typename T, int M, int N>
+inline __attribute__((always_inline)) void rows_tile(int segments, const T* const (*a)[BLOCK_ROWS],
+                                                     int first, int length, const Weight<T>* b,
+                                                     T* const* out, int column, bool fresh) {
+    constexpr int L = Lanes<T>::count;
+    Vector<T> sum[M][N];
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++)
+            sum[m][n] = fresh ? Vector<T>{} : load(out[m] + column + n * L);
+    for (int s = 0; s < segments; s++) {
+        const T* row[M];
+        for (int m = 0; m < M; m++) row[m] = a[s][first + m];
+        const T* right_row = b[s].at(column, N * L);
+        const size_t step = b[s].step(N * L);
+        for (int k = 0; k < length; k++, right_row += step) {
+            Vector<T> right[N];
+            for (int n = 0; n < N; n++) right[n] = load(right_row + n * L);
+            for (int m = 0; m < M; m++) {
+                const Vector<T> left = all(row[m][k]);
+                for (int n = 0; n < N; n++) sum[m][n] += left * right[n];
+            }
+        }
+    }
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++) store(out[m] + column + n * L, sum[m][n]);
+}
+
+// total[k * stride ..) += sum over rows of a[row][k] * g[row][0 .. N lanes), for M values of k
+template <typename T, int M, int N>
+inline __attribute__((always_inline)) void outer_tile(const T* const* a, const T* const* g, int rows,
+                                                      int k, int column, T* total, int stride) {
+    constexpr int L = Lanes<T>::count;
+    Vector<T> sum[M][N];
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++) sum[m][n] = Vector<T>{};
+    for (int r = 0; r < rows; r++) {
+        const T* left = a[r] + k;
+        Vector<T> right[N];
+        for (int n = 0; n < N; n++) right[n] = load(g[r] + column + n * L);
+        for (int m = 0; m < M; m++) {
+            const Vector<T> value = all(left[m]);
+            for (int n = 0; n < N; n++) sum[m][n] += value * right[n];
+        }
+    }
+    for (int m = 0; m < M; m++)
+        for (int n = 0; n < N; n++) add(total + size_t(k + m) * stride + column + n * L, sum[m][n]);
+}
+
+// Calls tile<M, N> with M the rows left (at most TILE_ROWS) and N whole vectors of columns.
+template <int N, typename Tile>
+inline void with_rows(int left, Tile tile) {
+    switch (std::min(left, TILE_ROWS)) {
+        case 6: return tile(std::integral_constant<int, 6>(), std::integral_constant<int, N>());
+        case 5: return tile(std::integral_constant<int, 5>(), std::integral_constant<int, N>());
+        case 4: return tile(std::integral_constant<int, 4>(), std::integral_constant<int, N>());
+        case 3: return tile(std::integral_constant<int, 3>(), std::integral_constant<int, N>());
+        case 2: return tile(std::integral_constant<int, 2>(), std::integral_constant<int, N>());
+        case 1: return tile(std::integral_constant<int, 1>(), std::integral_constant<int, N>());
+    }
+}
+
+// out[row] = sum over segments of a[segment][row][0 .. length) @ b[segment][length, columns]
+template <typename T>
+STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS], const Weight<T>* b,
+                        int length, int columns, T* const* out) {
+    constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
+    const int at_once = std::max<int>(1, PANEL_BYTES / (length * WIDE * sizeof(T)));
+    for (int s = 0; s < segments; s += at_once) {
+        const int these = std::min(at_once, segments - s);
+        int column = 0;
+        auto sweep = [&](auto vectors) {
+            for (int r = 0; r < rows; r += TILE_ROWS)
+                with_rows<decltype(vectors)::value>(rows - r, [&](auto m, auto n) {
+                    rows_tile<T, decltype(m)::value, decltype(n)::value>(
+                        these, a + s, r, length, b + s, out + r, column, s == 0);
+                });
+        };
+        for (; column + WIDE <= columns; column += WIDE)
+            sweep(std::integral_constant<int, TILE_VECTORS>());
+        for (; column < columns; column += L) sweep(std::integral_constant<int, 1>());
+    }
+}
+
+// total[length, columns] += a[rows, length]^T @ g[rows, columns]
+template <typename T>
+STAGE void outer_product(int rows, const T* const* a, int length, const T* const* g, int columns,
+                         T* total) {
+    constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
+    for (int k = 0; k < length; k += TILE_ROWS) {
+        int column = 0;
+        auto tile = [&](auto m, auto n) {
+            outer_tile<T, decltype(m)::value, decltype(n)::value>(a, g, rows, k, column, total,
+                                                                  columns);
+        };
+        for (; column + WIDE <= columns; column += WIDE) with_rows<TILE_VECTORS>(length - k, tile);
+        for (; column < columns; column += L) with_rows<1>(length - k, tile);
+    }
+}
+
+// Visits the tiles of columns: where one begins and how wide it is.
+template <typename T, typename Visit>
+inline void each_panel(int columns, Visit visit) {
+    constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
+    int column = 0;
+    for (; column + WIDE <= columns; column += WIDE) visit(column, WIDE);
+    for (; column < columns; column += L) visit(column, L);
+}
+
+// ---- Shapes -------------------------------------------------------------------------------------
+
+enum Normalisation { NONE, BATCH, LAYER };
+
+// Of the network, as native.py describes it.
+struct Description {
+    int way, channels, image_size, filters, layers, pooled, normalisation, flat;
+};
+
+// One layer, [examples, in, in, inputs] -> [examples, out, out, filters] -> [examples, after, ...].
+struct LayerShape {
+    int stride, in, out, after, inputs, filters;
+    int real_inputs, real_filters;  // without the padding to whole vectors
+    int start() const { return stride == 2 ? in % 2 : 1; }  // zeros before the first row and column
+    int padded() const { return stride * (out - 1) + 3; }   // rows and columns the windows cover
+    size_t image() const { return size_t(padded()) * padded() * inputs; }
+    int positions() const { return out * out; }
+    int kept() const { return after * after; }
+    size_t kernel() const { return size_t(9) * inputs * filters; }
+    bool first;
+};
+
+struct Network {
+    int way, filters, real_filters, layers, positions, features;
+    bool pooled, flat;
+    Normalisation normalisation;
+    LayerShape layer[MOST_LAYERS];
+
+    Network(const Description& d, int lanes)
+        : way(d.way),
+          filters((d.filters + lanes - 1) / lanes * lanes),
+          real_filters(d.filters),
+          layers(d.layers),
+          pooled(d.pooled),
+          flat(d.flat),
+          normalisation(Normalisation(d.normalisation)) {
+        int size = d.image_size, inputs = d.channels, real_inputs = d.channels;
+        for (int l = 0; l < layers; l++) {
+            const int out = pooled ? size : (size + 1) / 2, after = pooled ? size / 2 : out;
+            layer[l] = {pooled ? 1 : 2, size, out, after, inputs, filters, real_inputs,
+                        real_filters, l == 0};
+            size = after;
+            inputs = filters;
+            real_inputs = real_filters;
+        }
+        positions = flat ? size * size : 1;  // of features that the head sees
+        features = positions * real_filters;
+    }
+    size_t largest_kernel() const {
+        return std::max(layer[0].kernel(), layers > 1 ? layer[1].kernel() : 0);
+    }
+};
+
+// A tensor of each task: of task t at data + t * stride; null: it is not there.
+template <typename T>
+struct Tensor {
+    T* data;
+    size_t stride;
+    T* of(int task) const { return data ? data + task * stride : nullptr; }
+};
+
+// The parameters after some number of inner steps, or their gradient, as native.py lays them out.
+template <typename T>
+struct Parameters {
+    Tensor<T> kernel[MOST_LAYERS], shift[MOST_LAYERS], scale[MOST_LAYERS];
+    Tensor<T> mean[MOST_LAYERS], variance[MOST_LAYERS];  // of running statistics
+    Tensor<T> head, bias;
+};
+
+// Hands out memory; with no base it only counts.
+template <typename T>
+struct Arena {
+    T* base;
+    size_t used = 0;
+    T* take(size_t count) {
+        T* at = base ? base + used : nullptr;
+        used += (count + 15) / 16 * 16;
+        return at;
+    }
+};
+
+// ---- Convolution --------------------------------------------------------------------------------
+
+// Lays a kernel [9, in, out] out for products with windows; needs [9 * inputs, filters] of room.
+template <typename T>
+STAGE Weight<T> laid_out(const LayerShape& shape, const T* kernel, int rows, T* room) {
+    const int length = 9 * shape.inputs;
+    const bool is_whole = shape.real_filters == shape.filters &&
+                          shape.real_inputs == shape.inputs;
+    if (is_whole && rows < ROWS_TO_PACK) return {kernel, 1, size_t(shape.filters)};
+    each_panel<T>(shape.filters, [&](int column, int width) {
+        T* to = room + size_t(column) * length;
+        const int real = std::clamp(shape.real_filters - column, 0, width);
+        for (int tap = 0; tap < 9; tap++)
+            for (int i = 0; i < shape.inputs; i++, to += width) {
+                const bool is_real = i < shape.real_inputs;
+                const T* from =
+                    kernel + (size_t(tap) * shape.real_inputs + i) * shape.real_filters + column;
+                for (int c = 0; c < width; c++) to[c] = is_real && c < real ? from[c] : T(0);
+            }
+    });
+    return {room, size_t(length), 0};
+}
+
+// Lays the transpose of a kernel out, [9 * out, in], for products on the way back.
+template <typename T>
+STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
+    const int length = 9 * shape.filters;
+    each_panel<T>(shape.inputs, [&](int column, int width) {
+        T* panel = room + size_t(column) * length;
+        const int real = std::clamp(shape.real_inputs - column, 0, width);
+        for (int tap = 0; tap < 9; tap++) {
+            T* to = panel + size_t(tap) * shape.filters * width;
+            const T* from =
+                kernel + (size_t(tap) * shape.real_inputs + column) * shape.real_filters;
+            for (int f = 0; f < shape.real_filters; f++)
+                for (int i = 0; i < width; i++)
+                    to[f * width + i] = i < real ? from[size_t(i) * shape.real_filters + f] : T(0);
+            std::fill(to + shape.real_filters * width, to + shape.filters * width, T(0));
+        }
+    });
+    return {room, size_t(length), 0};
+}
+
+// Visits the rows (example, i, j) of a layer's convolution in blocks: fill gets a row's slot in its
+// block, its number, and where its window begins in the padded input; work gets the first row of a
+// full block and how many there are.
+template <int BLOCK, typename Fill, typename Work>
+inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
+    int filled = 0;
+    size_t row = 0;
+    for (int e = 0; e < examples; e++)
+        for (int i = 0; i < shape.out; i++)
+            for (int j = 0; j < shape.out; j++) {
+                const size_t corner = size_t(shape.stride) * (size_t(i) * shape.padded() + j);
+                fill(filled++, row++, e * shape.image() + corner * shape.inputs);
+                if (filled == BLOCK) {
+                    work(row - filled, filled);
+                    filled = 0;
+                }
+            }
+    if (filled) work(row - filled, filled);
+}
+
+// A window of few channels, copied into one run.
+template <typename T>
+inline void gather(const T* x, size_t line, int run, T* to) {
+    for (int h = 0; h < 3; h++, x += line)
+        for (int c = 0; c < run; c++) *to++ = x[c];
+}
+constexpr int MOST_GATHERED = 64;  // 9 * channels of images that are gathered
+
+// z = the convolution of x with kernel (plus that of x2 with kernel2). sums [examples, filters] get
+// the sums of z, and sums2, if given, those of z times other.
+template <typename T>
+STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* kernel, const T* x2,
+                    const T* kernel2, T* z, T* sums, const T* other, T* sums2, T* room, T* room2) {
+    constexpr int L = Lanes<T>::count;
+    const int filters = shape.filters, run = 3 * shape.inputs, rows = examples * shape.positions();
+    const size_t line = size_t(shape.padded()) * shape.inputs;
+    std::fill_n(sums, size_t(examples) * filters, T(0));
+    if (sums2) std::fill_n(sums2, size_t(examples) * filters, T(0));
+    const bool gathers = shape.first && 3 * run <= MOST_GATHERED;
+    T gathered[BLOCK_ROWS * MOST_GATHERED];
+    const T* a[6][BLOCK_ROWS];
+    T* out[BLOCK_ROWS];
+    Weight<T> b[6];
+    int segments = 0;
+    const T* sources[2];
+    for (int source = 0; source < 2; source++) {
+        const T* from = source ? x2 : x;
+        const T* weights = source ? kernel2 : kernel;
+        if (!from || !weights) continue;
+        const Weight<T> whole = laid_out(shape, weights, rows, source ? room2 : room);
+        sources[segments / 3] = from;
+        for (int h = 0; h < 3; h++) b[segments++] = whole.from(h * run);
+    }
+    in_blocks<BLOCK_ROWS>(
+        examples, shape,
+        [&](int slot, size_t row, size_t window) {
+            out[slot] = z + row * filters;
+            if (gathers) {
+                a[0][slot] = gathered + slot * 3 * run;
+                gather(sources[0] + window, line, run, gathered + slot * 3 * run);
+                return;
+            }
+            for (int s = 0; s < segments; s++)
+                a[s][slot] = sources[s / 3] + window + (s % 3) * line;
+        },
+        [&](size_t first, int count) {
+            if (gathers)
+                rows_product<T>(count, 1, a, b, 3 * run, filters, out);
+            else
+                rows_product<T>(count, segments, a, b, run, filters, out);
+            for (int r = 0; r < count;) {
+                const size_t example = (first + r) / shape.positions();
+                const size_t end = (example + 1) * shape.positions();
+                const int stop = int(std::min<size_t>(count, end - first));
+                for (int c = 0; c < filters; c += L) {
+                    Vector<T> sum{}, with_other{};
+                    for (int q = r; q < stop; q++) {
+                        const Vector<T> value = load(out[q] + c);
+                        sum += value;
+                        if (sums2) with_other += value * load(other + (first + q) * filters + c);
+                    }
+                    add(sums + example * filters + c, sum);
+                    if (sums2) add(sums2 + example * filters + c, with_other);
+                }
+                r = stop;
+            }
+        });
+}
+
+// total += the kernel's gradient: patches of x, transposed, times g (plus those of x2 times g2).
+template <typename T>
+STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* g, const T* x2,
+                           const T* g2, T* total) {
+    const T* a[6][GRADIENT_ROWS];
+    const T* right[2][GRADIENT_ROWS];
+    const int run = 3 * shape.inputs, filters = shape.filters;
+    const size_t line = size_t(shape.padded()) * shape.inputs;
+    const bool gathers = shape.first && 3 * run <= MOST_GATHERED;
+    T gathered[GRADIENT_ROWS * MOST_GATHERED];
+    in_blocks<GRADIENT_ROWS>(
+        examples, shape,
+        [&](int slot, size_t row, size_t window) {
+            right[0][slot] = g + row * filters;
+            if (x2) right[1][slot] = g2 + row * filters;
+            if (gathers) {
+                a[0][slot] = gathered + slot * 3 * run;
+                gather(x + window, line, run, gathered + slot * 3 * run);
+                return;
+            }
+            for (int h = 0; h < 3; h++) {
+                a[h][slot] = x + window + h * line;
+                if (x2) a[3 + h][slot] = x2 + window + h * line;
+            }
+        },
+        [&](size_t, int rows) {
+            if (gathers) return outer_product<T>(rows, a[0], 3 * run, right[0], filters, total);
+            for (int h = 0; h < 3; h++) {
+                T* to = total + size_t(h) * run * filters;
+                outer_product<T>(rows, a[h], run, right[0], filters, to);
+                if (x2) outer_product<T>(rows, a[3 + h], run, right[1], filters, to);
+            }
+        });
+}
+
+// gx [examples, in, in, inputs] = the transposed convolution of g with a kernel (plus that of g2
+// with kernel2). With stride s, a padded row or column y is in the windows (y - tap) / s of those
+// taps that leave no remainder.
+template <typename T>
+STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, const T* kernel,
+                          const T* g2, const T* kernel2, const T* zeros, T* gx, T* room, T* room2) {
+    const T* a[18][BLOCK_ROWS];
+    T* out[BLOCK_ROWS];
+    Weight<T> b[18];
+    const int filters = shape.filters, inputs = shape.inputs, size = shape.out;
+    const int stride = shape.stride;
+    const Weight<T> back = transposed(shape, kernel, room);
+    const Weight<T> back2 = kernel2 ? transposed(shape, kernel2, room2) : back;
+    for (int phase = 0; phase < stride * stride; phase++) {
+        const int row_phase = phase / stride, column_phase = phase % stride;
+        int taps = 0, tap_row[9], tap_column[9];
+        for (int h = row_phase; h < 3; h += stride)
+            for (int w = column_phase; w < 3; w += stride) {
+                tap_row[taps] = h;
+                tap_column[taps] = w;
+                b[taps++] = back.from((3 * h + w) * filters);
+            }
+        const int segments = kernel2 ? 2 * taps : taps;
+        for (int s = taps; s < segments; s++) b[s] = back2.from(b[s - taps].first);
+        int filled = 0;
+        for (int e = 0; e < examples; e++)
+            for (int y = 0; y < shape.in; y++) {
+                const int row = y + shape.start();
+                if (row % stride != row_phase) continue;
+                for (int x = 0; x < shape.in; x++) {
+                    const int column = x + shape.start();
+                    if (column % stride != column_phase) continue;
+                    out[filled] = gx + ((size_t(e) * shape.in + y) * shape.in + x) * inputs;
+                    for (int s = 0; s < taps; s++) {
+                        const int i = (row - tap_row[s]) / stride;
+                        const int j = (column - tap_column[s]) / stride;
+                        const bool inside = row >= tap_row[s] && column >= tap_column[s] &&
+                                            i < size && j < size;
+                        const size_t at = ((size_t(e) * size + i) * size + j) * filters;
+                        a[s][filled] = inside ? g + at : zeros;
+                        if (kernel2) a[taps + s][filled] = inside ? g2 + at : zeros;
+                    }
+                    if (++filled == BLOCK_ROWS) {
+                        rows_product<T>(filled, segments, a, b, filters, inputs, out);
+                        filled = 0;
+                    }
+                }
+            }
+        if (filled) rows_product<T>(filled, segments, a, b, filters, inputs, out);
+    }
+}
+
+// A kernel's gradient without the padding to whole vectors.
+template <typename T>
+void without_padding(const LayerShape& shape, const T* padded, T* to) {
+    for (int tap = 0; tap < 9; tap++)
+        for (int i = 0; i < shape.real_inputs; i++)
+            to = std::copy_n(padded + (size_t(tap) * shape.inputs + i) * shape.filters,
+                             shape.real_filters, to);
+}
+
+// ---- One task -----------------------------------------------------------------------------------
+
+// What one layer of a pass keeps. Statistics are [groups, filters]: a group is all examples with
+// batch norm and without normalisation, one example with layer norm.
+template <typename T>
+struct LayerTape {
+    T* centred;  // C
+    T* output;   // A, inside the next layer's padded input; plain rows after the last layer
+    T* chosen;   // C where pooling took it; without pooling C
+    T* codes;    // which of the four pooling took
+    T *mean, *scale;                // of Z; r
+    T *g_gained;                    // gradient of s Y + t, at the positions of the output
+    T *g_sums, *g_centred_sums;     // of it, and of it times C, over each example
+    T *g_product, *g_correlation;   // gradient of Z; mean(Y u)
+    T *d_input, *d_normalised, *d_correlation, *d_chosen;  // of the tangent; dY where it was taken
+};
+
+template <typename T>
+struct Task {
+    static constexpr int L = Lanes<T>::count;
+    const Network& net;
+    const int count;
+    const int filters;
+    T* images;  // padded
+    LayerTape<T> layer[MOST_LAYERS];
+    T *features, *d_features;
+    bool has_body_tangent = false;
+    // Scratch.
+    T *g_output, *dense, *sparse, *sums, *sums2, *cross, *averages, *averages2, *gains, *shifts;
+    T *d_gains, *d_shifts, *room, *room2, *total, *zeros, *g_features;
+
+    Task(const Network& net, int count) : net(net), count(count), filters(net.filters) {}
+
+    size_t rows(int l) const { return size_t(count) * net.layer[l].positions() * filters; }
+    size_t kept(int l) const { return size_t(count) * net.layer[l].kept() * filters; }
+    int groups() const { return net.normalisation == LAYER ? count : 1; }
+    size_t per_group() const { return size_t(groups()) * filters; }
+    size_t per_example() const { return size_t(count) * filters; }
+    const T* input(int l) const { return l ? layer[l - 1].output : images; }
+    size_t output_size(int l) const {
+        return l + 1 < net.layers ? count * net.layer[l + 1].image() : kept(l);
+    }
+    size_t hidden_features() const { return per_example() * net.positions; }
+
+    size_t take_images(T* base) {
+        Arena<T> arena{base};
+        images = arena.take(count * net.layer[0].image());
+        return arena.used;
+    }
+    size_t take_forward(T* base) {
+        Arena<T> arena{base};
+        for (int l = 0; l < net.layers; l++) {
+            LayerTape<T>& tape = layer[l];
+            tape.centred = arena.take(rows(l));
+            tape.output = arena.take(output_size(l));
+            tape.chosen = net.pooled ? arena.take(kept(l)) : tape.centred;
+            tape.codes = net.pooled ? arena.take(kept(l)) : nullptr;
+            tape.mean = arena.take(per_group());
+            tape.scale = arena.take(per_group());
+        }
+        features = arena.take(hidden_features());
+        return arena.used;
+    }
+    size_t take_backward(T* base) {
+        Arena<T> arena{base};
+        for (int l = 0; l < net.layers; l++) {
+            layer[l].g_gained = arena.take(kept(l));
+            layer[l].g_sums = arena.take(per_example());
+            layer[l].g_centred_sums = arena.take(per_example());
+            layer[l].g_product = arena.take(rows(l));
+            layer[l].g_correlation = arena.take(per_group());
+        }
+        return arena.used;
+    }
+    size_t take_tangent(T* base) {
+        Arena<T> arena{base};
+        for (int l = 0; l < net.layers; l++) {
+            layer[l].d_input = l ? arena.take(count * net.layer[l].image()) : nullptr;
+            layer[l].d_normalised = arena.take(rows(l));
+            layer[l].d_correlation = arena.take(per_group());
+            layer[l].d_chosen = net.pooled ? arena.take(kept(l)) : layer[l].d_normalised;
+        }
+        d_features = arena.take(hidden_features());
+        return arena.used;
+    }
+    size_t take_scratch(T* base) {
+        Arena<T> arena{base};
+        size_t largest = 0, largest_kept = 0;
+        for (int l = 0; l < net.layers; l++) {
+            largest = std::max(largest, rows(l));
+            largest_kept = std::max(largest_kept, kept(l));
+        }
+        g_output = arena.take(largest_kept);
+        sparse = arena.take(largest_kept);
+        dense = arena.take(largest);
+        for (T** each : {&sums, &sums2, &cross, &averages, &averages2})
+            *each = arena.take(per_example());
+        for (T** each : {&gains, &shifts, &d_gains, &d_shifts, &zeros}) *each = arena.take(filters);
+        const size_t kernel = std::max(net.largest_kernel(), size_t(filters));
+        room = arena.take(kernel);
+        room2 = arena.take(kernel);
+        total = arena.take(kernel);
+        g_features = arena.take(hidden_features());
+        return arena.used;
+    }
+
+    // images [count, channels, size, size], as they come; the zeros around them are there.
+    STAGE void see(const T* from) {
+        const LayerShape& shape = net.layer[0];
+        const size_t pixels = size_t(shape.in) * shape.in;
+        for (int e = 0; e < count; e++)
+            for (int y = 0; y < shape.in; y++)
+                for (int x = 0; x < shape.in; x++) {
+                    T* to = images + e * shape.image() +
+                            (size_t(y + shape.start()) * shape.padded() + x + shape.start()) *
+                                shape.inputs;
+                    for (int c = 0; c < shape.inputs; c++)
+                        to[c] = from[(size_t(e) * shape.inputs + c) * pixels + y * shape.in + x];
+                }
+    }
+
+    // Where the outputs of layer l begin for a line of them (example, i), in its padded output.
+    size_t line_of_output(int l, int e, int i) const {
+        const size_t after = net.layer[l].after;
+        if (l + 1 == net.layers) return (size_t(e) * after + i) * after * filters;
+        const LayerShape& next = net.layer[l + 1];
+        return e * next.image() +
+               (size_t(i + next.start()) * next.padded() + next.start()) * filters;
+    }
+
+    // A vector of the parameters, padded with zeros; filled with other where it is not there.
+    void padded_vector(const T* from, T other, T* to) const {
+        std::fill_n(to, filters, T(0));
+        if (from)
+            std::copy_n(from, net.real_filters, to);
+        else
+            std::fill_n(to, net.real_filters, other);
+    }
+
+    // The mean over each group of something whose sums over examples are given, times weights.
+    void group_means(int l, const T* of, const T* weights, T* means) const {
+        const T positions = net.layer[l].positions();
+        std::fill_n(means, per_group(), T(0));
+        if (net.normalisation == BATCH) {
+            for (int e = 0; e < count; e++)
+                for (int c = 0; c < filters; c++) means[c] += of[size_t(e) * filters + c];
+            for (int c = 0; c < filters; c++)
+                means[c] *= (weights ? weights[c] : T(1)) / (count * positions);
+        } else if (net.normalisation == LAYER) {
+            for (int e = 0; e < count; e++) {
+                T sum = 0;
+                for (int c = 0; c < net.real_filters; c++)
+                    sum += of[size_t(e) * filters + c] * (weights ? weights[c] : T(1));
+                std::fill_n(means + size_t(e) * filters, net.real_filters,
+                            sum / (positions * net.real_filters));
+            }
+        }
+    }
+    size_t group(int e) const { return net.normalisation == LAYER ? size_t(e) * filters : 0; }
+
+    // ---- Forward ----
+
+    // Variances [groups, filters] become r; zero in the padding.
+    void invert(T* variance) const {
+        for (int g = 0; g < groups(); g++)
+            for (int c = 0; c < filters; c++) {
+                T& value = variance[size_t(g) * filters + c];
+                value = c < net.real_filters ? 1 / std::sqrt(value + T(NORM_EPSILON)) : T(0);
+            }
+    }
+
+    // Sums over each example of (z - mean)^2.
+    STAGE void squares(int l, const T* z, const T* mean, T* to) const {
+        const int positions = net.layer[l].positions(), line = net.layer[l].out;
+        for (int e = 0; e < count; e++)
+            for (int c = 0; c < filters; c += L) {
+                const Vector<T> middle = load(mean + group(e) + c);
+                Vector<T> sum{};
+                for (int first = 0; first < positions; first += line) {
+                    const T* from = z + (size_t(e) * positions + first) * filters + c;
+                    Vector<T> part{};
+                    for (int j = 0; j < line; j++, from += filters) {
+                        const Vector<T> off = load(from) - middle;
+                        part += off * off;
+                    }
+                    sum += part;
+                }
+                store(to + size_t(e) * filters + c, sum);
+            }
+    }
+
+    // C in place of Z, and the output with what pooling took.
+    STAGE void activate(int l, const T* gain, const T* shift) {
+        const LayerShape& shape = net.layer[l];
+        LayerTape<T>& tape = layer[l];
+        const int out = shape.out, after = shape.after;
+        for (int e = 0; e < count; e++) {
+            const T *mean = tape.mean + group(e), *scale = tape.scale + group(e);
+            T* factor = averages;
+            for (int c = 0; c < filters; c++) factor[c] = scale[c] * gain[c];
+            T* z = tape.centred + size_t(e) * out * out * filters;
+            if (!net.pooled) {
+                for (int i = 0; i < out; i++) {
+                    T* to = tape.output + line_of_output(l, e, i);
+                    for (int j = 0; j < out; j++, z += filters, to += filters)
+                        for (int c = 0; c < filters; c += L) {
+                            const Vector<T> centred = load(z + c) - load(mean + c);
+                            const Vector<T> y = centred * load(factor + c) + load(shift + c);
+                            store(z + c, centred);
+                            store(to + c, y <= 0 ? Vector<T>{} : y);  // NaN stays
+                        }
+                }
+                continue;
+            }
+            const size_t line = size_t(out) * filters;
+            for (int i = 0; i < after; i++) {
+                T* to = tape.output + line_of_output(l, e, i);
+                T* window = z + 2 * i * line;
+                const size_t kept_at = (size_t(e) * after + i) * after * filters;
+                T *chosen = tape.chosen + kept_at, *codes = tape.codes + kept_at;
+                for (int j = 0; j < after; j++, window += 2 * filters, to += filters,
+                         chosen += filters, codes += filters)
+                    for (int c = 0; c < filters; c += L) {
+                        const Vector<T> m = load(mean + c), f = load(factor + c);
+                        const Vector<T> t = load(shift + c);
+                        Vector<T> best{}, taken{}, code{};
+                        for (int k = 0; k < 4; k++) {
+                            T* at = window + (k / 2) * line + (k % 2) * filters + c;
+                            const Vector<T> centred = load(at) - m, y = centred * f + t;
+                            store(at, centred);
+                            if (k == 0) {
+                                best = y;
+                                taken = centred;
+                                continue;
+                            }
+                            const auto better = (y > best) | (y != y);  // NaN stays
+                            best = better ? y : best;
+                            taken = better ? centred : taken;
+                            code = better ? all(T(k)) : code;
+                        }
+                        store(chosen + c, taken);
+                        store(codes + c, code);
+                        store(to + c, best <= 0 ? Vector<T>{} : best);
+                    }
+            }
+            for (int i = 0; i < out; i++)  // what no pooling window covers
+                for (int j = i < 2 * after ? 2 * after : 0; j < out; j++)
+                    for (int c = 0; c < filters; c += L) {
+                        T* at = z + i * line + size_t(j) * filters + c;
+                        store(at, load(at) - load(mean + c));
+                    }
+        }
+    }
+
+    // Logits [count, way], or what the head would see [count, features], at values. Statistics are
+    // those of the images, [layers, 2, real filters]. given: means and variances to normalise with.
+    STAGE void forward(int task, const Parameters<T>& values, const Parameters<T>* given, T* logits,
+                       T* statistics) {
+        for (int l = 0; l < net.layers; l++) {
+            const LayerShape& shape = net.layer[l];
+            LayerTape<T>& tape = layer[l];
+            convolve<T>(count, shape, input(l), values.kernel[l].of(task), nullptr, nullptr,
+                        tape.centred, sums, nullptr, nullptr, room, room2);
+            padded_vector(values.scale[l].of(task), 1, gains);
+            padded_vector(values.shift[l].of(task), 0, shifts);
+            group_means(l, sums, nullptr, tape.mean);
+            if (net.normalisation == NONE) {
+                std::fill_n(tape.scale, filters, T(1));
+            } else {
+                squares(l, tape.centred, tape.mean, sums2);
+                group_means(l, sums2, nullptr, tape.scale);
+                if (statistics && net.normalisation == BATCH) {
+                    std::copy_n(tape.mean, net.real_filters, statistics);
+                    std::copy_n(tape.scale, net.real_filters, statistics + net.real_filters);
+                    statistics += 2 * net.real_filters;
+                }
+                if (given) {
+                    padded_vector(given->mean[l].of(task), 0, tape.mean);
+                    padded_vector(given->variance[l].of(task), 1, tape.scale);
+                }
+                invert(tape.scale);
+            }
+            activate(l, gains, shifts);
+        }
+        gather_features(layer[net.layers - 1].output, features);
+        const T* weight = values.head.of(task);
+        if (!weight) return without_padding_features(features, logits);
+        std::fill_n(logits, size_t(count) * net.way, T(0));
+        head(features, weight, values.bias.of(task), logits);
+    }
+
+    // [count, positions, filters] -> what the head sees, [count, net.positions, filters]
+    void gather_features(const T* output, T* to) const {
+        if (net.flat) {
+            std::copy_n(output, hidden_features(), to);
+            return;
+        }
+        const int positions = net.layer[net.layers - 1].kept();
+        for (int e = 0; e < count; e++)
+            for (int c = 0; c < filters; c++) {
+                T sum = 0;
+                for (int p = 0; p < positions; p++)
+                    sum += output[(size_t(e) * positions + p) * filters + c];
+                to[size_t(e) * filters + c] = sum / positions;
+            }
+    }
+
+    // Transpose of gather_features.
+    void spread(const T* of, T* output) const {
+        if (net.flat) {
+            std::copy_n(of, hidden_features(), output);
+            return;
+        }
+        const int positions = net.layer[net.layers - 1].kept();
+        for (int e = 0; e < count; e++)
+            for (int p = 0; p < positions; p++)
+                for (int c = 0; c < filters; c++)
+                    output[(size_t(e) * positions + p) * filters + c] =
+                        of[size_t(e) * filters + c] / positions;
+    }
+
+    // Calls visit with each feature's index and that of the same one in padded memory.
+    template <typename Visit>
+    void each_feature(Visit visit) const {
+        for (int p = 0; p < net.positions; p++)
+            for (int c = 0; c < net.real_filters; c++)
+                visit(size_t(p) * net.real_filters + c, size_t(p) * filters + c);
+    }
+    const T* of_example(const T* of, int e) const {
+        return of + size_t(e) * net.positions * filters;
+    }
+    T* of_example(T* of, int e) const { return of + size_t(e) * net.positions * filters; }
+
+    void without_padding_features(const T* of, T* to) const {
+        for (int e = 0; e < count; e++, to += net.features)
+            each_feature([&](size_t f, size_t at) { to[f] = of_example(of, e)[at]; });
+    }
+    void with_padding_features(const T* from, T* to) const {
+        std::fill_n(to, hidden_features(), T(0));
+        for (int e = 0; e < count; e++, from += net.features)
+            each_feature([&](size_t f, size_t at) { of_example(to, e)[at] = from[f]; });
+    }
+
+    // logits += of @ weight + bias
+    void head(const T* of, const T* weight, const T* bias, T* logits) const {
+        const int way = net.way;
+        for (int e = 0; e < count; e++, logits += way) {
+            if (bias)
+                for (int n = 0; n < way; n++) logits[n] += bias[n];
+            if (!weight) continue;
+            each_feature([&](size_t f, size_t at) {
+                const T feature = of_example(of, e)[at];
+                for (int n = 0; n < way; n++) logits[n] += feature * weight[f * way + n];
+            });
+        }
+    }
+
+    // to += g @ weight^T
+    void head_back(const T* g, const T* weight, T* to) const {
+        const int way = net.way;
+        for (int e = 0; e < count; e++, g += way)
+            each_feature([&](size_t f, size_t at) {
+                T sum = 0;
+                for (int n = 0; n < way; n++) sum += g[n] * weight[f * way + n];
+                of_example(to, e)[at] += sum;
+            });
+    }
+
+    // sum += of^T @ g, and the sum of g
+    void head_outer(const T* of, const T* g, T* sum, T* sum_g) const {
+        const int way = net.way;
+        for (int e = 0; e < count; e++, g += way) {
+            if (sum_g)
+                for (int n = 0; n < way; n++) sum_g[n] += g[n];
+            each_feature([&](size_t f, size_t at) {
+                const T feature = of_example(of, e)[at];
+                for (int n = 0; n < way; n++) sum[f * way + n] += feature * g[n];
+            });
+        }
+    }
+
+    // ---- Backward ----
+
+    // to = g where the ReLU let through; sums over each example of it, and of it times C.
+    STAGE void through_relu(int l, const T* g, T* to, T* of, T* with_centred) const {
+        const LayerTape<T>& tape = layer[l];
+        const int after = net.layer[l].after;
+        std::fill_n(of, per_example(), T(0));
+        std::fill_n(with_centred, per_example(), T(0));
+        for (int e = 0; e < count; e++)
+            for (int i = 0; i < after; i++) {
+                const T* output = tape.output + line_of_output(l, e, i);
+                const size_t at = (size_t(e) * after + i) * after * filters;
+                for (int c = 0; c < filters; c += L) {
+                    Vector<T> sum{}, product{};
+                    for (size_t p = c; p < size_t(after) * filters; p += filters) {
+                        const Vector<T> passed = load(output + p) > 0 ? load(g + at + p)
+                                                                      : Vector<T>{};
+                        store(to + at + p, passed);
+                        sum += passed;
+                        product += passed * load(tape.chosen + at + p);
+                    }
+                    add(of + size_t(e) * filters + c, sum);
+                    add(with_centred + size_t(e) * filters + c, product);
+                }
+            }
+    }
+
+    // Sums over each example of the product of two arrays at the positions of the output.
+    STAGE void products(int l, const T* left, const T* right, T* to) const {
+        const int after = net.layer[l].after;
+        for (int e = 0; e < count; e++)
+            for (int c = 0; c < filters; c += L) {
+                Vector<T> sum{};
+                for (int i = 0; i < after; i++) {
+                    const size_t at = (size_t(e) * after + i) * after * filters + c;
+                    Vector<T> part{};
+                    for (size_t p = at; p < at + size_t(after) * filters; p += filters)
+                        part += load(left + p) * load(right + p);
+                    sum += part;
+                }
+                store(to + size_t(e) * filters + c, sum);
+            }
+    }
+
+    // Gradients of shift and scale from sums over examples; more, if given, is added to the latter.
+    void norm_gradients(int l, const T* of, const T* with_centred, const T* more, T* shift,
+                        T* scale) const {
+        if (shift) std::fill_n(shift, net.real_filters, T(0));
+        if (scale) std::fill_n(scale, net.real_filters, T(0));
+        for (int e = 0; e < count; e++) {
+            const size_t at = size_t(e) * filters;
+            const T* r = layer[l].scale + group(e);
+            for (int c = 0; c < net.real_filters; c++) {
+                if (shift) shift[c] += of[at + c];
+                if (scale) scale[c] += r[c] * with_centred[at + c] + (more ? more[at + c] : T(0));
+            }
+        }
+    }
+
+    // The value at convolution position (i, j) of what is there at the positions of the output.
+    template <typename Visit>
+    void each_position(int l, Visit visit) const {
+        const int out = net.layer[l].out, after = net.layer[l].after;
+        for (int e = 0; e < count; e++)
+            for (int i = 0; i < out; i++)
+                for (int j = 0; j < out; j++) {
+                    const size_t row = ((size_t(e) * out + i) * out + j) * filters;
+                    const bool inside = i < 2 * after && j < 2 * after;
+                    const size_t at =
+                        !net.pooled ? row
+                                    : ((size_t(e) * after + i / 2) * after + j / 2) * filters;
+                    visit(e, row, at, !net.pooled ? -1 : inside ? (i % 2) * 2 + j % 2 : 4);
+                }
+    }
+    Vector<T> dense_value(const LayerTape<T>& tape, const T* of, size_t at, int code) const {
+        if (code < 0) return load(of + at);
+        if (code == 4) return Vector<T>{};
+        return load(tape.codes + at) == all(T(code)) ? load(of + at) : Vector<T>{};
+    }
+
+    // The gradient from g [count, way], or [count, features] where there is no head.
+    STAGE void backward(int task, const Parameters<T>& values, bool is_fixed, const T* g,
+                        const Parameters<T>& gradient) {
+        T* weight = gradient.head.of(task);
+        if (values.head.of(task)) {
+            std::fill_n(weight, size_t(net.features) * net.way, T(0));
+            std::fill_n(gradient.bias.of(task), net.way, T(0));
+            head_outer(features, g, weight, gradient.bias.of(task));
+            std::fill_n(g_features, hidden_features(), T(0));
+            head_back(g, values.head.of(task), g_features);
+        } else {
+            with_padding_features(g, g_features);
+        }
+        spread(g_features, g_output);
+        for (int l = net.layers - 1; l >= 0; l--) {
+            const LayerShape& shape = net.layer[l];
+            LayerTape<T>& tape = layer[l];
+            through_relu(l, g_output, tape.g_gained, tape.g_sums, tape.g_centred_sums);
+            norm_gradients(l, tape.g_sums, tape.g_centred_sums, nullptr, gradient.shift[l].of(task),
+                           gradient.scale[l].of(task));
+            padded_vector(values.scale[l].of(task), 1, gains);
+            group_means(l, tape.g_sums, gains, averages);
+            group_means(l, tape.g_centred_sums, gains, tape.g_correlation);
+            for (size_t p = 0; p < per_group(); p++) tape.g_correlation[p] *= tape.scale[p];
+            if (is_fixed) {
+                std::fill_n(averages, per_group(), T(0));
+                std::fill_n(tape.g_correlation, per_group(), T(0));
+            }
+            through_normalisation(l, tape.g_gained, averages, tape.g_correlation, tape.g_product);
+            finish_kernel(task, l, input(l), tape.g_product, nullptr, nullptr, gradient);
+            if (l > 0)
+                input_gradient<T>(count, shape, tape.g_product, values.kernel[l].of(task), nullptr,
+                                  nullptr, zeros, g_output, room, room2);
+        }
+    }
+
+    // g_Z = r s G - r mean(u) - r^2 mean(Y u) C
+    STAGE void through_normalisation(int l, const T* g, const T* mean, const T* correlation,
+                                     T* to) const {
+        const LayerTape<T>& tape = layer[l];
+        each_position(l, [&](int e, size_t row, size_t at, int code) {
+            const T *r = tape.scale + group(e), *m = mean + group(e), *k = correlation + group(e);
+            for (int c = 0; c < filters; c += L) {
+                const Vector<T> scale = load(r + c);
+                store(to + row + c,
+                      scale * (dense_value(tape, g, at + c, code) * load(gains + c) - load(m + c) -
+                               load(tape.centred + row + c) * scale * load(k + c)));
+            }
+        });
+    }
+
+    void finish_kernel(int task, int l, const T* x, const T* g, const T* x2, const T* g2,
+                       const Parameters<T>& gradient) {
+        const LayerShape& shape = net.layer[l];
+        T* to = gradient.kernel[l].of(task);
+        const bool is_whole =
+            shape.real_filters == shape.filters && shape.real_inputs == shape.inputs;
+        T* sum = is_whole ? to : total;
+        std::fill_n(sum, shape.kernel(), T(0));
+        kernel_gradient<T>(count, shape, x, g, x2, g2, sum);
+        if (!is_whole) without_padding(shape, total, to);
+    }
+
+    // ---- Hessian product ----
+
+    static bool has_body(const Parameters<T>& direction, int layers) {
+        for (int l = 0; l < layers; l++)
+            if (direction.kernel[l].data || direction.shift[l].data || direction.scale[l].data)
+                return true;
+        return false;
+    }
+
+    // d_logits [count, way] in a direction.
+    STAGE void tangent(int task, const Parameters<T>& values, const Parameters<T>& direction,
+                       T* d_logits) {
+        const bool moves = has_body(direction, net.layers);
+        for (int l = 0; l < net.layers && moves; l++) tangent_of_layer(task, l, values, direction);
+        if (moves)
+            gather_features(g_output, d_features);
+        else
+            std::fill_n(d_features, hidden_features(), T(0));
+        if (!values.head.of(task)) return without_padding_features(d_features, d_logits);
+        std::fill_n(d_logits, size_t(count) * net.way, T(0));
+        head(d_features, values.head.of(task), nullptr, d_logits);
+        head(features, direction.head.of(task), direction.bias.of(task), d_logits);
+    }
+
+    STAGE void tangent_of_layer(int task, int l, const Parameters<T>& values,
+                                const Parameters<T>& direction) {
+        const LayerShape& shape = net.layer[l];
+        LayerTape<T>& tape = layer[l];
+        const T* d_kernel = direction.kernel[l].of(task);
+        if (l > 0 || d_kernel) {
+            convolve<T>(count, shape, input(l), d_kernel, tape.d_input, values.kernel[l].of(task),
+                        tape.d_normalised, sums, tape.centred, sums2, room, room2);
+        } else {
+            std::fill_n(tape.d_normalised, rows(l), T(0));
+            std::fill_n(sums, per_example(), T(0));
+            std::fill_n(sums2, per_example(), T(0));
+        }
+        group_means(l, sums, nullptr, averages);
+        group_means(l, sums2, nullptr, tape.d_correlation);
+        for (size_t p = 0; p < per_group(); p++) tape.d_correlation[p] *= tape.scale[p];
+        padded_vector(values.scale[l].of(task), 1, gains);
+        padded_vector(direction.scale[l].of(task), 0, d_gains);
+        padded_vector(direction.shift[l].of(task), 0, d_shifts);
+        d_activate(l, l + 1 < net.layers ? layer[l + 1].d_input : g_output);
+    }
+
+    // dY in place of dZ, and the tangent of the output.
+    STAGE void d_activate(int l, T* d_output) const {
+        const LayerShape& shape = net.layer[l];
+        const LayerTape<T>& tape = layer[l];
+        const int out = shape.out, after = shape.after;
+        const size_t line = size_t(out) * filters;
+        for (int e = 0; e < count; e++) {
+            const T *r = tape.scale + group(e), *m = averages + group(e);
+            const T* k = tape.d_correlation + group(e);
+            T* d = tape.d_normalised + e * out * line;
+            const T* centred = tape.centred + e * out * line;
+            for (size_t row = 0; row < out * line; row += filters)
+                for (int c = 0; c < filters; c += L) {
+                    const Vector<T> scale = load(r + c);
+                    store(d + row + c, scale * (load(d + row + c) - load(m + c) -
+                                                load(centred + row + c) * scale * load(k + c)));
+                }
+            for (int i = 0; i < after; i++) {
+                const size_t to = line_of_output(l, e, i);
+                const size_t kept_at = (size_t(e) * after + i) * after * filters;
+                for (int j = 0; j < after; j++)
+                    for (int c = 0; c < filters; c += L) {
+                        const size_t p = size_t(j) * filters + c, at = kept_at + p;
+                        Vector<T> taken;
+                        if (net.pooled) {
+                            const T* window = d + 2 * i * line + 2 * size_t(j) * filters + c;
+                            const Vector<T> code = load(tape.codes + at);
+                            taken = load(window);
+                            taken = code == 1 ? load(window + filters) : taken;
+                            taken = code == 2 ? load(window + line) : taken;
+                            taken = code == 3 ? load(window + line + filters) : taken;
+                            store(tape.d_chosen + at, taken);
+                        } else {
+                            taken = load(tape.d_chosen + at);
+                        }
+                        const Vector<T> moved =
+                            taken * load(gains + c) + load(d_shifts + c) +
+                            load(tape.chosen + at) * load(r + c) * load(d_gains + c);
+                        store(d_output + to + p,
+                              load(tape.output + to + p) > 0 ? moved : Vector<T>{});
+                    }
+            }
+        }
+    }
+
+    // The derivative of backward's gradient in the direction of the tangent, given that of its g.
+    // Of a pass normalised by its own statistics.
+    STAGE void tangent_backward(int task, const Parameters<T>& values,
+                                const Parameters<T>& direction, const T* g, const T* dg,
+                                const Parameters<T>& result) {
+        const bool moves = has_body(direction, net.layers);
+        std::fill_n(g_features, hidden_features(), T(0));
+        if (values.head.of(task)) {
+            T *weight = result.head.of(task), *bias = result.bias.of(task);
+            std::fill_n(weight, size_t(net.features) * net.way, T(0));
+            std::fill_n(bias, net.way, T(0));
+            if (moves) head_outer(d_features, g, weight, nullptr);
+            head_outer(features, dg, weight, bias);
+            head_back(dg, values.head.of(task), g_features);
+            if (direction.head.of(task)) head_back(g, direction.head.of(task), g_features);
+        } else {
+            with_padding_features(dg, g_features);
+        }
+        spread(g_features, g_output);
+        for (int l = net.layers - 1; l >= 0; l--) {
+            const LayerShape& shape = net.layer[l];
+            LayerTape<T>& tape = layer[l];
+            T* dg_gained = sparse;
+            through_relu(l, g_output, dg_gained, sums, sums2);
+            if (moves)
+                products(l, tape.d_chosen, tape.g_gained, cross);
+            else
+                std::fill_n(cross, per_example(), T(0));
+            norm_gradients(l, sums, sums2, cross, result.shift[l].of(task),
+                           result.scale[l].of(task));
+            padded_vector(values.scale[l].of(task), 1, gains);
+            padded_vector(direction.scale[l].of(task), 0, d_gains);
+            // du = s dG + ds G
+            for (int e = 0; e < count; e++)
+                for (int c = 0; c < filters; c++) {
+                    const size_t p = size_t(e) * filters + c;
+                    sums[p] = gains[c] * sums[p] + d_gains[c] * tape.g_sums[p];
+                    sums2[p] = gains[c] * sums2[p] + d_gains[c] * tape.g_centred_sums[p];
+                }
+            group_means(l, sums, nullptr, averages);
+            group_means(l, sums2, nullptr, averages2);
+            for (size_t p = 0; p < per_group(); p++) averages2[p] *= tape.scale[p];
+            group_means(l, cross, gains, sums);
+            for (size_t p = 0; p < per_group(); p++) averages2[p] += sums[p];
+            if (moves)
+                d_through_normalisation(l, dg_gained);
+            else
+                through_normalisation(l, dg_gained, averages, averages2, dense);
+            const T* d_kernel = direction.kernel[l].of(task);
+            const bool both = moves && l > 0;
+            finish_kernel(task, l, input(l), dense, both ? tape.d_input : nullptr, tape.g_product,
+                          result);
+            if (l > 0)
+                input_gradient<T>(count, shape, dense, values.kernel[l].of(task), tape.g_product,
+                                  d_kernel, zeros, g_output, room, room2);
+        }
+    }
+
+    // dg_Z = J(du) - r (mean(Y dZ) g_Z + mean(Y u) dY + mean(dY u) Y)
+    STAGE void d_through_normalisation(int l, const T* dg) const {
+        const LayerTape<T>& tape = layer[l];
+        each_position(l, [&](int e, size_t row, size_t at, int code) {
+            const size_t g = group(e);
+            for (int c = 0; c < filters; c += L) {
+                const Vector<T> r = load(tape.scale + g + c);
+                const Vector<T> du = dense_value(tape, dg, at + c, code) * load(gains + c) +
+                                     dense_value(tape, tape.g_gained, at + c, code) *
+                                         load(d_gains + c);
+                Vector<T> value = du - load(averages + g + c) -
+                                  load(tape.centred + row + c) * r * load(averages2 + g + c);
+                if (net.normalisation != NONE)
+                    value -= load(tape.d_normalised + row + c) * load(tape.g_correlation + g + c) +
+                             load(tape.g_product + row + c) * load(tape.d_correlation + g + c);
+                store(dense + row + c, value * r);
+            }
+        });
+    }
+};
+
+// ---- Threads ------------------------------------------------------------------------------------
+
+// Threads that wait for work. They are never ended: the process ends them.
+class Pool {
+   public:
+    // Calls work with each task and the number of the thread that does it, 0 being the caller.
+    void run(int tasks, int threads, const std::function<void(int, int)>& work) {
+        std::unique_lock<std::mutex> only(busy_, std::try_to_lock);
+        threads = std::min(threads, tasks);
+        if (!only.owns_lock() || threads <= 1) {
+            for (int task = 0; task < tasks; task++) work(task, 0);
+            return;
+        }
+        if (owner_ != getpid()) {  // a fork has none of its parent's threads
+            owner_ = getpid();
+            started_ = 0;
+        }
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            work_ = &work;
+            tasks_ = tasks;
+            helpers_ = threads - 1;
+            next_ = 0;
+            working_ = 0;
+            round_++;
+            for (; started_ < threads - 1; started_++)
+                std::thread(&Pool::help, this, started_ + 1, round_ - 1).detach();
+        }
+        wake_.notify_all();
+        take_tasks(0);
+        std::unique_lock<std::mutex> lock(mutex_);
+        helpers_ = 0;  // whoever has not begun yet need not
+        done_.wait(lock, [&] { return working_ == 0; });
+        work_ = nullptr;
+    }
+
+   private:
+    void take_tasks(int thread) {
+        for (int task; (task = next_.fetch_add(1)) < tasks_;) (*work_)(task, thread);
+    }
+    void help(int thread, uint64_t seen) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        for (;;) {
+            wake_.wait(lock, [&] { return round_ != seen && thread <= helpers_; });
+            seen = round_;
+            working_++;
+            lock.unlock();
+            take_tasks(thread);
+            lock.lock();
+            if (--working_ == 0) done_.notify_one();
+        }
+    }
+
+    std::mutex busy_, mutex_;
+    std::condition_variable wake_, done_;
+    const std::function<void(int, int)>* work_ = nullptr;
+    int tasks_ = 0, helpers_ = 0, working_ = 0, started_ = 0;
+    std::atomic<int> next_{0};
+    uint64_t round_ = 0;
+    pid_t owner_ = 0;
+};
+
+Pool& pool() {
+    static Pool* made = new Pool;
+    return *made;
+}
+
+}  // namespace
+
+// SCALAR is float or double; each gets a library of its own.
+extern "C" {
+
+// A block of tasks, as native.py lays it out: each array is that of the first task, and the next
+// one's follows after as many scalars as the sizes say.
+struct Block {
+    Description network;
+    int examples, tasks, threads, keeps;
+    SCALAR *images, *forward, *backward, *tangent, *scratch;
+};  // scratch, and backward unless it is kept, are those of the first thread
+
+enum { IMAGES, FORWARD, BACKWARD, TANGENT, SCRATCH, SIZES };
+
+// Scalars that each array of one task needs, [SIZES]; all zero before they are first used.
+void sizes(const Block* block, size_t* to) {
+    const Network net(block->network, Lanes<SCALAR>::count);
+    Task<SCALAR> task(net, block->examples);
+    to[IMAGES] = task.take_images(nullptr);
+    to[FORWARD] = task.take_forward(nullptr);
+    to[BACKWARD] = task.take_backward(nullptr);
+    to[TANGENT] = task.take_tangent(nullptr);
+    to[SCRATCH] = task.take_scratch(nullptr);
+}
+
+}  // extern "C"
+
+namespace {
+
+// Calls work with each task of the block, on its threads.
+template <typename Work>
+void each_task(const Block* block, Work work) {
+    const Network net(block->network, Lanes<SCALAR>::count);
+    size_t size[SIZES];
+    sizes(block, size);
+    pool().run(block->tasks, block->threads, [&](int number, int thread) {
+        Task<SCALAR> task(net, block->examples);
+        auto at = [&](SCALAR* base, int kind, int index) {
+            return base ? base + index * size[kind] : nullptr;
+        };
+        task.take_images(at(block->images, IMAGES, number));
+        task.take_forward(at(block->forward, FORWARD, number));
+        task.take_backward(at(block->backward, BACKWARD, block->keeps ? number : thread));
+        task.take_tangent(at(block->tangent, TANGENT, number));
+        task.take_scratch(at(block->scratch, SCRATCH, thread));
+        work(task, net, number);
+    });
+}
+
+size_t outputs(const Network& net, const Parameters<SCALAR>* values) {
+    return values->head.data ? net.way : net.features;
+}
+
+}  // namespace
+
+extern "C" {
+
+void see(const Block* block, const SCALAR* images) {
+    each_task(block, [&](Task<SCALAR>& task, const Network& net, int number) {
+        const LayerShape& first = net.layer[0];
+        task.see(images + size_t(number) * task.count * first.real_inputs * first.in * first.in);
+    });
+}
+
+void forward(const Block* block, const Parameters<SCALAR>* values, const Parameters<SCALAR>* given,
+             SCALAR* logits, SCALAR* statistics) {
+    each_task(block, [&](Task<SCALAR>& task, const Network& net, int number) {
+        task.forward(number, *values, given,
+                     logits + number * task.count * outputs(net, values),
+                     statistics ? statistics + size_t(number) * net.layers * 2 * net.real_filters
+                                : nullptr);
+    });
+}
+
+void backward(const Block* block, const Parameters<SCALAR>* values, int is_fixed, const SCALAR* g,
+              const Parameters<SCALAR>* gradient) {
+    each_task(block, [&](Task<SCALAR>& task, const Network& net, int number) {
+        task.backward(number, *values, is_fixed, g + number * task.count * outputs(net, values),
+                      *gradient);
+    });
+}
+
+void tangent(const Block* block, const Parameters<SCALAR>* values,
+             const Parameters<SCALAR>* direction, SCALAR* d_logits) {
+    each_task(block, [&](Task<SCALAR>& task, const Network& net, int number) {
+        task.tangent(number, *values, *direction,
+                     d_logits + number * task.count * outputs(net, values));
+    });
+}
+
+void tangent_backward(const Block* block, const Parameters<SCALAR>* values,
+                      const Parameters<SCALAR>* direction, const SCALAR* g, const SCALAR* dg,
+                      const Parameters<SCALAR>* result) {
+    each_task(block, [&](Task<SCALAR>& task, const Network& net, int number) {
+        const size_t at = number * task.count * outputs(net, values);
+        task.tangent_backward(number, *values, *direction, g + at, dg + at, *result);
+    });
+}
+
+}  // extern "C"
