@@ -35,7 +35,6 @@ from mamltui.training import Control
 from tests.training.small import make_trainer
 torch.set_num_threads(1)
 control = Control()
-trainer = make_trainer(RunFolder(Path(sys.argv[1])), control=control)
 asked = 0
 def second_task():
     global asked
@@ -44,6 +43,7 @@ def second_task():
         os.kill(os.getpid(), signal.SIGKILL)
     return False
 control.is_halting = second_task
+trainer = make_trainer(RunFolder(Path(sys.argv[1])), control=control)
 for _ in trainer.train():
     pass
 """
@@ -52,6 +52,7 @@ COVERED = "network.filters=16"
 """By native as well as by analytic: ``auto`` has to choose."""
 ONE = "meta.iterations=1"
 NATIVE = make_profile(COVERED, "engine.strategy=native")
+ONE_BY_ONE = make_profile(COVERED, "engine.strategy=native", "engine.task_chunk=1")
 
 
 class Trials:
@@ -364,7 +365,7 @@ def test_a_run_that_asks_for_kernels_that_cannot_be_compiled_says_why(root: Path
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are killed by POSIX signals")
 def test_native_killed_in_the_middle_goes_on_to_the_same_end(root: Path) -> None:
-    whole, broken = make_run(root, NATIVE), make_run(root, NATIVE)
+    whole, broken = make_run(root, ONE_BY_ONE), make_run(root, ONE_BY_ONE)
     train(whole)
     broken.release()
     killed = subprocess.run(
@@ -382,10 +383,8 @@ def test_native_killed_in_the_middle_goes_on_to_the_same_end(root: Path) -> None
 def test_native_stopped_within_a_meta_step_goes_on_to_the_same_end(
     root: Path, monkeypatch: pytest.MonkeyPatch, iteration: int
 ) -> None:
-    by_task = make_profile(COVERED, "engine.strategy=native", "engine.task_chunk=1")
-    whole, broken, control = make_run(root, by_task), make_run(root, by_task), Control()
+    whole, broken, control = make_run(root, ONE_BY_ONE), make_run(root, ONE_BY_ONE), Control()
     train(whole)
-    trainer = make_trainer(broken, control=control)
     true, asked = control.is_halting, 0
 
     def second_task() -> bool:
@@ -396,6 +395,7 @@ def test_native_stopped_within_a_meta_step_goes_on_to_the_same_end(
         return true()
 
     monkeypatch.setattr(control, "is_halting", second_task)
+    trainer = make_trainer(broken, control=control)
     *_, end = trainer.train()
     assert end == Stopped(iteration - 1, "now")
     assert asked == 2
