@@ -7,13 +7,15 @@ needed: ``mamltui`` alone opens the app, whose first picture should not wait for
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mamltui import __version__
-from mamltui.cli.output import tolerant_output
+from mamltui.cli.output import narrate, tolerant_output
 from mamltui.errors import ExitCode, MamltuiError
 
 TRACEBACK_VARIABLE = "MAMLTUI_TRACEBACK"
@@ -37,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if _traceback_wanted():
                 import traceback
 
-                traceback.print_exc()
-            _say(_message(error))
+                narrate(traceback.format_exc().rstrip())
+            narrate(_message(error))
             code = error.exit_code
         except Exception as error:
             _report_bug(error, arguments)
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lost = losses.error
         # A reader that goes away (``mamltui runs list | head``) has had enough, and knows it.
         if lost is not None and not isinstance(lost, BrokenPipeError):
-            _say(f"mamltui: error: some of the output could not be written: {lost.strerror}")
+            narrate(f"mamltui: error: some of the output could not be written: {lost.strerror}")
     return code if lost is None else code or ExitCode.FAILURE
 
 
@@ -62,12 +64,24 @@ def _run(arguments: list[str]) -> int:
 
     from mamltui.cli.group import app
 
-    # In its standalone mode the parser says itself what is wrong with the usage, and exits.
+    # The parser's own errors; its package is another one in each version of typer.
+    usage_error: Any = typer.BadParameter.__mro__[2]
     try:
-        typer.main.get_command(app).main(arguments, prog_name="mamltui")
+        code = typer.main.get_command(app).main(
+            arguments, prog_name="mamltui", standalone_mode=False
+        )
+    except usage_error as error:
+        # It shows arguments as they were typed.
+        shown = io.StringIO()
+        error.show(shown)
+        narrate(shown.getvalue().rstrip())
+        return int(error.exit_code)
+    except typer.Abort:
+        narrate("Aborted!")
+        return ExitCode.FAILURE
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else ExitCode.DONE
-    return ExitCode.DONE
+        code = end.code
+    return code if isinstance(code, int) else ExitCode.DONE
 
 
 def _message(error: MamltuiError) -> str:
@@ -76,10 +90,6 @@ def _message(error: MamltuiError) -> str:
     if error.hint:
         lines += [f"  {line}" for line in error.hint.splitlines()]
     return "\n".join(lines)
-
-
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 def _traceback_wanted() -> bool:
@@ -94,16 +104,16 @@ def _report_bug(error: Exception, arguments: list[str]) -> None:
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     details = "".join(traceback.format_exception(error))
     if _traceback_wanted() or "-v" in arguments or "--verbose" in arguments:
-        _say(f"{details}mamltui: unexpected error: {what}")
+        narrate(f"{details}mamltui: unexpected error: {what}")
         return
     header = f"mamltui {__version__}, Python {sys.version}\narguments: {arguments}\n\n"
     file = _log_folder(arguments) / f"mamltui-error-{time.strftime('%Y%m%d-%H%M%S')}.log"
     try:
         file.write_text(header + details, encoding="utf-8")
     except OSError:
-        _say(f"{details}mamltui: unexpected error: {what}")
+        narrate(f"{details}mamltui: unexpected error: {what}")
         return
-    _say(
+    narrate(
         f"mamltui: unexpected error: {what}\n  This is a bug of mamltui. The traceback is in {file}"
     )
 

@@ -8,6 +8,8 @@ from typing import Annotated, Protocol
 
 import typer
 
+from mamltui.cli.output import narrate
+
 app = typer.Typer(no_args_is_help=True, help="Show, fetch and verify the data sets.")
 
 DataDir = Annotated[
@@ -41,7 +43,7 @@ def status(data_dir: DataDir = None) -> None:
 
     found, looked = search(data_dir)
     for lack in looked:
-        _say(f"no Omniglot in {lack}")
+        narrate(f"no Omniglot in {lack}")
     cifar_found = find_cifar(data_dir)
     typer.echo("strokes   ready     drawn by mamltui, needs no files")
     typer.echo(f"omniglot  {_state(found, omniglot.packed_variants(found))}")
@@ -59,11 +61,11 @@ def fetch(which: Which = DataSet.omniglot, data_dir: DataDir = None) -> None:
     if which is DataSet.cifar_fs:
         from mamltui.data.cifar import fetch_cifar
 
-        typer.echo(fetch_cifar(data_dir, progress=_say).source)
+        typer.echo(fetch_cifar(data_dir, progress=narrate).source)
         return
     from mamltui.data.omniglot import fetch_omniglot
 
-    typer.echo(fetch_omniglot(data_dir, progress=_say).source)
+    typer.echo(fetch_omniglot(data_dir, progress=narrate).source)
 
 
 @app.command()
@@ -82,7 +84,7 @@ def verify(which: Which = DataSet.omniglot, data_dir: DataDir = None) -> None:
     from mamltui.data.omniglot import verify_omniglot
     from mamltui.data.omniglot_content import OMNIGLOT_SHA256
 
-    typer.echo(f"{OMNIGLOT_SHA256}  {verify_omniglot(data_dir, progress=_say).source}")
+    typer.echo(f"{OMNIGLOT_SHA256}  {verify_omniglot(data_dir, progress=narrate).source}")
 
 
 class _Found(Protocol):
@@ -103,7 +105,3 @@ def _state(found: _Found | None, packed: list[str]) -> str:
         place = "the packed images" if packed else "would be downloaded"
     variants = f"; packed: {', '.join(packed)}" if packed else "; not read yet" if found else ""
     return f"{state:<8}  {place}{variants}"
-
-
-def _say(message: str) -> None:
-    typer.echo(message, err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mamltui.cli.output import check_output_file
+from mamltui.cli.output import check_output_file, narrate
 from mamltui.errors import UsageError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def evaluate(
     banks = Banks(data_dir)
     evaluations: list[Evaluation] = []
     for folder, profile in zip(folders, profiles, strict=True):
-        bank = banks.bank(profile.data, lambda text: typer.echo(text, err=True))
+        bank = banks.bank(profile.data, lambda text: narrate(text))
         with _progress(folder.name) as progress:
             evaluation = evaluate_run(
                 folder,
@@ -130,7 +130,7 @@ def evaluate(
                 seed=seed,
                 disjoint=disjoint,
                 progress=progress,
-                say=lambda text: typer.echo(text, err=True),
+                say=lambda text: narrate(text),
             )
         evaluations.append(evaluation)
     _put_out(evaluations, csv, markdown, as_json)
@@ -139,10 +139,10 @@ def evaluate(
         paths = keep_results(folder, evaluation)
         if paths:
             kept = visible(str(paths[0].with_suffix("")))
-            typer.echo(f"kept in {kept} (.csv, .json, .md)", err=True)
+            narrate(f"kept in {kept} (.csv, .json, .md)")
         else:
             name = visible(folder.name)
-            typer.echo(f"{name} came with mamltui: its folder is left as it is", err=True)
+            narrate(f"{name} came with mamltui: its folder is left as it is")
 
 
 def _check_outputs(csv: str | None, markdown: str | None, as_json: bool) -> None:
@@ -226,7 +226,7 @@ def _put_out(
             table = False
         elif place is not None:
             write_text(Path(place), text(evaluations))
-            typer.echo(f"written: {visible(place)}", err=True)
+            narrate(f"written: {visible(place)}")
     if table:
         print_evaluation(results_console(), evaluations)
 

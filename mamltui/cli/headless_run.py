@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import typer
 from rich.console import Console
 
 from mamltui.cli.evaluate import write_stdout
+from mamltui.cli.output import narrate
 from mamltui.cli.tables import print_evaluation, results_console
 from mamltui.commands import Place, eval_command, run_command
 from mamltui.data.banks import Banks
@@ -49,7 +49,7 @@ class Request:
     def say(self, text: str) -> None:
         """Narration, on stderr."""
         if self.format == "text" and not self.quiet:
-            typer.echo(text, err=True)
+            narrate(text)
 
     @property
     def place(self) -> Place:
@@ -185,16 +185,14 @@ class _Reporting:
 
 def _stopped(by: signal.Signals, outcome: Outcome, request: Request) -> int:
     if isinstance(outcome.end, Stopped):
-        typer.echo(
+        narrate(
             f"{by.name}: stopped at iteration {outcome.end.iteration:,}, "
-            f"a checkpoint is saved.\nGo on with: {request.resume_command(outcome.run)}",
-            err=True,
+            f"a checkpoint is saved.\nGo on with: {request.resume_command(outcome.run)}"
         )
     else:
-        typer.echo(
+        narrate(
             f"{by.name}: the training is finished and saved, its evaluation is not.\n"
-            f"Evaluate with: {request.eval_command(outcome.run)}",
-            err=True,
+            f"Evaluate with: {request.eval_command(outcome.run)}"
         )
     return 128 + by
 

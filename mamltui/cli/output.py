@@ -12,8 +12,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mamltui.errors import UsageError
+from mamltui.text import visible_lines
 
 CLOSED = OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def narrate(text: object) -> None:
+    """Print narration on standard error: lines of text with nothing that a terminal would obey.
+
+    Names of runs, folders and files, and the messages of errors, come from anywhere.
+    """
+    print(visible_lines(str(text)), file=sys.stderr, flush=True)
 
 
 class Losses:

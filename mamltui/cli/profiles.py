@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mamltui.cli.output import narrate
 from mamltui.errors import ExitCode, MamltuiError, ProfileError, UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def validate(
 ) -> None:
     """Check profiles; exit code 2 if one of them is not valid."""
     from mamltui.profiles import load_profile
+    from mamltui.text import visible
 
     invalid = 0
     for given in profiles:
@@ -73,11 +75,11 @@ def validate(
             profile = load_profile(given)
         except ProfileError as error:
             invalid += 1
-            typer.echo(str(error), err=True)
+            narrate(str(error))
         else:
-            typer.echo(f"{given}: valid, {_summary(profile)}")
+            typer.echo(f"{visible(given)}: valid, {_summary(profile)}")
     if invalid:
-        typer.echo(f"{invalid} of {len(profiles)} not valid", err=True)
+        narrate(f"{invalid} of {len(profiles)} not valid")
         raise typer.Exit(ExitCode.USAGE)
 
 
@@ -116,7 +118,7 @@ def new(
     path = out / f"{stem}.toml"
     _write_new(path, profile.to_toml(template=True))
     typer.echo(path)
-    typer.echo(f"Start it with: mamltui run {path} --headless", err=True)
+    narrate(f"Start it with: mamltui run {path} --headless")
 
 
 @app.command("schema")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mamltui.cli.output import narrate
 from mamltui.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def list_command(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
         _print_json([_listed(run) for run in runs])
         return
     if all(run.is_reference for run in runs):
-        typer.echo(f"There are no runs in {runs_root(runs_dir)}.", err=True)
+        narrate(f"There are no runs in {runs_root(runs_dir)}.")
     if not runs:
         return
     header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION %", "TEST %", "AGE")
@@ -196,7 +197,7 @@ def export(
         write_stdout(text)
     else:
         write_text(Path(csv), text)
-        typer.echo(f"written: {csv}", err=True)
+        narrate(f"written: {csv}")
 
 
 @app.command("slim")
@@ -235,17 +236,17 @@ def remove(
     for folder in folders:
         folder.check_removable()
     for folder in folders:
-        typer.echo(visible(str(folder.path)), err=True)
+        narrate(visible(str(folder.path)))
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("nobody is there to be asked", hint="Give --yes to remove the runs.")
         count = "this run" if len(folders) == 1 else f"these {len(folders)} runs"
         if not typer.confirm(f"Remove {count} for good?", err=True):
-            typer.echo("Nothing was removed.", err=True)
+            narrate("Nothing was removed.")
             return
     for folder in folders:
         folder.remove()
-        typer.echo(f"removed {visible(folder.name)}", err=True)
+        narrate(f"removed {visible(folder.name)}")
 
 
 def _listed(run: ListedRun) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.output import narrate
 from mamltui.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def run(
         data_dir=data_dir,
         device=device.value,
         only=only or (),
-        notify=lambda text: None if quiet else typer.echo(text, err=True),
+        notify=lambda text: None if quiet else narrate(text),
     )
     try:
         raise typer.Exit(_drive(queue, quiet))
@@ -197,7 +198,7 @@ def _drive(queue: Queue, quiet: bool) -> int:
         received.append(by)
         queue.stop()
 
-    lines = StudyLines(lambda text: typer.echo(text, err=True))
+    lines = StudyLines(lambda text: narrate(text))
     with stop_signals(stop):
         while True:
             standings, is_over = queue.step()
@@ -218,7 +219,7 @@ def _drive(queue: Queue, quiet: bool) -> int:
         more = [word for cell in queue.only for word in ("--only", cell)]
         more += Place(queue.root, queue.data_dir, queue.device).options()
         again = shlex.join(["mamltui", "study", "run", queue.study.name, "--resume", *more])
-        typer.echo(f"{received[0].name}: stopped after checkpoints. Go on with: {again}", err=True)
+        narrate(f"{received[0].name}: stopped after checkpoints. Go on with: {again}")
         return 128 + received[0]
     if not quiet:
         _print_standings(queue.study, standings)

@@ -32,6 +32,7 @@ from mamltui.events import (
 )
 from mamltui.headless.display import Display
 from mamltui.measures import History, Pace, duration, percent, validation_text
+from mamltui.text import visible_lines
 
 LABEL_WIDTH = 12
 VALUE_WIDTH = 9
@@ -90,7 +91,8 @@ class LiveDisplay(Display):
             self._pace.note(event)
             self._take(event)
         if isinstance(event, Notice | DiskFailing | DiskRestored):
-            self._console.print(event.message, style="yellow", markup=False, highlight=False)
+            text = visible_lines(event.message)
+            self._console.print(text, style="yellow", markup=False, highlight=False)
 
     def _take(self, event: Event) -> None:
         match event:

@@ -185,6 +185,64 @@ def test_the_traceback_is_printed_when_asked_for(
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+HOSTILE = "a\x1b[2J\x1b]0;title\x07b\x9bc\u202ed\rdone"
+
+
+@pytest.mark.parametrize("kind", [DataError, ValueError])
+def test_nothing_in_an_error_reaches_the_terminal_as_a_command(
+    kind: Callable[[str], Exception],
+    command: Install,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """Not of one that is expected, nor of a bug, nor of their tracebacks."""
+
+    def fail() -> None:
+        raise kind(HOSTILE)
+
+    monkeypatch.chdir(tmp_path)
+    command(fail)
+    for traceback in ("0", "1"):
+        monkeypatch.setenv("MAMLTUI_TRACEBACK", traceback)
+        assert main(["trial"]) != 0
+        error = capsys.readouterr().err
+        assert "\\x1b[2J" in error
+        assert error.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [f"--{HOSTILE}"],
+        ["run", f"--{HOSTILE}"],
+        ["run", "quickstart", "--headless", "--seed", HOSTILE],
+        ["run", "quickstart", "--headless", "--set", HOSTILE],
+        ["run", HOSTILE, "--headless"],
+        ["run", "quickstart", "--headless", "--resume", HOSTILE],
+        ["run", "quickstart", "--headless", "--out", f"/dev/null/{HOSTILE}"],
+        ["runs", HOSTILE],
+        ["runs", "list", "--out", HOSTILE],
+        ["runs", "show", HOSTILE],
+        ["profiles", "validate", HOSTILE],
+        ["eval", HOSTILE],
+        ["data", "fetch", HOSTILE],
+        [HOSTILE],
+    ],
+)
+def test_nothing_typed_comes_back_to_the_terminal_as_a_command(
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(arguments)
+    output = "".join(capsys.readouterr())
+    assert output
+    assert output.replace("\n", "").isprintable()
+
+
 def test_an_interrupt_ends_with_130(command: Install, capsys: pytest.CaptureFixture[str]) -> None:
     def trial() -> None:
         raise KeyboardInterrupt
