@@ -17,6 +17,9 @@ def run_process() -> NoReturn:
     _end_on_interrupt(answer)
     from mamltui.cli import main
     from mamltui.errors import ExitCode
+    from mamltui.processors import limit_threads
+
+    limit_threads()
 
     code = int(ExitCode.INTERRUPTED)
     try:

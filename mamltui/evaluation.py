@@ -263,9 +263,11 @@ def _score_chunks(
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                raise DeviceError(
-                    "the device is out of memory", hint="Evaluate on the processor: --device cpu"
-                ) from error
+                if device.type == "cpu":
+                    hint = "One episode alone does not fit: end what else uses the memory."
+                else:
+                    hint = "Evaluate on the processor: --device cpu"
+                raise DeviceError("the device is out of memory", hint=hint) from error
             assert scores.support_statistics is not None
             yield {"transductive": scores.transductive, "support": scores.support_statistics}
 

@@ -16,10 +16,15 @@ from typing import Any
 
 from mamltui import __version__
 from mamltui.cli.output import narrate, tolerant_output
-from mamltui.errors import ExitCode, MamltuiError
+from mamltui.errors import DeviceError, ExitCode, MamltuiError, UsageError
 
 TRACEBACK_VARIABLE = "MAMLTUI_TRACEBACK"
 """Set to 1, an error prints its traceback."""
+OUT_OF_MEMORY = DeviceError(
+    "the machine is out of memory",
+    hint="Close other programs, or take a smaller data.image_size, fewer images, or fewer ways, "
+    "shots and filters.",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mamltui: one line on stderr, the traceback in a log file, exit code 1. Output that cannot be
     written ends nothing, but what would have been a success ends with 1.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = [_expanded(each) for each in (sys.argv[1:] if arguments is None else arguments)]
+    _forget_empty_sizes()
     with tolerant_output() as losses:
         try:
             code = _run(arguments)
@@ -43,8 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             narrate(_message(error))
             code = error.exit_code
         except Exception as error:
-            _report_bug(error, arguments)
-            code = ExitCode.FAILURE
+            if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+                narrate(_message(OUT_OF_MEMORY))
+                code = OUT_OF_MEMORY.exit_code
+            else:
+                _report_bug(error, arguments)
+                code = ExitCode.FAILURE
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         lost = losses.error
@@ -54,12 +64,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if lost is None else code or ExitCode.FAILURE
 
 
+def _expanded(argument: str) -> str:
+    """``--out=~/runs`` as people mean it; shells expand the tilde only where a word begins."""
+    option, equals, path = argument.partition("=")
+    if option.startswith("--") and path.startswith("~"):
+        return f"{option}{equals}{os.path.expanduser(path)}"  # noqa: PTH111 - as it is without a home
+    return argument
+
+
+def _forget_empty_sizes() -> None:
+    """Some terminals and schedulers say that they have no columns, when they do not know."""
+    for name in ("COLUMNS", "LINES"):
+        if name in os.environ and not os.environ[name].strip("0 "):
+            del os.environ[name]
+
+
+def _check_device(arguments: Sequence[str]) -> None:
+    """Answer names of devices that other programs know.
+
+    Raises:
+        UsageError: it is one of them.
+    """
+    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name = value if option == "--device" else option.removeprefix("--device=")
+        if option != "--device" and name == option:
+            continue
+        if name.startswith("cuda:"):
+            number = name.removeprefix("cuda:")
+            raise UsageError(
+                "a GPU among several is chosen by a variable",
+                where=f"--device {name}",
+                hint=f"CUDA_VISIBLE_DEVICES={number} mamltui ... --device cuda",
+            )
+        if name in ("mps", "gpu", "rocm", "xpu"):
+            raise UsageError(
+                "mamltui computes on processors and on GPUs of CUDA",
+                where=f"--device {name}",
+                hint="Use --device cpu, or cuda; auto takes what is there.",
+            )
+
+
 def _run(arguments: list[str]) -> int:
     if not arguments:
         from mamltui.cli.opening import open_app
         from mamltui.tui.session.options import Options
 
         return open_app(Options())
+    _check_device(arguments)
     import typer
 
     from mamltui.cli.group import app

@@ -18,6 +18,7 @@ import typer
 from mamltui import __version__
 from mamltui.cli.evaluate import DeviceName
 from mamltui.errors import ExitCode
+from mamltui.processors import usable_processors
 
 PACKAGES = ("torch", "torchvision", "numpy", "pydantic", "rich", "safetensors", "typer")
 GIB = 2**30
@@ -62,7 +63,7 @@ def doctor(
     from mamltui.runs import runs_root
 
     out = runs_root(runs_dir)
-    problem = _why_not_writable(out)
+    problem = why_not_writable(out)
     rows: list[tuple[str, str]] = [
         ("mamltui", __version__),
         ("python", f"{platform.python_version()} ({sys.executable})"),
@@ -92,7 +93,9 @@ def _devices() -> Iterator[tuple[str, str]]:
     import torch
 
     count = os.cpu_count() or 1
-    yield "cpu", f"{count} cores, torch uses {torch.get_num_threads()} threads"
+    usable = usable_processors()
+    share = f", {usable} of them usable here" if usable < count else ""
+    yield "cpu", f"{count} cores{share}, torch uses {torch.get_num_threads()} threads"
     if not torch.cuda.is_available():
         reason = "torch was built without it" if torch.version.cuda is None else "no device found"
         yield "cuda", f"not available: {reason}"
@@ -162,7 +165,7 @@ def _data(data_dir: Path | None) -> Iterator[tuple[str, str]]:
         yield "cifar-100", "not found; `mamltui data fetch cifar-fs` downloads it"
 
 
-def _why_not_writable(folder: Path) -> str | None:
+def why_not_writable(folder: Path) -> str | None:
     """What keeps run folders from being made in ``folder``; None: nothing does."""
     existing = _existing(folder)
     if not existing.is_dir():

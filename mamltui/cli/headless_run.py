@@ -11,12 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mamltui.cli.checks import why_not_writable
 from mamltui.cli.evaluate import write_stdout
 from mamltui.cli.output import narrate
 from mamltui.cli.tables import print_evaluation, results_console
 from mamltui.commands import Place, eval_command, run_command
 from mamltui.data.banks import Banks
-from mamltui.errors import DivergedError, ExitCode, StorageError
+from mamltui.errors import DivergedError, ExitCode, RunError, StorageError
 from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
 from mamltui.maml.allocator import keep_freed_memory
@@ -92,6 +93,9 @@ def dry(request: Request) -> ExitCode:
     made = plan(request)
     profile, split, bank = made.profile, made.split, made.bank
     root = runs_root(request.out)
+    problem = why_not_writable(root)
+    if problem:
+        raise RunError(f"the runs folder {problem}", where=str(root))
     folder = made.run.path if made.run else root / f"{profile.name}-YYYYMMDD-HHMMSS-xxxx"
     tasks = profile.meta.iterations * profile.meta.batch
     rows = [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from mamltui.caching import cache_folder
+from mamltui.caching import cache_folder, expanded
 from mamltui.text import visible
 
 DATA_DIR_VARIABLE = "MAMLTUI_DATA_DIR"
@@ -21,7 +21,7 @@ def roots(data_dir: Path | None = None) -> list[tuple[str, Path]]:
     if data_dir is not None:
         found.append(("--data-dir", data_dir))
     if named := os.environ.get(DATA_DIR_VARIABLE):
-        found.append((DATA_DIR_VARIABLE, Path(named).expanduser()))
+        found.append((DATA_DIR_VARIABLE, expanded(Path(named))))
     return [*found, ("cache folder", cache_folder())]
 
 

@@ -10,6 +10,7 @@ One process trains into a folder, under its lock; any number read it meanwhile, 
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import secrets
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mamltui import __version__
 from mamltui.atomic import PART_PATTERN
+from mamltui.caching import expanded
 from mamltui.errors import DataError, RunError
 from mamltui.events import Checkpointed, Event, Step, Validated, event_from_dict
 from mamltui.profiles import Profile, parse_profile
@@ -56,7 +58,7 @@ Place = Kind | int
 
 def runs_root(root: Path | None = None) -> Path:
     """``root``, else ``MAMLTUI_RUNS_DIR``, else ``runs`` in the current folder."""
-    return root or Path(os.environ.get(RUNS_VARIABLE) or "runs")
+    return expanded(root or Path(os.environ.get(RUNS_VARIABLE) or "runs"))
 
 
 def reference_root() -> Path | None:
@@ -266,7 +268,14 @@ class RunFolder:
         try:
             free = self._lock.acquire()
         except OSError as error:
-            raise file_error(error, self._lock.path, "lock the run") from error
+            refused = file_error(error, self._lock.path, "lock the run")
+            if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+                refused.hint = (
+                    "This file system has no locks, which keep a second process from training into "
+                    "the run. Keep runs on another, a local disk for instance: --runs-dir DIR or "
+                    "MAMLTUI_RUNS_DIR."
+                )
+            raise refused from error
         if not free:
             by = ""
             with suppress(RunError):

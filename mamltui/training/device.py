@@ -41,7 +41,9 @@ def out_of_memory(error: Exception) -> DeviceError | None:
     """The error for people, if it is the device that ran out of memory."""
     if not is_out_of_memory(error):
         return None
+    on_gpu = isinstance(error, torch.OutOfMemoryError)
     return DeviceError(
-        "the device is out of memory",
-        hint="One task alone does not fit: train with fewer ways, shots or inner steps.",
+        "the GPU is out of memory" if on_gpu else "the machine is out of memory",
+        hint="One task alone does not fit: end what else uses "
+        f"{'the GPU' if on_gpu else 'its memory'}, or train with fewer ways, shots or inner steps.",
     )

@@ -20,7 +20,12 @@ def state_file() -> Path:
     if not folder:
         import platformdirs
 
-        folder = platformdirs.user_state_dir("mamltui")
+        from mamltui.caching import cache_folder
+
+        try:
+            folder = platformdirs.user_state_dir("mamltui")
+        except RuntimeError:  # a user without a home
+            folder = str(cache_folder())
     return Path(folder) / "app.json"
 
 
