@@ -45,7 +45,7 @@ def network_of(profile: Profile, bank: ImageBank) -> NetworkSpec:
 def inner_loop_of(profile: Profile) -> InnerLoop:
     """The inner loop of the profile's training, as it is when all annealing is over."""
     algorithm, inner = profile.algorithm, profile.inner
-    own = {"meta-sgd": "per-element", "meta-curvature": "curvature"}
+    own = {"meta-sgd": "per-element", "meta-curvature": "curvature", "alfa": "generated"}
     rates = own.get(algorithm, "per-step" if learns_rates(profile) else "fixed")
     return InnerLoop(
         inner.steps,

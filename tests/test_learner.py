@@ -31,6 +31,7 @@ PLAIN_INNER = InnerLoop(2, 0.4)
         (["algorithm=boil"], {}, {"adapts": "body"}),
         (["algorithm=meta-sgd"], {}, {"rates": "per-element"}),
         (["algorithm=meta-curvature"], {}, {"rates": "curvature"}),
+        (["algorithm=alfa"], {}, {"rates": "generated"}),
         (["algorithm=proto-maml"], {"prototypes": True}, {}),
         (["algorithm=reptile"], {}, {"outer": "reptile"}),
         (

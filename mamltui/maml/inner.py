@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mamltui.maml import alfa
 from mamltui.maml.curvature import MODES, matrix_gradients, mode_sizes, transformed
 from mamltui.maml.network import NetworkSpec, Parameters
 
 ADAPTS = ("all", "head", "body")
-RATES = ("fixed", "per-step", "per-element", "curvature")
+RATES = ("fixed", "per-step", "per-element", "curvature", "generated")
 OUTER = ("query", "reptile", "implicit")
 
 
@@ -39,7 +40,8 @@ class InnerLoop:
     last one for all further steps (LSLR of MAML++). ``per-element``: ``rate.NAME`` of the shape of
     ``NAME`` (Meta-SGD, Li et al. 2017). ``curvature``: alpha for all, and for each mode of a
     gradient a matrix ``rate.NAME.MODE`` that it is multiplied by (Meta-Curvature, Park and Oliva
-    2019; :mod:`mamltui.maml.curvature`)."""
+    2019; :mod:`mamltui.maml.curvature`). ``generated``: by a small network, from where the step
+    stands (ALFA, Baik et al. 2020; :mod:`mamltui.maml.alfa`)."""
     query_weights: tuple[float, ...] = ()
     """Of the query losses after 1, 2, ..., ``steps`` inner steps (MSL of MAML++); none: the last
     loss alone counts."""
@@ -64,7 +66,8 @@ class InnerLoop:
             or self.adapts not in ADAPTS
             or self.outer not in OUTER
             or len(self.query_weights) not in (0, self.steps)
-            or (self.steps == 0 and (self.rates == "per-step" or self.outer != "query"))
+            or (self.steps == 0 and self.rates in ("per-step", "generated"))
+            or (self.steps == 0 and self.outer != "query")
             or (self.outer != "query" and (self.rates != "fixed" or self.query_weights))
             or (self.outer == "implicit") != (self.proximal > 0)
         ):
@@ -85,6 +88,8 @@ class InnerLoop:
         """Name and shape of the learned rates; none where they are fixed."""
         if self.rates == "fixed":
             return {}
+        if self.rates == "generated":
+            return alfa.learned_shapes(len(self.adapted(network)), self.steps)
         shapes = network.value_shapes() | network.parameter_shapes()
         if self.rates == "curvature":
             return {
@@ -97,9 +102,11 @@ class InnerLoop:
             for name in self.adapted(network)
         }
 
-    def initial_rates(self, network: NetworkSpec) -> Parameters:
+    def initial_rates(self, network: NetworkSpec, seed: int = 0) -> Parameters:
         """Before the first meta-iteration: alpha, or identities, so that steps are MAML's."""
         shapes, size = self.rate_shapes(network), self.step_size(network.way)
+        if self.rates == "generated":
+            return alfa.initial_values(len(self.adapted(network)), self.steps, size, seed)
         if self.rates == "curvature":
             return {name: torch.eye(*shape) for name, shape in shapes.items()}
         return {name: torch.full(shape, size) for name, shape in shapes.items()}
@@ -127,6 +134,8 @@ class InnerLoop:
             learned: what the step itself has learned, named as in ``rate_shapes``.
             start: the parameters before the first step.
         """
+        if self.rates == "generated":
+            return alfa.updated(self.adapted(network), values, gradients, learned, step)
         moved = {}
         for name in self.adapted(network):
             value, gradient = values[name], gradients[name]
@@ -144,6 +153,7 @@ class InnerLoop:
     def adjoint(
         self,
         network: NetworkSpec,
+        before: Parameters,
         gradients: Parameters,
         learned: Parameters,
         outer: Parameters,
@@ -152,9 +162,13 @@ class InnerLoop:
         """The transposed derivative of ``update``, times the outer gradient after the step.
 
         Args:
+            before: the parameters before the step.
             outer: for each adapted parameter, [tasks, ...].
         """
         names = self.adapted(network)
+        if self.rates == "generated":
+            found = alfa.adjoints(names, before, gradients, learned, outer, step)
+            return Adjoint(found[0], found[1], found[2])
         values = {name: outer[name] for name in names}
         if self.rates == "fixed":
             return Adjoint(values, values, {}, -self.step_size(network.way))

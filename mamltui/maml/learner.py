@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from mamltui.maml import alfa
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec, Parameters
 
@@ -22,12 +23,14 @@ class Learner:
 
     def initial_parameters(self, seed: int) -> Parameters:
         """float32 on the CPU, a function of ``seed`` alone."""
-        return self.network.initial_parameters(seed) | self.inner.initial_rates(self.network)
+        return self.network.initial_parameters(seed) | self.inner.initial_rates(self.network, seed)
 
     def with_rates_times(self, factor: float, parameters: Parameters) -> Parameters:
         """The parameters with all learned step sizes multiplied by ``factor``."""
         return parameters | {
-            name: factor * parameters[name] for name in self.inner.rate_shapes(self.network)
+            name: factor * parameters[name]
+            for name in self.inner.rate_shapes(self.network)
+            if name == alfa.SIZES or self.inner.rates != "generated"
         }
 
     def parameter_count(self) -> int:

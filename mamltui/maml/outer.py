@@ -233,6 +233,8 @@ class _Step(NamedTuple):
     """One inner step, for the way back."""
 
     tape: Tape
+    before: Parameters
+    """All parameters before it."""
     gradients: Parameters
     """Of the support loss, for each adapted parameter."""
     moved: Parameters
@@ -293,7 +295,7 @@ class _Tasks:
         gradient = examples.backward(tape, loss_gradient(tape.logits, labels), keep=self.curved)
         gradients = {name: self._lifted(name, gradient[name], step) for name in self.adapted}
         moved = self.inner.update(self.network, values, gradients, self.theta, self._start, step)
-        return _Step(tape, gradients, values | moved)
+        return _Step(tape, values, gradients, values | moved)
 
     def observe(self, tape: Tape, step: int) -> None:
         """How far running statistics are from what a pass after ``step`` inner steps saw.
@@ -339,7 +341,9 @@ class _Tasks:
     def back(self, taken: _Step, step: int) -> None:
         """The adjoint of one inner step."""
         outer = {name: self.gradient[name] for name in self.adapted}
-        found = self.inner.adjoint(self.network, taken.gradients, self.theta, outer, step)
+        found = self.inner.adjoint(
+            self.network, taken.before, taken.gradients, self.theta, outer, step
+        )
         self.gradient |= found.values
         self.add(found.learned, step)
         if self.curved:

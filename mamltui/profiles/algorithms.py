@@ -18,6 +18,7 @@ _NOT_APPLICABLE: dict[str, dict[str, str]] = {
     "anil": {},
     "boil": {},
     "meta-sgd": {"plus.learned_rates": "it has a learned step size for every parameter already"},
+    "alfa": {"plus.learned_rates": "it generates a step size for every parameter already"},
     "meta-curvature": {"plus.learned_rates": "it has learned matrices for every parameter already"},
     "proto-maml": {},
     "reptile": {
@@ -55,7 +56,7 @@ def inapplicable(profile: Values) -> Iterator[tuple[str, str]]:
 
 def learns_rates(profile: Values) -> bool:
     """Whether the sizes of the inner steps are learned, and ``inner.alpha`` is where they began."""
-    return profile.algorithm == "meta-sgd" or profile.plus.learned_rates
+    return profile.algorithm in ("meta-sgd", "alfa") or profile.plus.learned_rates
 
 
 def method_of(profile: Values) -> str:

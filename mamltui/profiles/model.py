@@ -553,6 +553,7 @@ class Head(_Model):
         "boil",
         "meta-sgd",
         "meta-curvature",
+        "alfa",
         "proto-maml",
         "reptile",
         "imaml",

@@ -118,7 +118,7 @@ def _of_the_algorithm(profile: Values) -> Iterator[BrokenRule]:
                 'write inner.steps = 0, inner.test_steps = 0 and evaluation.steps = "0"',
             )
     elif inner.steps == 0 and (
-        name in ("meta-sgd", "meta-curvature", "proto-maml", "reptile", "imaml")
+        name in ("meta-sgd", "meta-curvature", "alfa", "proto-maml", "reptile", "imaml")
         or profile.plus.learned_rates
     ):
         yield BrokenRule(

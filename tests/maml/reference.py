@@ -133,7 +133,14 @@ def _one_task(
         slopes = torch.autograd.grad(
             loss, [theta_i[name] for name in adapted], create_graph=inner.outer == "query"
         )
+        alfa = {}
+        if inner.rates == "generated":
+            known = [slope.detach() if inner.first_order else slope for slope in slopes]
+            alfa = _alfa(theta, {name: theta_i[name] for name in adapted}, known, step)
         for name, slope in zip(adapted, slopes, strict=True):
+            if inner.rates == "generated":
+                theta_i[name] = alfa[name]
+                continue
             slope = slope.detach() if inner.first_order else slope
             if inner.rates == "curvature":
                 slope = _curved(theta, name, slope)
@@ -159,6 +166,23 @@ def _curved(theta: Weights, name: str, slope: Tensor) -> Tensor:
         return torch.einsum("ij,ab,jb->ia", inputs, outputs, slope)
     positions = theta[f"rate.{name}.positions"].view(3, 3, 3, 3)
     return torch.einsum("hwxy,ij,ab,xyjb->hwia", positions, inputs, outputs, slope)
+
+
+def _alfa(theta: Weights, at: Weights, slopes: list[Tensor], step: int) -> Weights:
+    """A step whose sizes and decays a network of two layers gives."""
+    seen = torch.stack([*(slope.mean() for slope in slopes), *(v.mean() for v in at.values())])
+    layers = [
+        (theta[f"rate.generator.{name}"], theta[f"rate.generator.{name}_bias"])
+        for name in ("hidden", "out")
+    ]
+    hidden = F.relu(F.linear(seen, *layers[0]))
+    given = F.linear(hidden, *layers[1])
+    moved = {}
+    for place, (name, slope) in enumerate(zip(at, slopes, strict=True)):
+        size = given[place] * theta["rate.sizes"][step, place]
+        decay = given[len(at) + place] * theta["rate.decays"][step, place]
+        moved[name] = (1 - decay) * at[name] - size * slope
+    return moved
 
 
 def _adapted(network: NetworkSpec, inner: InnerLoop, theta: Weights) -> list[str]:

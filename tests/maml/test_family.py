@@ -60,6 +60,11 @@ FAMILY: dict[str, tuple[InnerLoop, dict[str, Any]]] = {
         replace(MAML, rates="curvature", first_order=True),
         {"normalisation": "none", "head": "flatten"},
     ),
+    "ALFA": (replace(MAML, rates="generated"), {}),
+    "first-order ALFA with MSL": (
+        replace(MAML, rates="generated", first_order=True, query_weights=(0.2, 0.3, 0.5)),
+        {},
+    ),
     "Proto-MAML": (MAML, {"prototypes": True}),
     "first-order Proto-MAML, flattened": (
         replace(MAML, first_order=True),
@@ -164,6 +169,18 @@ def test_identities_leave_the_gradient_as_it_is() -> None:
     found = Engine(network, inner, device=CPU).meta_gradient(parameters, episodes).gradient
     kept = {name: found[name] for name in expected}
     assert relative_difference(kept, expected) <= 1e-12
+
+
+def test_alfa_starts_with_steps_of_alpha_and_hardly_a_decay() -> None:
+    network, inner, _, _ = problem("ALFA")
+    learned = Learner(network, inner).initial_parameters(3)
+    assert learned["rate.generator.hidden"].unique().numel() > 100
+    values = {name: torch.randn(2, 4, 5) for name in inner.adapted(network)}
+    gradients = {name: torch.randn(2, 4, 5) for name in values}
+    moved = inner.update(network, values, gradients, learned, {}, 7)
+    for name, value in values.items():
+        plain = (1 - 5e-4 * inner.alpha) * value - inner.alpha * gradients[name]
+        torch.testing.assert_close(moved[name], plain)
 
 
 def test_a_kernels_gradient_has_three_modes_a_heads_two_and_a_biass_one() -> None:

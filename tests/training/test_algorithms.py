@@ -28,6 +28,7 @@ KINDS = {
     "boil": ("algorithm=boil",),
     "meta-sgd": ("algorithm=meta-sgd",),
     "meta-curvature": ("algorithm=meta-curvature",),
+    "alfa": ("algorithm=alfa",),
     "proto-maml": ("algorithm=proto-maml", "inner.alpha=0.1"),
     "reptile": ("algorithm=reptile", "meta.optimizer=sgd", "meta.learning_rate=0.5"),
     "imaml": ("algorithm=imaml",),
