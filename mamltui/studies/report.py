@@ -181,7 +181,9 @@ def _of_a_base(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
         )
     drawn = [arm for arm in arms if arm.trained]
     if drawn:
+        yield Heading("Curves", 3)
         yield from _curves(base, drawn)
+        yield Words("Lines are means over the seeds, bands reach from the lowest to the highest.")
         yield Heading("Stability and generalisation", 3)
         yield _stability(base, drawn)
         yield Words(
