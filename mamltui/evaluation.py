@@ -31,6 +31,7 @@ from mamltui.results import (
     Outcomes,
     StepResult,
     ensemble_of,
+    kept_evaluations,
     write_results,
 )
 from mamltui.runs import RunFolder
@@ -170,6 +171,25 @@ def evaluate_run(
             for kind in STATISTICS
         ),
     )
+
+
+def kept_result(run: RunFolder, profile: Profile) -> Evaluation | None:
+    """The result of :func:`evaluate_as_planned` that is kept in ``run``; None: none yet.
+
+    One of more steps than asked for will do.
+    """
+    best = run.info().best
+    wanted = {*profile.evaluation.steps, profile.inner.test_steps}
+    for kept in kept_evaluations(run.evaluation):
+        asked = (kept.split, kept.checkpoint, kept.seed, kept.episodes)
+        if (
+            asked == ("test", "best", profile.meta.seed, profile.evaluation.episodes)
+            and not kept.disjoint
+            and wanted <= {*kept.steps}
+            and (best is None or kept.iteration == best.iteration)
+        ):
+            return kept
+    return None
 
 
 def evaluate_as_planned(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mamltui.cli.output import check_output_file, narrate
-from mamltui.errors import UsageError
+from mamltui.errors import MamltuiError, UsageError
 
 if TYPE_CHECKING:
     from mamltui.evaluation import Progress
@@ -135,14 +135,21 @@ def evaluate(
         evaluations.append(evaluation)
     _put_out(evaluations, csv, markdown, as_json)
     # After the output: where a run folder cannot be written the work is not lost.
+    unkept: list[MamltuiError] = []
     for folder, evaluation in zip(folders, evaluations, strict=True):
-        paths = keep_results(folder, evaluation)
+        try:
+            paths = keep_results(folder, evaluation)
+        except MamltuiError as error:
+            unkept.append(error)
+            continue
         if paths:
             kept = visible(str(paths[0].with_suffix("")))
             narrate(f"kept in {kept} (.csv, .json, .md)")
         else:
             name = visible(folder.name)
             narrate(f"{name} came with mamltui: its folder is left as it is")
+    if unkept:
+        raise unkept[0]
 
 
 def _check_outputs(csv: str | None, markdown: str | None, as_json: bool) -> None:

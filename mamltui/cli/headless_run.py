@@ -84,6 +84,7 @@ def plan(request: Request) -> Plan:
         runs=request.out,
         banks=Banks(request.data_dir),
         resume=request.resume,
+        overrides=request.overrides,
         say=request.say,
     )
 
@@ -209,8 +210,8 @@ def _report(evaluation: Evaluation, run: RunFolder, request: Request) -> None:
             print_evaluation(_stderr(), [evaluation])
     elif request.format == "text":
         print_evaluation(results_console(), [evaluation])
-    if request.csv not in (None, "-"):
-        write_text(Path(str(request.csv)), csv_text([evaluation]))
+    if request.csv is not None and request.csv != "-":
+        write_text(Path(request.csv), csv_text([evaluation]))
     request.say(f"kept in {run.path}")
 
 

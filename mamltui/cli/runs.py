@@ -1,4 +1,4 @@
-"""``mamltui runs``: list, show, compare, export and remove runs."""
+"""``mamltui runs``: list, show, compare, export, verify and remove runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mamltui.cli.evaluate import DeviceName
 from mamltui.cli.output import narrate
-from mamltui.errors import RunError, UsageError
+from mamltui.errors import ExitCode, RunError, UsageError
 
 if TYPE_CHECKING:
     from mamltui.results import Evaluation
     from mamltui.runs import ListedRun, RunFolder, RunInfo
 
-app = typer.Typer(help="List, show, compare, export and remove runs.", no_args_is_help=True)
+app = typer.Typer(help="List, show, compare, export, verify and remove runs.", no_args_is_help=True)
 
 RunsDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
@@ -219,6 +220,38 @@ def slim(
         copy = slim_run(folder, to)
         size = sum(path.stat().st_size for path in copy.path.rglob("*") if path.is_file())
         typer.echo(f"{visible(str(copy.path))}  {size / 1e6:.2f} MB")
+
+
+@app.command("verify")
+def verify(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    runs_dir: RunsDir = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
+    ] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+) -> None:
+    """Check that a run is whole and true; exit code 1 if not.
+
+    Its data and checkpoints are compared with their hashes, its metrics and events looked through
+    for what is missing, and one logged iteration is computed again from a checkpoint: its loss must
+    be the one that was logged, but for rounding.
+    """
+    from mamltui.data.banks import Banks
+    from mamltui.runs import find_run
+    from mamltui.text import visible
+    from mamltui.training import resolve_device
+    from mamltui.training.audit import audit
+
+    folder = find_run(run, runs_dir)
+    failed = 0
+    for check in audit(folder, Banks(data_dir), resolve_device(device.value)):
+        verdict = "right" if check.passed else "WRONG"
+        typer.echo(f"{check.name:<12}{verdict}  {visible(check.found)}")
+        failed += not check.passed
+    if failed:
+        raise typer.Exit(ExitCode.FAILURE)
 
 
 @app.command("rm")

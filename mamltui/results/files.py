@@ -106,13 +106,27 @@ def read_evaluations(path: Path) -> list[Evaluation]:
 def kept_evaluations(folder: Path) -> list[Evaluation]:
     """All evaluations that ``write_results`` left in ``folder``, in the order of the files' names.
 
-    What cannot be read, or is of another version of mamltui, is left out.
+    What cannot be read, or is of another version of mamltui, is left out. Of a result whose writer
+    was killed, the files that are missing are written where that is allowed.
     """
     kept = []
     for path in sorted(folder.glob("*.json")):
         with suppress(RunError):
-            kept += read_evaluations(path)
+            evaluations = read_evaluations(path)
+            kept += evaluations
+            for evaluation in evaluations:
+                if path.stem == result_stem(evaluation):
+                    _complete(path, evaluation)
     return kept
+
+
+def _complete(path: Path, evaluation: Evaluation) -> None:
+    """Write what is missing beside a result's JSON, where this process may write."""
+    for ending, text in TEXTS.items():
+        other = path.with_suffix(f".{ending}")
+        if not other.exists():
+            with suppress(RunError):
+                write_text(other, text([evaluation]), error=RunError)
 
 
 def _evaluation(item: dict[str, Any]) -> Evaluation:
@@ -203,6 +217,10 @@ def _step_result(entry: object) -> StepResult:
     )
 
 
+TEXTS = {"json": json_text, "csv": csv_text, "md": markdown_text}
+"""A result's files by their ending; JSON comes first, for the others can be made from it."""
+
+
 def result_stem(evaluation: Evaluation) -> str:
     """File name without ending: two evaluations share it only if all their settings agree."""
     steps = steps_text(evaluation.steps)
@@ -222,14 +240,12 @@ def write_results(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
     Raises:
         RunError: the folder cannot be written.
     """
-    texts = {"csv": csv_text, "json": json_text, "md": markdown_text}
-    stem = result_stem(evaluation)
-    paths = tuple(folder / f"{stem}.{ending}" for ending in texts)
+    paths = tuple(folder / f"{result_stem(evaluation)}.{ending}" for ending in TEXTS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error, RunError) from error
-    for path, text in zip(paths, texts.values(), strict=True):
+    for path, text in zip(paths, TEXTS.values(), strict=True):
         write_text(path, text([evaluation]), error=RunError)
     return paths
 

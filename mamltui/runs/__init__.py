@@ -16,7 +16,6 @@ from mamltui.runs.folder import (
 from mamltui.runs.listing import (
     ListedRun,
     RunCatalogue,
-    find_latest_resumable,
     find_run,
     list_reference_runs,
     list_runs,
@@ -53,7 +52,6 @@ __all__ = [
     "StartedFrom",
     "State",
     "TrainedOn",
-    "find_latest_resumable",
     "find_run",
     "list_reference_runs",
     "list_runs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
@@ -72,6 +73,8 @@ class Checkpoint:
     """Of the checkpoints kept for an ensemble, the best first."""
     elapsed: float = 0.0
     """Seconds of training."""
+    is_hashed: bool = False
+    """It was read from a file that has a hash of its tensors, which agreed."""
 
 
 def checkpoint_bytes(checkpoint: Checkpoint, *, about: dict[str, str]) -> bytes:
@@ -100,6 +103,7 @@ def checkpoint_bytes(checkpoint: Checkpoint, *, about: dict[str, str]) -> bytes:
         "best_loss": checkpoint.best_loss,
         "kept": [best.model_dump() for best in checkpoint.kept],
         "elapsed": checkpoint.elapsed,
+        "sha256": _hash(tensors),
         "about": about,
     }
     return save(tensors, {_KEY: json.dumps(metadata)})
@@ -199,6 +203,7 @@ class _Metadata:
     shapes: dict[Text, tuple[Count, ...]] = field(default_factory=dict)
     optimizer: bool = True
     """Whether Adam's tensors are there: a slim copy of a run does without."""
+    sha256: Text | None = None
 
     def __post_init__(self) -> None:
         best = (self.best_iteration, self.best_accuracy, self.best_loss)
@@ -233,6 +238,8 @@ def _read(file: BinaryIO, size: int) -> Checkpoint:
     if size > min(8 + length + 2 * wanted + LARGEST_HEADER, LARGEST):
         raise ValueError(f"it has {size:,} bytes, and its network {wanted:,}")
     tensors = load(start + header + file.read())  # refuses lengths that do not fit
+    if metadata.sha256 is not None and metadata.sha256 != _hash(tensors):
+        raise ValueError("its tensors are not those of its hash")
     parameters, exp_avg, exp_avg_sq = (
         _group(tensors, group, shapes if metadata.optimizer or group == _GROUPS[0] else {})
         for group in _GROUPS
@@ -250,7 +257,17 @@ def _read(file: BinaryIO, size: int) -> Checkpoint:
         best_loss=metadata.best_loss,
         kept=metadata.kept,
         elapsed=metadata.elapsed,
+        is_hashed=metadata.sha256 is not None,
     )
+
+
+def _hash(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of the names and values of the tensors, on the CPU."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _network(values: dict[str, Any]) -> NetworkSpec:

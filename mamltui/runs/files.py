@@ -223,25 +223,42 @@ class LinesFile(Generic[Record]):
         """
         content, position, restarted = self._content(since, at_most)
         start = position.offset - len(content)
-        records = [record for _, record in self._records(content, start)]
-        return Page(records, position, restarted)
+        return Page(self._records(content, start), position, restarted)
 
     def keep(self, wanted: Callable[[Record], bool]) -> None:
-        """Drop the other lines, and a torn last one, in one go.
+        """Drop the other lines in one go, with all damage after the last one that is wanted.
+
+        A crash damages what was written last. Damage before a wanted line is none of a crash.
 
         Raises:
-            RunError: not readable or writable, or a line is damaged.
+            RunError: not readable or writable, or damaged before the last line that is wanted.
         """
-        content, _, _ = self._content(START)
+        content, _, _ = self._content(START, torn=True)
         self._forget()
-        kept = b"".join(
-            line + b"\n" for line, record in self._records(content, 0) if wanted(record)
-        )
-        if self.path.exists() and self.path.stat().st_size != len(kept):
-            write_whole(self.path, kept)
+        kept: list[bytes] = []
+        damage: RunError | None = None
+        for number, line in enumerate(content.split(b"\n")[:-1]):
+            try:
+                is_wanted = wanted(self._record(line, number))
+            except RunError as error:
+                damage = damage or error
+                continue
+            if is_wanted and damage is not None:
+                raise damage
+            if is_wanted:
+                kept.append(line + b"\n")
+        whole = b"".join(kept)
+        if self.path.exists() and self.path.stat().st_size != len(whole):
+            write_whole(self.path, whole)
 
-    def _content(self, since: Position, at_most: int = -1) -> tuple[bytes, Position, bool]:
-        """Whole lines, the position after them, and whether they begin at the start instead."""
+    def _content(
+        self, since: Position, at_most: int = -1, *, torn: bool = False
+    ) -> tuple[bytes, Position, bool]:
+        """Whole lines, the position after them, and whether they begin at the start instead.
+
+        Args:
+            torn: leave out a torn last line also where it is longer than any line.
+        """
         try:
             with open_regular(self.path) as (file, status):
                 restarted = since.offset > 0 and (
@@ -257,25 +274,31 @@ class LinesFile(Generic[Record]):
         except OSError as error:
             raise file_error(error, self.path, "read") from error
         end = content.rfind(b"\n") + 1
-        if len(content) - end > LARGEST_LINE:
+        if len(content) - end > LARGEST_LINE and not torn:
             count = content.count(b"\n")
             raise self._damaged(offset, count, f"it is longer than {LARGEST_LINE:,} bytes")
         content = content[:end]
         return content, Position(offset + len(content), status.st_ino), restarted
 
-    def _records(self, content: bytes, start: int) -> list[tuple[bytes, Record]]:
-        records = []
-        for number, line in enumerate(content.split(b"\n")[:-1]):
-            try:
-                if len(line) > LARGEST_LINE:
-                    raise ValueError(f"it is longer than {LARGEST_LINE:,} bytes")
-                values = parse_json(line)
-                if not isinstance(values, dict):
-                    raise ValueError("not an object")
-                records.append((line, self._parse(values)))
-            except ValueError as error:
-                raise self._damaged(start, number, str(error)) from error
-        return records
+    def _records(self, content: bytes, start: int) -> list[Record]:
+        lines = content.split(b"\n")[:-1]
+        return [self._record(line, number, start) for number, line in enumerate(lines)]
+
+    def _record(self, line: bytes, number: int, start: int = 0) -> Record:
+        """Of line ``number``, counted from 0 at byte ``start``.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        try:
+            if len(line) > LARGEST_LINE:
+                raise ValueError(f"it is longer than {LARGEST_LINE:,} bytes")
+            values = parse_json(line)
+            if not isinstance(values, dict):
+                raise ValueError("not an object")
+            return self._parse(values)
+        except ValueError as error:
+            raise self._damaged(start, number, str(error)) from error
 
     def _damaged(self, start: int, number: int, what: str) -> RunError:
         return RunError(

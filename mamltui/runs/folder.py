@@ -30,14 +30,14 @@ from mamltui import __version__
 from mamltui.atomic import PART_PATTERN
 from mamltui.caching import expanded
 from mamltui.errors import DataError, RunError
-from mamltui.events import Checkpointed, Event, Step, Validated, event_from_dict
+from mamltui.events import Checkpointed, Event, Finished, Step, Validated, event_from_dict
 from mamltui.profiles import Profile, parse_profile
 from mamltui.runs.backlog import Backlog
 from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
 from mamltui.runs.lock import Lock
-from mamltui.runs.state import RunInfo, TrainedOn, utc_now
+from mamltui.runs.state import RUN_FORMAT, RunInfo, TrainedOn, utc_now
 from mamltui.text import visible
-from mamltui.untrusted import checked_json, read_file
+from mamltui.untrusted import checked_json, parse_json, read_file
 
 if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does without
     from mamltui.data.bank import ImageBank
@@ -126,6 +126,7 @@ class RunFolder:
             now = utc_now()
             run._write(
                 RunInfo(
+                    format=RUN_FORMAT,
                     profile=profile.name,
                     state="running",
                     pid=os.getpid(),
@@ -133,6 +134,7 @@ class RunFolder:
                     versions=_versions(),
                     seed=profile.meta.seed,
                     iterations=profile.meta.iterations,
+                    sitting=_next_sitting(root),
                     created=now,
                     updated=now,
                 )
@@ -185,12 +187,13 @@ class RunFolder:
     def info(self) -> RunInfo:
         """``run.json`` as it is now, but a run whose process is gone is ``interrupted``.
 
+        The lock alone says so: a container that was restarted has another host name.
+
         Raises:
             RunError: not readable, or damaged.
         """
         info = self._read()
-        left = info.state in ("running", "paused") and info.host == socket.gethostname()
-        if left and self._lock.is_free():
+        if info.state in ("running", "paused") and self._lock.is_free():
             return info.model_copy(update={"state": "interrupted"})
         return info
 
@@ -227,25 +230,36 @@ class RunFolder:
     def begin(self, **changes: Any) -> None:
         """Note that this process trains from now on, with these fields of :class:`RunInfo`."""
         self.update(
+            format=RUN_FORMAT,
             state="running",
             pid=os.getpid(),
             host=socket.gethostname(),
             versions=_versions(),
             started=utc_now(),
             processor=_processor(),
+            sitting=_next_sitting(self.path.parent),
             error=None,
             **changes,
         )
 
     def _read(self) -> RunInfo:
         path = self.path / "run.json"
+        content = b""
         try:
-            return checked_json(RunInfo, self.backlog.get(path) or read_file(path, LARGEST))
+            content = self.backlog.get(path) or read_file(path, LARGEST)
+            return checked_json(RunInfo, content)
         except OSError as error:
             if self._info is not None:
                 return self._info
             raise file_error(error, path, "read") from error
         except ValueError as error:
+            if (later := _format(content)) > RUN_FORMAT:
+                raise RunError(
+                    f"the run is of format {later}, this version of mamltui reads up to "
+                    f"{RUN_FORMAT}",
+                    where=str(path),
+                    hint="Use the version of mamltui that wrote it, or a later one.",
+                ) from error
             raise RunError(f"the file is damaged: {error}", where=str(path)) from error
 
     def _write(self, info: RunInfo) -> None:
@@ -277,11 +291,16 @@ class RunFolder:
                 )
             raise refused from error
         if not free:
-            by = ""
-            with suppress(RunError):
-                info = self._read()
-                by = f" by process {info.pid} on {info.host}"
-            raise RunError(f"the run is in use{by}", where=str(self.path))
+            raise self.in_use()
+
+    def in_use(self) -> RunError:
+        """That another process trains into this folder: which one, and since when."""
+        by = ""
+        with suppress(RunError):
+            info = self._read()
+            since = info.started or info.created
+            by = f" by process {info.pid} on {info.host} since {since}"
+        return RunError(f"the run is in use{by}", where=str(self.path))
 
     def release(self) -> None:
         """Let others train into this folder."""
@@ -333,10 +352,24 @@ class RunFolder:
 
         def is_before(logged: LoggedEvent) -> bool:
             event = logged.event
+            if isinstance(event, Finished):
+                return False  # it goes on
             return event.iteration <= (validated if isinstance(event, Validated) else iteration)
 
         self._metrics.keep(lambda step: step.iteration <= iteration)
         self._events.keep(is_before)
+
+    def mend(self) -> None:
+        """Make the folders that a run needs where they are missing.
+
+        Raises:
+            RunError: they cannot be made.
+        """
+        for folder in (self.path / "checkpoints", self.evaluation):
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise file_error(error, folder, "make the folder") from error
 
     def remove_parts(self) -> None:
         """Delete what a process that was killed left of a file it was replacing.
@@ -464,6 +497,24 @@ def _processor() -> str:
             if key.strip() == "model name":
                 return visible(value.strip())
     return platform.processor() or platform.machine()
+
+
+def _format(content: bytes) -> int:
+    """What ``run.json`` says of its format; 0: nothing that can be read."""
+    with suppress(ValueError):
+        values = parse_json(content)
+        if isinstance(values, dict) and type(found := values.get("format")) is int:
+            return min(found, 10**9)
+    return 0
+
+
+def _next_sitting(root: Path) -> int:
+    """One more than the greatest in the run folders below ``root``."""
+    greatest = 0
+    for path in root.glob("*/run.json"):
+        with suppress(RunError):
+            greatest = max(greatest, RunFolder(path.parent)._read().sitting)
+    return greatest + 1
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The runs below a folder: list them, find one by name, find the one to go on with."""
+"""The runs below a folder: list them, and find one by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mamltui.errors import MamltuiError, RunError
-from mamltui.profiles import Profile, other_learning
+from mamltui.profiles import Profile
 from mamltui.results import Evaluation, read_evaluations
 from mamltui.runs.files import file_error
 from mamltui.runs.folder import Place, RunFolder, reference_root, runs_root
@@ -265,39 +265,6 @@ def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
     else:
         hint = _shown([run.name for run in list_runs(root)])
     raise RunError(f"there is no run {asked!r}", where=str(root), hint=hint)
-
-
-def find_latest_resumable(root: Path | None, profile: Profile) -> RunFolder | None:
-    """The newest run of the same experiment that ended before ``profile.meta.iterations``.
-
-    Runs that diverged are left out: they would diverge again. What may differ is said by
-    :func:`other_learning`. One that stopped early is gone on with if ``profile`` has more patience.
-
-    Raises:
-        RunError: ``root`` is not a folder or not readable.
-    """
-    for summary in list_runs(root):
-        info = summary.info
-        if info is None or info.profile != profile.name:
-            continue
-        if info.state not in ("interrupted", "failed", "finished"):
-            continue
-        if info.state == "finished" and not _is_extended(info, profile):
-            continue
-        run = RunFolder(summary.path)
-        try:
-            if not other_learning(run.profile, profile):
-                return run
-        except MamltuiError:
-            continue
-    return None
-
-
-def _is_extended(info: RunInfo, profile: Profile) -> bool:
-    """Whether a finished run would go on if it were trained by ``profile``."""
-    best = info.best.iteration if info.best else info.iteration
-    out_of_patience = profile.validation.is_out_of_patience(info.iteration, best)
-    return info.iteration < profile.meta.iterations and not out_of_patience
 
 
 def _run_paths(root: Path) -> list[Path]:

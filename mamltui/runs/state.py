@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mamltui.untrusted import Amount, Count, Fraction, Iteration, Seconds, Text
 
@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from mamltui.data.bank import ImageBank
     from mamltui.data.splits import ClassSplit
 
+RUN_FORMAT = 2
+"""Of the run folders that this version writes; it reads the earlier ones.
+
+1: ``run.json`` says no format. 2: it does, and which sitting it was; checkpoints hold a hash of
+their tensors.
+"""
 State = Literal["running", "paused", "finished", "interrupted", "diverged", "failed"]
 
 
@@ -78,6 +84,8 @@ class StartedFrom(_Model):
 class RunInfo(_Model):
     """What ``run.json`` holds."""
 
+    format: Annotated[int, Field(ge=1, le=RUN_FORMAT)] = 1
+    """Of the run folder, see ``RUN_FORMAT``."""
     profile: Text
     """The profile's name."""
     state: State
@@ -107,6 +115,9 @@ class RunInfo(_Model):
     best: Best | None = None
     elapsed: Seconds = 0.0
     """Seconds of training, all sittings together, without pauses."""
+    sitting: Iteration = 0
+    """Which of the trainings below the folder of runs this is, in the order in which they began:
+    clocks are set back. 0: a run of an earlier version."""
     created: Moment
     started: Moment | None = None
     """When the last sitting began; times are UTC, ISO 8601."""

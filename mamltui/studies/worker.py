@@ -44,6 +44,7 @@ def _work(asked: argparse.Namespace) -> int:
     from mamltui.maml.allocator import keep_freed_memory
     from mamltui.maml.chunks import Interrupted
     from mamltui.profiles import load_profile
+    from mamltui.profiles.steps import steps_text
     from mamltui.results import write_results
     from mamltui.studies.example import Example, write_example
     from mamltui.studies.standing import Runs, find_fitting
@@ -73,6 +74,10 @@ def _work(asked: argparse.Namespace) -> int:
             runs=asked.out,
             banks=Banks(asked.data_dir),
             resume=None if run is None or is_trained else str(run.path),
+            overrides=[
+                f"evaluation.steps={steps_text(profile.evaluation.steps)}",
+                f"evaluation.episodes={profile.evaluation.episodes}",
+            ],
             say=lambda text: print(text, file=sys.stderr, flush=True),
         )
         if run is None or not is_trained:

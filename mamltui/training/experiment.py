@@ -48,7 +48,7 @@ class Outcome:
 def run_experiment(
     plan: Plan, control: Control | None = None, reader: Reader | None = None
 ) -> Outcome:
-    """Train as ``plan`` says, then evaluate the best checkpoint on the test split.
+    """Train as ``plan`` says, if that is left to do, then evaluate the best checkpoint.
 
     For the headless command, the app, a study's worker and each rank of a distributed training
     alike. It blocks until all is over, catches no signal, writes to no terminal and leaves no
@@ -75,13 +75,9 @@ def run_experiment(
     """
     control, reader = control or Control(), reader or _Nobody()
     run = plan.run or RunFolder.create(plan.profile, plan.runs)
-    # A generator: closed early, it saves a checkpoint.
-    events = cast(Generator[Event, None, None], Trainer(plan, run, control).train())
     evaluation, is_kept = None, False
     try:
-        with closing(events):
-            for end in events:
-                reader.show(end)
+        end = _finished(plan, run) if plan.is_trained else _train(plan, run, control, reader)
         try:
             if isinstance(end, Finished) and control.stop_reason is None:
                 with suppress(Interrupted):
@@ -96,6 +92,33 @@ def run_experiment(
     finally:
         run.release()
     return Outcome(run, end, evaluation)
+
+
+def _train(plan: Plan, run: RunFolder, control: Control, reader: Reader) -> Event:
+    """The last event."""
+    # A generator: closed early, it saves a checkpoint.
+    events = cast(Generator[Event, None, None], Trainer(plan, run, control).train())
+    with closing(events):
+        for event in events:
+            reader.show(event)
+    return event
+
+
+def _finished(plan: Plan, run: RunFolder) -> Finished:
+    """How a run that is trained has ended, ready to be evaluated as ``plan`` says."""
+    run.acquire()
+    if run.profile != plan.profile:
+        run.set_profile(plan.profile)
+    info = run.info()
+    if info.best is None:
+        raise RunError("the run is finished, but has no best validation", where=str(run.path))
+    return Finished(
+        info.iteration,
+        best_iteration=info.best.iteration,
+        best_accuracy=info.best.accuracy,
+        best_loss=info.best.loss,
+        elapsed=info.elapsed,
+    )
 
 
 class _Nobody:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,13 +12,14 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.banks import Banks
 from mamltui.data.episodes import EpisodeSampler, SplitName
 from mamltui.data.splits import ClassSplit, split_classes
-from mamltui.errors import RunError, UsageError
+from mamltui.errors import RunError
 from mamltui.learner import learner_of
 from mamltui.maml.learner import Learner
-from mamltui.profiles import Profile, other_learning
-from mamltui.runs import RunFolder, find_latest_resumable, find_run, runs_root
+from mamltui.profiles import Profile
+from mamltui.runs import RunFolder, runs_root
 from mamltui.training.choice import check_engine
 from mamltui.training.device import resolve_device
+from mamltui.training.resumable import find_resumable
 from mamltui.training.transfer import find_transfer, with_whole_start
 
 
@@ -35,6 +36,8 @@ class Plan:
     """Where it is written, perhaps a run to go on with; None: a new one, made when it begins."""
     runs: Path | None = None
     """The folder that a new run is made in; None: the usual one."""
+    is_trained: bool = False
+    """The run to go on with needs no more training: its evaluation alone is left."""
 
     @classmethod
     def of(
@@ -83,6 +86,7 @@ def make_plan(
     runs: Path | None,
     banks: Banks,
     resume: str | None = None,
+    overrides: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
 ) -> Plan:
     """Check the device, the run to resume, the data and the run to start from.
@@ -91,6 +95,8 @@ def make_plan(
         device: ``auto``, ``cpu`` or ``cuda``.
         runs: the folder of the run folders; None: the usual one.
         resume: a run, or ``auto`` for the latest unfinished one of this profile if there is one.
+            It goes on by its own profile, in which ``overrides`` alone are changed.
+        overrides: what is set explicitly, as for :func:`load_profile`; ``profile`` includes it.
         say: told in words what happens.
 
     Raises:
@@ -106,33 +112,15 @@ def make_plan(
     except RunError:
         if resume is None:
             raise  # else it has what it needs of that run
-    run = _run_to_resume(profile, runs, resume, say)
-    plan = Plan.of(profile, banks.bank(profile.data, say), where, run=run, runs=runs)
-    if run is None or not run.checkpoint_path("last").exists():
-        find_transfer(profile, plan.learner, root)
+    found = None
+    if resume is not None:
+        found = find_resumable(profile, overrides, resume, runs, say)
+    if found is None:
+        plan = Plan.of(profile, banks.bank(profile.data, say), where, runs=runs)
+    else:
+        bank = banks.bank(found.profile.data, say)
+        plan = Plan.of(found.profile, bank, where, run=found.run, runs=runs)
+        plan = replace(plan, is_trained=found.is_trained)
+    if found is None or found.iteration is None:
+        find_transfer(plan.profile, plan.learner, root)
     return plan
-
-
-def _run_to_resume(
-    profile: Profile, runs: Path | None, resume: str | None, say: Callable[[str], None]
-) -> RunFolder | None:
-    if resume is None:
-        return None
-    if resume == "auto":
-        found = find_latest_resumable(runs, profile)
-        if found is None:
-            say("there is no unfinished run of this profile: a new one starts")
-        else:
-            say(f"going on with {found.name}")
-        return found
-    run = find_run(resume, runs)
-    others = other_learning(run.profile, profile)
-    if others:
-        raise UsageError(
-            f"the run was trained with other settings: {', '.join(map(str, others))}",
-            where=f"--resume {resume}",
-            hint="A run goes on as it began; meta.iterations, validation.patience, "
-            "validation.keep, [run], [evaluation] and [engine] may change.\n"
-            f"Its own profile is {run.path / 'profile.toml'}",
-        )
-    return run

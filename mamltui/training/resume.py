@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from mamltui.errors import CheckpointError, RunError
+from mamltui.errors import CheckpointError
 from mamltui.maml.learner import Learner
 from mamltui.profiles import Profile, differences
 from mamltui.runs import Best, Checkpoint, RunFolder, RunInfo, TrainedOn
@@ -18,6 +18,7 @@ from mamltui.runs.kept import keep_only, kept_iterations
 from mamltui.runs.rescue import bring_back
 from mamltui.training.device import describe_device
 from mamltui.training.plan import Plan
+from mamltui.training.resumable import check_unfinished, find_checkpoint
 from mamltui.training.state import TrainingState
 from mamltui.training.transfer import find_transfer
 from mamltui.training.validation import ranked
@@ -49,11 +50,11 @@ def find_start(plan: Plan, run: RunFolder) -> Start:
     run.check_data(plan.bank, plan.split)
     brought_back = bring_back(run)
     info = run.info()
-    checkpoint = None
-    if run.checkpoint_path("last").exists() or info.state == "finished":
-        checkpoint = run.load_checkpoint("last", expect=learner)
-        _check_unfinished(run, info, checkpoint, profile)
-    notices = [brought_back] if brought_back else []
+    run.mend()
+    checkpoint, notices = find_checkpoint(run, learner)
+    is_last = not notices
+    if brought_back:
+        notices.insert(0, brought_back)
     if checkpoint is None:
         if info.started is not None:
             notices.append("there is no checkpoint yet: the run starts over")
@@ -64,11 +65,18 @@ def find_start(plan: Plan, run: RunFolder) -> Start:
             notices += transfer.notices(TrainedOn.of(plan.bank, plan.split))
             run.update(start=transfer.source)
     else:
+        check_unfinished(run, checkpoint, profile)
         notices += _differences(info, before, profile, device)
         state = TrainingState.restored(checkpoint, profile.meta, device)
-        if checkpoint.best_iteration == checkpoint.iteration:
-            _restore(run, checkpoint, "best", learner)
+        if not is_last:
+            run.save_checkpoint("last", checkpoint)
+        if not _restore_best(run, checkpoint, learner):
+            notices.append("the best checkpoint is lost: the best from here on is kept")
+            state.best = None
+            # A training ends with a best: what was validated last is validated again.
+            state.validated = min(state.validated, max(0, state.iteration - 1))
         state.kept = _restore_kept(run, checkpoint, state.best, profile, learner)
+    state.kept = tuple(each for each in state.kept if each.iteration <= state.validated)
     keep_only(run, {best.iteration for best in state.kept})
     run.remove_parts()
     run.cut_back(state.iteration, state.validated)
@@ -78,42 +86,32 @@ def find_start(plan: Plan, run: RunFolder) -> Start:
     return Start(state, checkpoint is not None, elapsed, notices)
 
 
-def _check_unfinished(
-    run: RunFolder, info: RunInfo, checkpoint: Checkpoint, profile: Profile
-) -> None:
-    done, asked = checkpoint.iteration, profile.meta.iterations
-    if done > asked:
-        raise RunError(
-            f"the run has done {done} iterations, more than the {asked} asked for",
-            where=str(run.path),
-        )
-    if done == asked and info.state == "finished":
-        raise RunError(
-            f"the run is finished: all {asked} iterations are done",
-            where=str(run.path),
-            hint=f"To go on, ask for more, for instance --set meta.iterations={2 * asked}",
-        )
-    best, validation = checkpoint.best_iteration, profile.validation
-    if info.state != "finished" or best is None:
-        return
-    if validation.is_out_of_patience(checkpoint.validated, best):
-        raise RunError(
-            f"the run is finished: it stopped early at iteration {done:,}, for no validation since "
-            f"iteration {best:,} was better",
-            where=str(run.path),
-            hint=f"To go on, ask for more patience than {validation.patience}: --set "
-            f"validation.patience={2 * validation.patience}, or 0 to never stop early",
-        )
-
-
 def _restore(run: RunFolder, checkpoint: Checkpoint, place: Place, learner: Learner) -> None:
-    """A new one there is written after the same last: in between, the process may have ended."""
+    """Write it there unless it is: the process may have ended in between, or the file be lost."""
     try:
         if run.load_checkpoint(place, learner).iteration == checkpoint.iteration:
             return
     except CheckpointError:
         pass
     run.save_checkpoint(place, checkpoint)
+
+
+def _restore_best(run: RunFolder, checkpoint: Checkpoint, learner: Learner) -> bool:
+    """Whether the checkpoint of the best validation so far, if there was one, is there again."""
+    best = checkpoint.best_iteration
+    if best is None:
+        return True
+    if best == checkpoint.iteration:
+        _restore(run, checkpoint, "best", learner)
+        return True
+    for place in ("best", best):
+        with suppress(CheckpointError):
+            saved = run.load_checkpoint(place, learner)
+            if saved.iteration == best:
+                if place != "best":
+                    run.save_checkpoint("best", saved)
+                return True
+    return False
 
 
 def _restore_kept(

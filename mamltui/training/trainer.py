@@ -209,6 +209,7 @@ class Trainer:
             for words in self._meta_step.choose(self._state, self._watch, self._engine_before()):
                 yield self._tell(Notice(self._state.iteration, words))
         engine = self._meta_step.engine
+        yield from self._tell_of_rounding()
         self._validator = Validator(
             self.profile, engine, self._validation_sampler, self.plan.device
         )
@@ -218,6 +219,27 @@ class Trainer:
     def _say(self) -> Iterator[Event]:
         while self._meta_step.said:
             yield self._tell(Notice(self._state.iteration, self._meta_step.said.pop(0)))
+
+    def _tell_of_rounding(self) -> Iterator[Event]:
+        """Another strategy or chunk adds in another order than the run was trained with so far."""
+        before = self._engine_before()
+        if before is None:
+            return
+        now = (self._meta_step.engine.strategy, self._meta_step.task_chunk)
+        names = ("engine.strategy", "engine.task_chunk")
+        moved = [
+            f"{name} {old} -> {new}"
+            for name, old, new in zip(names, before, now, strict=True)
+            if old != new
+        ]
+        if moved:
+            yield self._tell(
+                Notice(
+                    self._state.iteration,
+                    f"resumed with {', '.join(moved)}: the last digits may differ from those of an "
+                    "unbroken run",
+                )
+            )
 
     def _engine_before(self) -> tuple[str, int] | None:
         """Strategy and chunk that the run was trained with so far."""

@@ -73,12 +73,12 @@ def damage(name: str, content: bytes | None) -> Prepare:
     return do
 
 
-def tear(name: str) -> Prepare:
-    """Cuts a file of the run in half."""
+def tear(pattern: str) -> Prepare:
+    """Cuts files of the run in half."""
 
     def do(place: Path) -> None:
-        path = only_run(place) / name
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        for path in only_run(place).glob(pattern):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     return do
 
@@ -180,7 +180,7 @@ NO_NETWORK = dict.fromkeys(
 OMNIGLOT = changed('set = "folder"\npath = "characters"', 'set = "omniglot"')
 DRY = [*RUN, "--dry-run"]
 FROM_DATA = [*DRY, "--data-dir", "data"]
-RESUME = [*RUN, "--resume", "tiny-"]
+RESUME = [*RUN, "--resume", "tiny-", "--set", "meta.iterations=6"]
 EVAL = ["eval", "tiny-", "--device", "cpu"]
 
 PROFILES = {
@@ -295,6 +295,9 @@ COMMAND_LINES = {
     "a CSV path in a folder that is not there": Mistake(
         [*RUN, "--csv", "nowhere/results.csv"], 2, ["--csv nowhere/results.csv", "no such folder"]
     ),
+    "a CSV where nothing can be written": Mistake(
+        [*RUN, "--csv", "/proc/results.csv"], 2, ["--csv /proc/results.csv"]
+    ),
     "a CSV path below a file": Mistake(
         [*RUN, "--csv", "tiny.toml/results.csv"], 2, ["--csv tiny.toml/results.csv"]
     ),
@@ -387,18 +390,12 @@ FOLDERS = {
         [*RESUME, "--set", "inner.alpha=0.3"], 2, ["inner.alpha 0.4 -> 0.3", "profile.toml"]
     ),
     "a resume with fewer iterations": Mistake(
-        [*RESUME, "--set", "meta.iterations=3"], 2, ["meta.iterations 4 -> 3"]
+        [*RESUME, "--set", "meta.iterations=3"], 3, ["has done 4 iterations, more than the 3"]
     ),
     "a resume on other images": Mistake(RESUME, 3, ["trained on"], other_images),
     "a run in use": Mistake(RESUME, 3, ["the run is in use by process"], lock_run),
-    "a torn checkpoint": Mistake(
-        RESUME, 3, ["last.safetensors", "damaged"], tear("checkpoints/last.safetensors")
-    ),
-    "a checkpoint that is none": Mistake(
-        RESUME,
-        3,
-        ["last.safetensors", "damaged"],
-        damage("checkpoints/last.safetensors", b"PK\3\4 a pickle, perhaps"),
+    "torn checkpoints": Mistake(
+        RESUME, 3, ["last.safetensors", "damaged"], tear("checkpoints/*.safetensors")
     ),
     "a checkpoint of another network": Mistake(
         RESUME, 3, ["another network", "4 filters", "8 filters"], checkpoint_of_another_network

@@ -21,6 +21,9 @@ from tests.cli.tiny import RUN, only_run
 
 Capture = pytest.CaptureFixture[str]
 
+SIX = ("--set", "meta.iterations=6")
+"""A resumed run keeps its own number, 4, unless another is set."""
+
 
 def _refuse(constant: str) -> NoReturn:
     raise AssertionError(f"{constant} is not JSON")
@@ -157,7 +160,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(place: Path, capsys: Captur
 def test_a_dry_run_of_a_resume_names_the_run(trained_place: Path, capsys: Capture) -> None:
     run = only_run(trained_place)
     before = {path: path.stat().st_mtime_ns for path in trained_place.rglob("*")}
-    assert main([*RUN, "--dry-run", "--resume", "auto"]) == 0
+    assert main([*RUN, *SIX, "--dry-run", "--resume", "auto"]) == 0
     assert f"runs/{run.name} (resumed)" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in trained_place.rglob("*")} == before
 
@@ -200,7 +203,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_ended(
     trained_place: Path, capsys: Capture
 ) -> None:
     run = only_run(trained_place)
-    assert main([*RUN, "--resume", run.name]) == 0
+    assert main([*RUN, *SIX, "--resume", run.name]) == 0
     assert f"resumed {run.name}" in capsys.readouterr().err
     assert main([*RUN, "--out", "unbroken", "--format", "none"]) == 0
     (unbroken,) = (trained_place / "unbroken").iterdir()
@@ -209,7 +212,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_ended(
 
 def test_resume_auto_goes_on_with_the_unfinished_run(trained_place: Path, capsys: Capture) -> None:
     run = only_run(trained_place)
-    assert main([*RUN, "--resume", "auto"]) == 0
+    assert main([*RUN, *SIX, "--resume", "auto"]) == 0
     assert f"going on with {run.name}" in capsys.readouterr().err
     assert only_run(trained_place) == run
     assert RunFolder(run).info().iteration == 6
@@ -233,7 +236,7 @@ def test_resume_auto_leaves_runs_of_other_settings_alone(
 def test_a_resume_may_change_what_is_only_looked_at(trained_place: Path, capsys: Capture) -> None:  # noqa: ARG001
     run = only_run(trained_place)
     changes = ["--set", "evaluation.episodes=8", "--set", "run.log_interval=2"]
-    assert main([*RUN, "--resume", run.name, *changes]) == 0
+    assert main([*RUN, *SIX, "--resume", run.name, *changes]) == 0
     assert RunFolder(run).profile.evaluation.episodes == 8
 
 
@@ -243,7 +246,7 @@ def test_a_torn_last_line_of_the_metrics_is_no_obstacle(
     run = only_run(trained_place)
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"event": "step", "iterat')
-    assert main([*RUN, "--resume", run.name]) == 0
+    assert main([*RUN, *SIX, "--resume", run.name]) == 0
     assert "damaged" not in capsys.readouterr().err
     assert [row[0] for row in metrics(run)] == [1, 2, 3, 4, 5, 6]
 

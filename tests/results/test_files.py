@@ -202,3 +202,17 @@ def test_a_result_written_before_there_were_other_algorithms_is_of_maml(tmp_path
     path = tmp_path / "old.json"
     path.write_text(json.dumps(document))
     assert read_evaluations(path) == [evaluation()]
+
+
+@pytest.mark.parametrize("lost", [(".csv",), (".md",), (".csv", ".md")])
+def test_a_result_whose_writer_was_killed_is_completed_by_its_next_reader(
+    tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    paths = write_results(tmp_path, evaluation())
+    assert paths[0].suffix == ".json"  # the first that is written
+    before = {path: path.read_bytes() for path in paths}
+    for path in paths:
+        if path.suffix in lost:
+            path.unlink()
+    assert kept_evaluations(tmp_path) == [evaluation()]
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -128,11 +128,18 @@ def test_cutting_nothing_leaves_readers_undisturbed(lines: LinesFile[int]) -> No
     assert not lines.read(position).restarted
 
 
+def test_damage_at_the_end_is_cut_off_with_what_is_not_wanted(lines: LinesFile[int]) -> None:
+    content = b'{"number": 1}\n{"number": 2}\n{"number": 3}\n\0\0\n\n{"number": 4}\n'
+    lines.path.write_bytes(content)
+    lines.keep(lambda number: number <= 2)
+    assert lines.path.read_bytes() == b'{"number": 1}\n{"number": 2}\n'
+
+
 def test_cutting_a_damaged_file_leaves_it_as_it_was(lines: LinesFile[int]) -> None:
     content = b'{"number": 1}\nnonsense\n{"number": 3}\n'
     lines.path.write_bytes(content)
     with pytest.raises(RunError, match="damaged"):
-        lines.keep(lambda number: number <= 1)
+        lines.keep(lambda number: number <= 3)
     assert lines.path.read_bytes() == content
 
 

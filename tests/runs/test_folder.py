@@ -169,12 +169,6 @@ def test_a_run_that_ended_keeps_its_state(run: RunFolder, state: str) -> None:
     assert run.info().state == state
 
 
-def test_a_run_of_another_machine_is_taken_at_its_word(run: RunFolder) -> None:
-    change_info(run, host="elsewhere")
-    run.release()
-    assert run.info().state == "running"
-
-
 def test_asking_for_the_state_does_not_keep_others_from_training(run: RunFolder) -> None:
     run.release()
     assert run.info().state == "interrupted"

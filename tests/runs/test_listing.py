@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import RunError
-from mamltui.profiles import Profile, parse_profile
-from mamltui.runs import RunFolder, find_latest_resumable, find_run, list_runs
-from tests.runs.conftest import make_checkpoint
+from mamltui.profiles import Profile
+from mamltui.runs import RunFolder, find_run, list_runs
 
 
 def make_run(root: Path, name: str, profile: Profile, **info: object) -> RunFolder:
@@ -29,11 +28,6 @@ def make_run(root: Path, name: str, profile: Profile, **info: object) -> RunFold
 
 def at(hour: int) -> str:
     return f"2026-01-31T{hour:02}:00:00.000Z"
-
-
-def with_iterations(profile: Profile, iterations: int) -> Profile:
-    meta = profile.meta.model_copy(update={"iterations": iterations})
-    return profile.model_copy(update={"meta": meta})
 
 
 def test_no_folder_holds_no_runs(root: Path) -> None:
@@ -52,6 +46,15 @@ def test_a_listed_run_has_its_state(root: Path, profile: Profile) -> None:
     assert (summary.state, summary.path, summary.problem) == ("finished", root / "done", "")
     assert summary.info is not None
     assert summary.info.iteration == 60
+
+
+def test_a_run_is_dead_when_its_lock_is_free_whatever_the_host_is_called_now(
+    root: Path, profile: Profile
+) -> None:
+    run = make_run(root, "killed", profile, host="container-before", pid=1)
+    assert list_runs(root)[0].state == "interrupted"
+    run.acquire()
+    assert list_runs(root)[0].state == "running"
 
 
 def test_damaged_runs_are_listed_last_with_what_is_damaged(root: Path, profile: Profile) -> None:
@@ -165,54 +168,3 @@ def test_a_folder_that_is_no_run_is_refused(root: Path, profile: Profile, tmp_pa
         with pytest.raises(RunError, match="not a run folder") as caught:
             find_run(name, root)
         assert caught.value.where == str(root / "torn")
-
-
-def test_the_newest_unfinished_run_of_the_experiment_is_gone_on_with(
-    root: Path, profile: Profile
-) -> None:
-    assert find_latest_resumable(root, profile) is None
-    other = parse_profile(profile.to_toml(), "small", ["inner.steps=3"])
-    make_run(root, "old", profile, created=at(1))
-    make_run(root, "killed", profile, created=at(2))
-    make_run(root, "failed", profile, created=at(3), state="failed")
-    make_run(root, "finished", profile, created=at(4), state="finished", iteration=60)
-    make_run(root, "diverged", profile, created=at(5), state="diverged")
-    make_run(root, "other", other, created=at(6))
-    (make_run(root, "torn", profile, created=at(7)).path / "run.json").write_text("{")
-    (make_run(root, "blind", profile, created=at(8)).path / "profile.toml").write_text("{")
-    found = find_latest_resumable(root, profile)
-    assert found is not None
-    assert found.name == "failed"
-    found.acquire()  # somebody goes on with it
-    found.update(state="running")
-    again = find_latest_resumable(root, profile)
-    assert again is not None
-    assert again.name == "killed"
-
-
-def test_a_finished_run_is_gone_on_with_only_for_more_iterations(
-    root: Path, profile: Profile
-) -> None:
-    make_run(root, "finished", profile, state="finished", iteration=60)
-    assert find_latest_resumable(root, with_iterations(profile, 60)) is None
-    assert find_latest_resumable(root, with_iterations(profile, 50)) is None
-    found = find_latest_resumable(root, with_iterations(profile, 61))
-    assert found is not None
-    assert found.name == "finished"
-
-
-def test_settings_that_change_no_learning_do_not_hide_a_run(root: Path, profile: Profile) -> None:
-    make_run(root, "killed", profile)
-    changes = ["run.log_interval=3", "evaluation.episodes=50", "engine.task_chunk=2"]
-    other = parse_profile(profile.to_toml(), "small", [*changes, "description='again'"])
-    assert find_latest_resumable(root, other) is not None
-    other = parse_profile(profile.to_toml(), "small", ["meta.seed=1"])
-    assert find_latest_resumable(root, other) is None
-
-
-def test_a_new_run_is_not_gone_on_with_before_it_trains(root: Path, profile: Profile) -> None:
-    new = RunFolder.create(profile, root)
-    assert find_latest_resumable(root, profile) is None
-    new.save_checkpoint("last", make_checkpoint())
-    new.release()
-    assert find_latest_resumable(root, profile) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,24 @@ def make_trainer(
 
 def train(run: RunFolder, profile: Profile | None = None) -> list[Event]:
     return list(make_trainer(run, profile).train())
+
+
+def copied(run: RunFolder, root: Path) -> RunFolder:
+    """A run folder of the test's own."""
+    return RunFolder(shutil.copytree(run.path, root / run.name))
+
+
+def interrupted(
+    root: Path, at: type[Event], iteration: int, profile: Profile | None = None
+) -> RunFolder:
+    """A run whose reader went away at an event."""
+    run = make_run(root, profile)
+    events = make_trainer(run).train()
+    for event in events:
+        if isinstance(event, at) and event.iteration == iteration:
+            events.close()  # type: ignore[attr-defined]
+            return run
+    raise AssertionError(f"no {at.name} at {iteration}")
 
 
 def without_timings(events: Sequence[Event]) -> list[dict[str, Any]]:

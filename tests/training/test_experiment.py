@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mamltui.errors import StorageError
 from mamltui.events import Event, Finished, Step, Stopped
 from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder
@@ -118,3 +119,19 @@ def test_what_the_reader_raises_ends_the_training_after_a_checkpoint(root: Path)
     run = RunFolder(path)
     assert run.info().state == "interrupted"
     assert run.load_checkpoint("last").iteration == 4
+
+
+def test_a_result_that_cannot_be_kept_is_not_lost(root: Path) -> None:
+    run = RunFolder.create(make_profile(*QUICK), root)
+
+    class Blocking(Noting):
+        def evaluating(self, done: int, episodes: int) -> None:
+            super().evaluating(done, episodes)
+            if run.evaluation.is_dir():
+                run.evaluation.rmdir()
+                run.evaluation.write_text("in the way")
+
+    reader = Blocking()
+    with pytest.raises(StorageError, match="the results are not in the run folder"):
+        run_experiment(replace(make_plan(root), run=run), reader=reader)
+    assert [evaluation.episodes for evaluation in reader.evaluations] == [4]

@@ -11,7 +11,7 @@ import pytest
 
 from mamltui.events import Checkpointed, Event, Finished, Notice, Step, Validated
 from mamltui.profiles import Profile
-from mamltui.runs import RunFolder, find_latest_resumable
+from mamltui.runs import RunFolder
 from mamltui.runs.kept import kept_iterations, load_kept
 from mamltui.training import Trainer
 from mamltui.training.validation import ValidationScores
@@ -178,24 +178,27 @@ def test_a_resumed_training_may_keep_more_or_fewer(
 
 
 @pretended
-def test_a_run_without_a_checkpoint_starts_over_and_keeps_none_of_before(
+def test_a_run_that_lost_its_last_checkpoint_goes_on_from_the_latest_it_keeps(
     root: Path, straight: RunFolder
 ) -> None:
     run = interrupted(root, keeping(3), Step, 10)
-    run.checkpoint_path("last").unlink()
-    events = make_trainer(run).train()
-    next(events)
-    assert kept_iterations(run) == []
-    for _ in events:
-        pass
+    run.checkpoint_path("last").write_bytes(b"torn")
+    events = train(run)
+    assert events[0].iteration == 8
+    (notice,) = [event.message for event in events if isinstance(event, Notice)]
+    assert notice.startswith("the last checkpoint is lost (the checkpoint is damaged")
+    assert notice.endswith("going on from one kept for an ensemble, of iteration 8")
     assert_same_training(run, straight)
 
 
-def test_a_run_is_found_to_go_on_with_however_many_it_keeps(root: Path) -> None:
-    run = interrupted(root, keeping(3), Step, 2)
-    found = find_latest_resumable(root, keeping(5))
-    assert found is not None
-    assert found.path == run.path
+@pretended
+def test_a_best_checkpoint_that_is_lost_is_the_one_kept_of_its_iteration(
+    root: Path, straight: RunFolder
+) -> None:
+    run = interrupted(root, keeping(3), Step, 10)
+    run.checkpoint_path("best").write_bytes(b"torn")
+    train(run)
+    assert_same_training(run, straight)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are killed by POSIX signals")

@@ -10,8 +10,8 @@ import pytest
 from mamltui.errors import RunError
 from mamltui.events import Checkpointed, Event, Finished, Notice, Step, Validated
 from mamltui.profiles import Profile, ValidationSection
-from mamltui.runs import RunFolder, find_latest_resumable
 from mamltui.training import Trainer
+from mamltui.training.resumable import find_resumable
 from mamltui.training.validation import ValidationScores
 from tests.training.small import assert_same_training, make_profile, make_run, make_trainer, train
 
@@ -118,13 +118,15 @@ def test_an_interrupted_training_ends_early_as_an_unbroken_one(
 def test_a_run_that_stopped_early_is_found_for_more_patience_alone(root: Path) -> None:
     run = make_run(root, patient(2))
     train(run)
-    for profile in (patient(2), patient(2, "meta.iterations=16")):
-        assert find_latest_resumable(root, profile) is None
+    for more in ((), ("meta.iterations=16",)):
+        found = find_resumable(patient(2, *more), more, "auto", root, lambda _: None)
+        assert found is not None
+        assert found.is_trained
     for patience in (0, 3):
-        found = find_latest_resumable(root, patient(patience))
-        assert isinstance(found, RunFolder)
-        assert found.path == run.path
-    assert find_latest_resumable(root, patient(3, "validation.episodes=9")) is None
+        change = f"validation.patience={patience}"
+        found = find_resumable(patient(2, change), [change], "auto", root, lambda _: None)
+        assert found is not None
+        assert not found.is_trained
 
 
 @pytest.mark.parametrize(

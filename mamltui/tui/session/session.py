@@ -158,6 +158,7 @@ class Session:
             banks=self.banks,
             device=self.options.place.device,
             resume=resume,
+            overrides=overrides,
             ended=self._training_ended,
         )
         self.training = training

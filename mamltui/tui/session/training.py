@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ class Training:
         banks: the images.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: the run to go on with, or ``auto`` as for ``mamltui run``; None: a new one.
+        overrides: what of ``profile`` is set explicitly; a resumed run takes nothing else of it.
         ended: called once, by the thread, when all is over.
     """
 
@@ -48,6 +49,7 @@ class Training:
         banks: Banks,
         device: str,
         resume: str | None = None,
+        overrides: Sequence[str] = (),
         ended: Callable[[Training], None] = lambda _: None,
     ) -> None:
         self.profile = profile
@@ -63,7 +65,7 @@ class Training:
         """What ended it, if it was not meant to end."""
         self.traceback = ""
         self._runs, self._banks, self._device = runs, banks, device
-        self._resume = resume
+        self._resume, self._overrides = resume, overrides
         self._ended = ended
         self._control = Control()
         self._paused = False
@@ -146,13 +148,17 @@ class Training:
             runs=self._runs,
             banks=self._banks,
             resume=self._resume,
+            overrides=self._overrides,
             say=self._say,
         )
         if self._control.stop_reason is not None:
             return
         keep_freed_memory()
         self.note = ""
+        self.profile = plan.profile
         self.run = plan.run or RunFolder.create(plan.profile, self._runs)
+        if plan.is_trained:
+            replay(self.run, self.history)
         self.phase = "training"
         run_experiment(replace(plan, run=self.run), self._control, _Progress(self))
 
