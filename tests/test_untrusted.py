@@ -328,3 +328,23 @@ def test_the_size_is_asked_before_the_file_is_read(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="larger than 3 bytes") as caught:
         read_file(tmp_path / "x", 3)
     assert caught.value.errno == errno.EFBIG
+
+
+@pytest.mark.timeout(20)
+def test_lines_and_locks_are_written_to_nothing_but_files(tmp_path: Path) -> None:
+    """A run folder from a stranger cannot have them appended to a file of ours, or block."""
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"precious")
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    for name in ("metrics.jsonl", "lock"):
+        (run.path / name).symlink_to(mine)
+    os.mkfifo(run.path / "events.jsonl")
+    for write in (
+        lambda: run.append_metrics(make_step(1)),
+        lambda: run.append_event(Notice(1, message="")),
+        run.acquire,
+    ):
+        with pytest.raises(RunError, match="cannot"):
+            write()
+    assert mine.read_bytes() == b"precious"

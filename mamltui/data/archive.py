@@ -159,7 +159,7 @@ _AGAIN = "Get the file again from where it was published; `mamltui data fetch` d
 class FolderSource:
     """The files under a folder, named from the folder's own name on.
 
-    Links to folders are not followed.
+    Links to folders are not followed, and links to files no further than that folder.
 
     Raises:
         DataError: on opening, for too many files; on reading, for a file that is not regular, too
@@ -182,6 +182,8 @@ class FolderSource:
     def read(self, name: str) -> bytes:
         path = self._root / name
         try:
+            if path.is_symlink() and not path.resolve().is_relative_to(self._root.resolve()):
+                raise DataError("is a link out of the data folder", where=visible(str(path)))
             with open_regular(path) as (file, _):
                 content = file.read(self._limits.member_bytes + 1)
         except OSError as error:

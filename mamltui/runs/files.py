@@ -18,6 +18,8 @@ from mamltui.untrusted import open_regular, parse_json
 Record = TypeVar("Record")
 LARGEST_LINE = 1_000_000
 """Bytes; an event has a few hundred."""
+_SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""A pipe does not block, and a link does not lead lines into a file of somebody else."""
 LARGEST_FILE = 4 * 2**30
 """Bytes that are read at once; the longest training with a line an iteration has fewer."""
 UNCONFIRMED_BYTES = 2**20
@@ -145,7 +147,7 @@ class LinesFile(Generic[Record]):
         if self._written == len(self._unconfirmed) and self._torn is None:
             return
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _SAFE, 0o666)
             try:
                 if self._torn is not None:
                     os.ftruncate(descriptor, min(self._torn, os.fstat(descriptor).st_size))

@@ -48,7 +48,9 @@ class Lock:
         return False
 
     def _acquire(self) -> bool:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(
+            self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666
+        )
         try:
             _try_lock(descriptor)
         except (BlockingIOError, PermissionError):

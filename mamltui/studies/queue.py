@@ -28,6 +28,7 @@ from mamltui.studies.standing import (
 )
 from mamltui.studies.study import NOMINAL, Cell, Study
 from mamltui.studies.timing import Speed, iterations_in
+from mamltui.untrusted import checked, parse_json, read_file
 
 ATTEMPTS = 3
 """Times in a row that a cell's process may die without a further iteration before it counts as
@@ -190,7 +191,7 @@ class Queue:
             if not self._stopping:
                 self._fail(work, code)
             return
-        speed = Speed(**json.loads((self.folder / "speed.json").read_text()))
+        speed = checked(Speed, parse_json(read_file(self.folder / "speed.json", 10_000)))
         minutes = self.study.minutes
         assert minutes is not None
         length = iterations_in(minutes, speed, work.cell.profile)

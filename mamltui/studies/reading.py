@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from mamltui.errors import MamltuiError, RunError, UsageError
 from mamltui.profiles import profile_name
 from mamltui.profiles.locate import key_lines
-from mamltui.profiles.sources import packaged_folder, parse_toml, read_text
+from mamltui.profiles.sources import LARGEST, packaged_folder, parse_toml, read_text
 from mamltui.runs import runs_root
 from mamltui.studies.model import StudyFile
 from mamltui.studies.study import Study
 from mamltui.text import shortened
+from mamltui.untrusted import read_file
 
 STUDIES = "studies"
 """The folder, among the runs, that holds a folder for each study that was begun."""
@@ -99,7 +100,7 @@ def begun_study(name_or_file: str, root: Path | None = None) -> Study:
     if not kept.is_file():
         return load_study(name_or_file)
     try:
-        return Study(kept.parent.name, StudyFile.model_validate_json(kept.read_bytes()))
+        return Study(kept.parent.name, StudyFile.model_validate_json(read_file(kept, LARGEST)))
     except (OSError, ValidationError) as error:
         raise RunError(
             "the study's copy cannot be read",

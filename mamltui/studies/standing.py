@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
@@ -14,6 +14,11 @@ from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder, RunInfo, list_runs
 from mamltui.studies.reading import study_folder
 from mamltui.studies.study import Cell, Study
+from mamltui.untrusted import Iteration, Text, checked, parse_json, read_file
+
+T = TypeVar("T")
+LARGEST = 10_000_000
+"""Bytes of what a study notes of its cells."""
 
 State = Literal["queued", "running", "interrupted", "trained", "done", "diverged", "failed"]
 """``trained``: the test is still to come."""
@@ -162,22 +167,19 @@ def read_standings(
 
 def read_lengths(folder: Path) -> dict[str, int]:
     """Iterations that a budget of minutes is, by the cells' names without their seeds."""
-    return _read(folder / "lengths.json", int)
+    return _read(folder / "lengths.json", dict[str, Iteration])
 
 
 def read_failures(folder: Path) -> dict[str, str]:
     """Why cells failed in the last attempt, by their names."""
-    return _read(folder / "failures.json", str)
+    return _read(folder / "failures.json", dict[str, Text])
 
 
-def _read(path: Path, kind: type) -> dict:  # type: ignore[type-arg]
+def _read(path: Path, kind: type[dict[str, T]]) -> dict[str, T]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return checked(kind, parse_json(read_file(path, LARGEST)))
     except (OSError, ValueError):
         return {}
-    if not isinstance(values, dict):
-        return {}
-    return {str(name): value for name, value in values.items() if isinstance(value, kind)}
 
 
 def cell_profile(cell: Cell, lengths: Mapping[str, int], runs: Runs) -> Profile | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -215,9 +216,13 @@ def test_what_is_in_memory_stays_small_without_checkpoints(lines: LinesFile[int]
         assert lines.unconfirmed_bytes <= 2**20
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is had from /dev/full")
-def test_a_full_disk_is_an_error_with_the_file_in_it(lines: LinesFile[int]) -> None:
-    lines.path.symlink_to("/dev/full")
+def test_a_full_disk_is_an_error_with_the_file_in_it(
+    lines: LinesFile[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(RunError, match="No space left") as caught:
         append(lines, 1)
     assert caught.value.where == str(lines.path)
