@@ -205,7 +205,7 @@ def test_a_best_checkpoint_that_is_lost_is_the_one_kept_of_its_iteration(
 def test_a_training_killed_at_some_disk_operations_keeps_the_same_in_the_end(root: Path) -> None:
     unbroken = make_run(root, make_profile(*TO_KILL))
     train(unbroken)
-    killed = kill_points(root, 5, 19, *TO_KILL)
+    killed = kill_points(root, 5, 31, *TO_KILL)
     assert len(killed) >= 4
     check_kill_points(killed, unbroken)
 
