@@ -45,8 +45,24 @@ class Setting:
     tasks: int
     steps: int
     alpha: float
+    channels: int = 1
+    image_size: int = 28
+    filters: int = 64
+    pooling: str = "stride"
+    head: str = "mean"
+
+    def network(self) -> NetworkSpec:
+        return NetworkSpec(
+            self.way,
+            self.channels,
+            self.image_size,
+            self.filters,
+            pooling=self.pooling,
+            head=self.head,
+        )
 
 
+PHOTOGRAPHS = {"channels": 3, "filters": 32, "pooling": "max", "head": "flatten"}
 SETTINGS = {
     "5w1s": Setting(5, 1, 1, 32, 1, 0.4),
     "5w5s": Setting(5, 5, 5, 32, 1, 0.4),
@@ -54,7 +70,11 @@ SETTINGS = {
     "20w5s": Setting(20, 5, 5, 16, 5, 0.1),
     "5w1s15q": Setting(5, 1, 15, 32, 1, 0.4),
     "5w5s15q": Setting(5, 5, 15, 32, 1, 0.4),
+    "plus-20way1shot": Setting(20, 1, 1, 8, 5, 0.1, pooling="max"),
+    "cifar-fs-5way1shot": Setting(5, 1, 15, 4, 5, 0.05, image_size=32, **PHOTOGRAPHS),
+    "84px-5way5shot": Setting(5, 5, 15, 4, 5, 0.05, image_size=84, **PHOTOGRAPHS),
 }
+LONG = ("20w5s", "plus-20way1shot", "84px-5way5shot")
 
 
 def random_episodes(setting: Setting, dtype: torch.dtype = torch.float32) -> Episodes:
@@ -62,7 +82,8 @@ def random_episodes(setting: Setting, dtype: torch.dtype = torch.float32) -> Epi
     generator = torch.Generator().manual_seed(0)
 
     def examples(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        shape = (setting.tasks, setting.way * count, 1, 28, 28)
+        size = (setting.channels, setting.image_size, setting.image_size)
+        shape = (setting.tasks, setting.way * count, *size)
         images = (torch.rand(shape, generator=generator) > 0.8).to(dtype)
         labels = torch.arange(setting.way).repeat_interleave(count).repeat(setting.tasks, 1)
         return images, labels
@@ -70,16 +91,15 @@ def random_episodes(setting: Setting, dtype: torch.dtype = torch.float32) -> Epi
     return Episodes(*examples(setting.shot), *examples(setting.query))
 
 
-def gigaflop(setting: Setting, filters: int = 64) -> float:
+def gigaflop(setting: Setting) -> float:
     """Arithmetic of one second-order meta-gradient, a multiply-add counted as 2, in 10^9.
 
     A support image costs nine products a layer and inner step (four in the first layer, whose input
     needs no gradient), a query image three (two).
     """
-    sizes, inputs = NetworkSpec(setting.way).sizes(), (1, filters, filters, filters)
-    product = [
-        2 * 9 * count * filters * size**2 for count, size in zip(inputs, sizes[1:], strict=True)
-    ]
+    network = setting.network()
+    layers = zip(network.inputs(), network.convolved_sizes(), strict=True)
+    product = [2 * 9 * count * network.filters * size**2 for count, size in layers]
     first, others = product[0], sum(product[1:])
     support = setting.steps * setting.shot * (4 * first + 9 * others)
     query = setting.query * (2 * first + 3 * others)
@@ -124,7 +144,7 @@ class Running:
 
 def serve(contender: str, setting: Setting) -> None:
     """Time one call for each line of stdin."""
-    network, inner = NetworkSpec(setting.way), InnerLoop(setting.steps, setting.alpha)
+    network, inner = setting.network(), InnerLoop(setting.steps, setting.alpha)
     parameters, episodes = network.initial_parameters(0), random_episodes(setting)
     call = contenders(network, inner, parameters, episodes)[contender]
     for _ in sys.stdin:
@@ -135,7 +155,7 @@ def serve(contender: str, setting: Setting) -> None:
 
 def measure(setting: Setting, rounds: int) -> dict[str, Any]:
     """Milliseconds of each contender and round, how exact each one is, and the machine's peak."""
-    network = NetworkSpec(setting.way)
+    network = setting.network()
     inner = InnerLoop(setting.steps, setting.alpha)
     parameters = network.initial_parameters(0)
     episodes = random_episodes(setting)
@@ -230,8 +250,8 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--settings", default="5w1s,5w5s,20w1s,20w5s,5w1s15q,5w5s15q")
-    parser.add_argument("--rounds", type=int, default=10, help="20w5s gets a third of them")
+    parser.add_argument("--settings", default=",".join(SETTINGS))
+    parser.add_argument("--rounds", type=int, default=10, help="the long ones get a third of them")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -241,7 +261,7 @@ def main() -> None:
 
     results: dict[str, Any] = {}
     for name in arguments.settings.split(","):
-        rounds = arguments.rounds if name != "20w5s" else max(2, arguments.rounds // 3)
+        rounds = arguments.rounds if name not in LONG else max(2, arguments.rounds // 3)
         results[name] = measure(SETTINGS[name], rounds)
         print(table({name: results[name]}), end="\n\n", flush=True)
         write(arguments.out, results, arguments.rounds)
@@ -259,11 +279,14 @@ def write(out: Path, results: dict[str, Any], rounds: int) -> None:
         "# One exact second-order meta-gradient on a CPU\n\n"
         f"{about['cpu']}, {about['cores']} cores, {about['instructions']}, "
         f"{about['threads']} threads; Python {about['python']}, {packages}; float32. "
-        f"Median (quartiles) of {rounds} interleaved rounds (20w5s: a third of them, at least 2), "
+        f"Median (quartiles) of {rounds} interleaved rounds ({', '.join(LONG)}: a third of them, "
+        "at least 2), "
         "in milliseconds. The floor is the arithmetic alone at the speed that torch's own matrix "
         "product reached in the same rounds. "
         "Settings are the paper's: 32 tasks and 1 inner step 5-way, 16 tasks and 5 steps 20-way; "
-        "as many queries as shots, or 15 a class where it says 15q.\n\n"
+        "as many queries as shots, or 15 a class where it says 15q. The last three have "
+        "max-pooling: plus-20way1shot is MAML++'s network with 8 tasks and 5 steps, the others are "
+        "of colour images, with 32 filters, a flattened head, 15 queries, 4 tasks and 5 steps.\n\n"
         f"{table(results)}\n"
     )
 

@@ -66,7 +66,7 @@ def main() -> None:
     episodes = random_episodes(network, Shape(arguments.episodes, 5, 5), device)
     more = random_episodes(network, Shape(arguments.episodes, 5, 15), device)
     engine = Engine(network, inner, device=device)
-    module = Conv4(parameters)
+    module = Conv4(network, parameters)
 
     def ours(seen: Episodes, steps: int, both: bool) -> Callable[[], Any]:
         return lambda: engine.score(parameters, seen, steps=steps, support_statistics=both)

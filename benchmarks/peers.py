@@ -27,8 +27,9 @@ Contender = Callable[[], Gradient]
 class Conv4(nn.Module):
     """Conv-4 as a torch module, its parameters those of the engine's network."""
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, network: NetworkSpec, parameters: Parameters) -> None:
         super().__init__()
+        self.pools, self.flattens = network.pooling == "max", network.head == "flatten"
         for layer in range(1, LAYERS + 1):
             kernel = parameters[f"conv{layer}.weight"].permute(3, 2, 0, 1)
             setattr(self, f"conv{layer}", nn.Parameter(kernel.contiguous().clone()))
@@ -38,11 +39,18 @@ class Conv4(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in range(1, LAYERS + 1):
-            before = x.shape[-1] % 2
-            x = F.conv2d(F.pad(x, (before, 1, before, 1)), getattr(self, f"conv{layer}"), stride=2)
-            shift = getattr(self, f"shift{layer}")
+            kernel, shift = getattr(self, f"conv{layer}"), getattr(self, f"shift{layer}")
+            if self.pools:
+                x = F.conv2d(x, kernel, padding=1)
+            else:
+                before = x.shape[-1] % 2
+                x = F.conv2d(F.pad(x, (before, 1, before, 1)), kernel, stride=2)
             x = F.relu(F.batch_norm(x, None, None, None, shift, True, eps=NORM_EPSILON))
-        return x.mean(dim=(2, 3)) @ self.head_weight + self.head_bias
+            if self.pools:
+                x = F.max_pool2d(x, 2)
+        # Features in the engine's order, positions before channels.
+        x = x.permute(0, 2, 3, 1).flatten(1) if self.flattens else x.mean(dim=(2, 3))
+        return x @ self.head_weight + self.head_bias
 
     def adapted(self) -> list[str]:
         return [name for name, _ in self.named_parameters() if not name.startswith("shift")]
@@ -57,7 +65,7 @@ def contenders(
     for strategy in ("native", "analytic"):
         if why_not(strategy, Case(network, inner, device)) is None:
             made[f"mamltui {strategy}"] = _ours(strategy, network, inner, parameters, episodes)
-    module = Conv4(parameters).to(episodes.support_x.device)
+    module = Conv4(network, parameters).to(episodes.support_x.device)
     made["plain loop"] = lambda: _loop(module, inner, episodes)
     made["torch.func.vmap"] = lambda: _vmap(module, inner, episodes)
     try:
