@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -69,12 +69,17 @@ class Runs:
     def __init__(self, root: Path | None) -> None:
         self._root = root
         self._profiles: dict[Path, tuple[int, Profile | None]] = {}
+        self._lengths: dict[str, int] = {}
+        """Iterations of the newest run of each profile's name."""
         self._evaluations: dict[Path, tuple[tuple[int, ...], list[Evaluation]]] = {}
 
     def fitting(self) -> dict[str, list[tuple[RunFolder, RunInfo]]]:
         """All runs by what they train, those worth most first."""
         runs: dict[str, list[tuple[RunFolder, RunInfo]]] = {}
+        self._lengths = {}
         for summary in list_runs(self._root):
+            if summary.info is not None:
+                self._lengths.setdefault(summary.info.profile, summary.info.iterations)
             profile = self._profile(summary.path)
             if summary.info is not None and profile is not None:
                 found = runs.setdefault(experiment(profile), [])
@@ -83,12 +88,9 @@ class Runs:
             found.sort(key=lambda each: (_WORTH.index(each[1].state), -each[1].iteration))
         return runs
 
-    def lengths(self, cell: Cell) -> Iterable[int]:
-        """Iterations of the runs that carry the cell's name, the newest first."""
-        name = cell.profile(1).name
-        for summary in list_runs(self._root):
-            if summary.info is not None and summary.info.profile == name:
-                yield summary.info.iterations
+    def length(self, cell: Cell) -> int | None:
+        """Iterations of the newest run that carries the cell's name, of those last read."""
+        return self._lengths.get(cell.profile(1).name)
 
     def evaluation(self, run: RunFolder, profile: Profile) -> Evaluation | None:
         """The test of the best checkpoint with all steps and episodes that ``profile`` asks for."""
@@ -189,7 +191,7 @@ def cell_profile(cell: Cell, lengths: Mapping[str, int], runs: Runs) -> Profile 
     if cell.group in lengths:
         return cell.profile(lengths[cell.group])
     # A report of runs that came from another machine: they say themselves how long they were.
-    length = next(iter(runs.lengths(cell)), None)
+    length = runs.length(cell)
     return None if length is None else cell.profile(length)
 
 
