@@ -26,6 +26,13 @@ RunsDir = Annotated[
 RunNames = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
 ]
+Where = Annotated[
+    str,
+    typer.Option(
+        metavar="QUERY",
+        help="Only runs that fulfil it, such as 'test>95 state:failed way=20 seed=3 tag:paper'.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -41,20 +48,45 @@ class What(str, Enum):
 
 
 @app.command("list")
-def list_command(runs_dir: RunsDir = None, as_json: AsJson = False) -> None:
+def list_command(
+    where: Where = "",
+    sort: Annotated[
+        str,
+        typer.Option(
+            metavar="FIELD",
+            help="Sort by test, valid, name, elapsed or a key such as alpha; -FIELD: descending.",
+        ),
+    ] = "",
+    runs_dir: RunsDir = None,
+    as_json: AsJson = False,
+) -> None:
     """List the runs, the newest first, then those that come with mamltui for reference."""
     from mamltui.runs import RunCatalogue, runs_root
+    from mamltui.runs.differing import told_apart
+    from mamltui.runs.query import Query, sorted_by
 
-    runs = RunCatalogue(runs_dir, references=True).read()
+    listed = RunCatalogue(runs_dir, references=True).read()
+    query = Query.parse(where)
+    runs = [run for run in listed if query.matches(run)]
+    if sort:
+        runs = sorted_by(runs, sort)
     if as_json:
         _print_json([_listed(run) for run in runs])
         return
-    if all(run.is_reference for run in runs):
+    if all(run.is_reference for run in listed):
         narrate(f"There are no runs in {runs_root(runs_dir)}.")
     if not runs:
+        if listed:
+            narrate(f"None of {len(listed)} runs fulfils the query.")
         return
+    header: tuple[str, ...]
     header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION %", "TEST %", "AGE")
-    _print_aligned(header, [_row(run) for run in runs], right=(4, 5, 6, 7))
+    rows: list[tuple[str, ...]] = [_row(run) for run in runs]
+    differing = told_apart(runs)
+    if any(differing.values()):
+        header = (*header, "DIFFERS IN")
+        rows = [(*row, differing[run.name]) for row, run in zip(rows, runs, strict=True)]
+    _print_aligned(header, rows, right=(4, 5, 6, 7))
 
 
 @app.command("show")
@@ -98,6 +130,8 @@ def show(
         "best": _best_text(info),
         "data": "" if info.data is None else f"{info.data.name}, split {info.data.split}",
         "device": info.device or "",
+        "seed": str(profile.meta.seed),
+        "tags": " ".join(info.tags),
         "time": _duration(info.elapsed),
         "created": info.created + (f" on {info.host}" if info.host else ""),
         "versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
@@ -256,15 +290,27 @@ def verify(
 
 @app.command("rm")
 def remove(
-    runs: RunNames,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
+    ] = None,
+    where: Where = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Remove runs with their checkpoints and results; asks first."""
-    from mamltui.runs import find_run
+    from mamltui.runs import find_run, list_runs
+    from mamltui.runs.query import Query
     from mamltui.text import visible
 
-    folders = [find_run(name, runs_dir) for name in runs]
+    if not runs and not where.strip():
+        raise UsageError("no run is named", hint="Name runs, or say which with --where QUERY.")
+    folders = [find_run(name, runs_dir) for name in runs or ()]
+    if where.strip():
+        query = Query.parse(where)
+        folders += [run.folder for run in list_runs(runs_dir) if run.info and query.matches(run)]
+        if not folders:
+            narrate("No run fulfils the query: nothing was removed.")
+            return
     folders = list({folder.path.resolve(): folder for folder in folders}.values())
     for folder in folders:
         folder.check_removable()
@@ -272,7 +318,7 @@ def remove(
         narrate(visible(str(folder.path)))
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("nobody is there to be asked", hint="Give --yes to remove the runs.")
+            raise UsageError("not a terminal: nobody can be asked", hint="Give --yes.")
         count = "this run" if len(folders) == 1 else f"these {len(folders)} runs"
         if not typer.confirm(f"Remove {count} for good?", err=True):
             narrate("Nothing was removed.")
@@ -280,6 +326,33 @@ def remove(
     for folder in folders:
         folder.remove()
         narrate(f"removed {visible(folder.name)}")
+
+
+@app.command("tag")
+def tag(
+    runs: RunNames,
+    add: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="A word to mark the runs with.")
+    ] = None,
+    remove_tags: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="TAG", help="A mark to take away.")
+    ] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Mark runs with words that a query finds again: tag:paper."""
+    from mamltui.runs import find_run
+    from mamltui.text import visible
+
+    if not (add or remove_tags):
+        raise UsageError("no tag is given", hint="Such as: mamltui runs tag RUN --add paper")
+    for word in add or ():
+        if not word.isprintable() or not word or any(char.isspace() for char in word):
+            raise UsageError("a tag is one word", where=visible(word), hint="Join words with -.")
+    for folder in [find_run(name, runs_dir) for name in runs]:
+        left = [word for word in folder.info().tags if word not in (remove_tags or ())]
+        tags = list(dict.fromkeys([*left, *(add or ())]))
+        folder.update(tags=tags)
+        typer.echo(f"{visible(folder.name)}: {visible(' '.join(tags)) or 'no tags'}")
 
 
 def _listed(run: ListedRun) -> dict[str, Any]:
@@ -298,6 +371,8 @@ def _listed(run: ListedRun) -> dict[str, Any]:
         "iterations": info.iterations if info else None,
         "best": info.best.model_dump() if info and info.best else None,
         "test": _headline(test) if test else None,
+        "seed": info.seed if info else None,
+        "tags": list(info.tags) if info else [],
         "created": info.created if info else None,
         "elapsed": info.elapsed if info else None,
     }

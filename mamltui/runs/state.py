@@ -124,6 +124,8 @@ class RunInfo(_Model):
     updated: Moment
     error: Text | None = None
     """Why it failed, diverged or stopped."""
+    tags: list[Text] = Field(default_factory=list)
+    """What people marked the run with, in their order."""
 
     @model_validator(mode="after")
     def _agree(self) -> RunInfo:

@@ -347,3 +347,23 @@ def test_a_run_that_is_not_there_is_named(command: str, run: RunFolder, capsys: 
     assert "there is no run 'smal1'" in printed.err
     assert printed.out == ""
     assert run.path.exists()
+
+
+def test_a_query_chooses_what_is_listed_and_removed(
+    root: Path, characters: Path, capsys: Capture
+) -> None:
+    one, two = (trained_run(root, characters, name) for name in ("one", "two"))
+    assert runs("tag", two.name, "--add", "paper") == ExitCode.DONE
+    assert capsys.readouterr().out == f"{two.name}: paper\n"
+    assert runs("list", "--where", "tag:paper valid>90", "--json") == ExitCode.DONE
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["name"], listed["tags"]) == (two.name, ["paper"])
+    assert runs("list", "--sort", "name", "--json") == ExitCode.DONE
+    names = [run["name"] for run in json.loads(capsys.readouterr().out)]
+    assert names == [one.name, two.name]
+    assert runs("list", "--where", "tset>3") == ExitCode.USAGE
+    assert "Did you mean set or test?" in capsys.readouterr().err
+    assert runs("rm", "--yes") == ExitCode.USAGE
+    assert runs("rm", "--where", "tag:paper", "--yes") == ExitCode.DONE
+    assert one.path.is_dir() and not two.path.exists()
+    assert runs("tag", one.name, "--add", "two words") == ExitCode.USAGE

@@ -49,7 +49,7 @@ def choose_train_evaluate_export_quit(place: Path, profile: str, seconds: float)
         terminal.press("r")
         terminal.wait_for("best of all", seconds)
         terminal.press("E")
-        terminal.wait_for("Enter accepts")
+        terminal.wait_for("Enter applies")
         terminal.press("enter")
         while not list(place.glob("evaluation-*.csv")):
             terminal.read(0.05)

@@ -22,7 +22,7 @@ from mamltui.tui.compare.rows import COLUMNS, INKS, list_row, one_line, sign, ta
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.chart.chart import Chart, Curve
 from mamltui.tui.shared.chart.content import CURVE_STYLES
-from mamltui.tui.shared.filter_input import FilterInput
+from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput, matching
 from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.row_list import MARGIN, RowList
 from mamltui.tui.shared.screen import AppScreen
@@ -88,13 +88,14 @@ The interval of a difference is that of two results on different episodes.
         """Runs to choose as soon as the list is there."""
         self._reading = self._again = self._hurries = False
         self._read_at = 0.0
-        self._words: list[str] = []
+        self._asked = ""
+        """The query that the list is filtered by."""
         self._told: set[tuple[str, str]] = set()
         """Names and problems that were told of already."""
 
     def body(self) -> ComposeResult:
         self._list = RowList("Runs", COLUMNS, id="runs")
-        self._filter_input = FilterInput(self._list, placeholder="words of the name or state")
+        self._filter_input = FilterInput(self._list, placeholder=QUERY_HINT)
         self._note, self._chart = Lines(id="note"), Chart(id="chart")
         self._table = ColumnTable(id="table")
         with Container(id="compare"):
@@ -190,7 +191,7 @@ The interval of a difference is that of two results on different episodes.
             comparison.runs,
             comparison.baseline,
             [(run.name, run.slot, run.version) for run in chosen],
-            (self._metric, self._smooth, self._words),
+            (self._metric, self._smooth, self._asked),
         )
         if shown == self._shown:
             return
@@ -208,17 +209,17 @@ The interval of a difference is that of two results on different episodes.
 
     def _show_runs(self) -> None:
         runs = self._comparison.runs
-        found = [
-            run
-            for run in runs or ()
-            if all(word in f"{run.name} {run.state}".casefold() for word in self._words)
-        ]
+        found, problem = matching(runs or (), self._asked)
         if runs is None:
             empty = "reading ..."
         elif self._comparison.runs_problem:
             empty = self._comparison.runs_problem
         else:
-            empty = "none fits the filter" if runs else "none yet: train a profile from Home (1)"
+            empty = (
+                problem or "none fits the filter"
+                if runs
+                else "none yet: train a profile from Home (1)"
+            )
         count = len(self._comparison.chosen)
         title = f"{count} of {len(runs or ())} runs chosen" if runs else "Runs"
         rows = [list_row(run, self._comparison.get(run.name)) for run in found]
@@ -351,7 +352,7 @@ The interval of a difference is that of two results on different episodes.
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:
-        self._words = event.value.casefold().split()
+        self._asked = event.value
         self.redraw()
 
     # The chart.

@@ -10,14 +10,17 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from mamltui.runs import ListedRun
+from mamltui.runs.differing import told_apart
 from mamltui.text import visible
 from mamltui.tui.evaluate.candidates import Kind, refusal, task_of
+from mamltui.tui.shared.filter_input import matching
 from mamltui.tui.shared.row_list import MARGIN, Column, Row, RowList
 
 COLUMNS = (
-    Column("task", 24, 4),
+    Column("differs in", 20, 3),
+    Column("task", 24, 5),
     Column("state", 11, 1),
-    Column("train", 5, 3, right=True),
+    Column("train", 5, 4, right=True),
     Column("valid. %", 8, 2, right=True),
 )
 
@@ -71,7 +74,7 @@ class RunChoice(RowList):
         return self._filter
 
     def set_filter(self, text: str) -> None:
-        """Show only the runs whose name, task or state holds all words of ``text``."""
+        """Show only the runs that fulfil the query ``text``."""
         self._filter = text
         self._changed()
 
@@ -96,21 +99,21 @@ class RunChoice(RowList):
         self.post_message(self.Changed())
 
     def _fill(self) -> None:
-        words = self._filter.casefold().split()
-        shown = [
-            run
-            for run in self._runs or ()
-            if all(word in f"{run.name} {task_of(run)} {run.state}".casefold() for word in words)
-        ]
+        shown, problem = matching(self._runs or (), self._filter)
+        differing = told_apart(self._runs or ())
         count = len(self._runs or ())
         title = f"{count} run{'' if count == 1 else 's'}"
         if self._filter:
             title = f"{len(shown)} of {title}"
         if self._marked:
             title += f", {len(self._marked)} marked"
-        self.show([self._row(run) for run in shown], title=title, empty=self._nothing())
+        self.show(
+            [self._row(run, differing[run.name]) for run in shown],
+            title=title,
+            empty=problem or self._nothing(),
+        )
 
-    def _row(self, run: ListedRun) -> Row:
+    def _row(self, run: ListedRun, differs: str) -> Row:
         name, marked = visible(run.name), run.name in self._marked
         if reason := refusal(run, self._checkpoint):
             return Row(run.name, name, note=visible(f"{run.state}: {reason}"), marked=marked)
@@ -120,6 +123,7 @@ class RunChoice(RowList):
             run.name,
             name,
             (
+                (visible(differs), "accent"),
                 (task_of(run), "plain"),
                 (run.state, "plain"),
                 (train, "plain"),
@@ -132,7 +136,7 @@ class RunChoice(RowList):
         if self._runs is None:
             return "reading the runs ..."
         if self._filter:
-            return "no run has that in its name, task or state"
+            return "no run fits the filter"
         return "no runs yet: train a profile from Home (1)"
 
     def action_mark(self) -> None:

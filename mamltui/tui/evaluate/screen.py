@@ -36,7 +36,7 @@ from mamltui.tui.evaluate.run_choice import RunChoice
 from mamltui.tui.evaluate.sweep import Sweep, tell_end
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.dialogs import Ask
-from mamltui.tui.shared.filter_input import FilterInput
+from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput
 from mamltui.tui.shared.screen import AppScreen
 
 
@@ -56,7 +56,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
 | Tab | between the list and the grid |
 | arrows, h j k l | move |
 | Space | mark a run; without marks the run at the cursor is taken |
-| / | filter the list: words of the name, task or state; Escape clears it |
+| / | filter the list by words or a query such as `test>95 way=20`; Escape clears it |
 | r | evaluate the chosen runs that have no result yet, or all of them again |
 | x | cancel: finished runs keep their results |
 | Enter | on a cell: look at its episodes |
@@ -99,7 +99,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         # Kept, not looked up: results still arrive while the app is left.
         self._choice = RunChoice(id="runs")
         self._grid = ResultGrid(id="grid")
-        self._filter = FilterInput(self._choice, placeholder="words of the name, task or state")
+        self._filter = FilterInput(self._choice, placeholder=QUERY_HINT)
         self._lines = {
             name: Static(id=name, markup=False) for name in ("settings", "details", "progress")
         }

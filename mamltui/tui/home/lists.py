@@ -26,6 +26,7 @@ PROFILE_COLUMNS = (
     Column("from", 8, 4),
 )
 RUN_COLUMNS = (
+    Column("differs in", 20, 5),
     Column("state", 11, 1),
     Column("", 7, 2, right=True),
     Column("", 6, 3),
@@ -63,27 +64,39 @@ class HomeLists(Container):
         self._rows("profiles").show((), title="Profiles", empty=text)
         self._rows("runs").show((), title="Runs", empty=text)
 
-    def show(self, listing: Listing, words: list[str], marked: Collection[str]) -> None:
-        """Show what is listed, as far as all ``words``, in lower case, are found in it.
+    def show(self, listing: Listing, asked: str, marked: Collection[str]) -> None:
+        """Show what is listed, as far as it fulfils a query.
 
         Args:
+            asked: words, and for runs conditions: see :mod:`mamltui.runs.query`.
             marked: names of runs.
         """
+        from mamltui.errors import UsageError
+        from mamltui.runs.differing import told_apart
+        from mamltui.runs.query import Query
+        from mamltui.text import visible
         from mamltui.tui.home import rows
 
         self._listing = listing
         now = datetime.now(timezone.utc)
+        query, problem = Query(), ""
+        try:
+            query = Query.parse(asked)
+        except UsageError as error:
+            problem = visible(error.what)
+        words = list(query.words)
+        differing = told_apart(listing.runs)
         profiles = [
             rows.profile_row(profile)
             for profile in listing.profiles
             if rows.profile_passes(profile, words)
         ]
         runs = [
-            rows.run_row(run, now, marked=run.name in marked)
+            rows.run_row(run, now, differs=differing[run.name], marked=run.name in marked)
             for run in listing.runs
-            if rows.run_passes(run, words)
+            if not problem and query.matches(run)
         ]
-        nothing = "none fits the filter" if words else ""
+        nothing = problem or ("none fits the filter" if asked.strip() else "")
         self._rows("profiles").show(
             profiles,
             title=_count("Profiles", len(profiles), len(listing.profiles)),

@@ -40,8 +40,8 @@ def profile_row(listed: ListedProfile) -> Row:
     )
 
 
-def run_row(listed: ListedRun, now: datetime, *, marked: bool) -> Row:
-    """Name, state, how good or how far it is, age."""
+def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool) -> Row:
+    """Name, what tells it from others of its profile, state, how good or how far it is, age."""
     name = visible(listed.name)
     if listed.info is None:
         note = f"damaged: {visible(listed.damage)}"
@@ -51,6 +51,7 @@ def run_row(listed: ListedRun, now: datetime, *, marked: bool) -> Row:
         listed.name,
         name,
         (
+            (visible(differs), "accent"),
             (listed.what, "muted" if listed.is_reference else STATE_TONES[listed.state]),
             (score, "plain"),
             (kind, "muted"),
@@ -85,14 +86,6 @@ def profile_passes(listed: ListedProfile, words: list[str]) -> bool:
     about = [listed.name, listed.origin, listed.problem]
     if profile is not None:
         about += [_task(listed), profile.data.set, profile.description]
-    return _holds(about, words)
-
-
-def run_passes(listed: ListedRun, words: list[str]) -> bool:
-    """As :func:`profile_passes`."""
-    about = [visible(listed.name), listed.what, visible(listed.problem)]
-    if listed.info is not None:
-        about.append(listed.info.profile)
     return _holds(about, words)
 
 

@@ -69,7 +69,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 | R | resume the run; from the profiles, the newest interrupted one |
 | n | new profile from the one under the cursor, or from the run's |
 | e | edit the profile; a packaged one becomes a new one |
-| / | filter both lists by words as they are typed; Escape clears |
+| / | filter by words, runs also by `test>95 state:failed way=20 seed=3 tag:paper`; Escape clears |
 | space | mark runs, for Compare and Evaluate |
 | c | compare the marked runs |
 | D | remove the marked runs, or the one at the cursor, after asking |
@@ -130,7 +130,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     def _work(self) -> Listing:
         from mamltui.errors import RunError
-        from mamltui.runs import RunCatalogue
+        from mamltui.runs import RunCatalogue, differing, query  # noqa: F401
         from mamltui.text import visible
         from mamltui.tui.home import facts, rows  # noqa: F401 - showing need not wait for them
         from mamltui.tui.home.profiles import ProfileCatalogue
@@ -187,8 +187,8 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         if self._listing is None:
             return
         self._filled_at = time.monotonic()
-        words = self.query_one("#words", Input).value.lower().split()
-        self._lists.show(self._listing, words, set(self.session.marked))
+        asked = self.query_one("#words", Input).value
+        self._lists.show(self._listing, asked, set(self.session.marked))
         self._show_current()
 
     @on(HomeLists.Changed)

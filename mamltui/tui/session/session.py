@@ -193,4 +193,4 @@ class Session:
         if self.watched is not None and self.watched.follower is not None:
             self.watched.follower.close()
         if self.training is not None:
-            self.training.stop("the app was left")
+            self.training.stop("stopped when the app was closed")

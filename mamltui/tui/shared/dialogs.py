@@ -35,7 +35,7 @@ class Ask(ModalScreen[str | None]):
             yield Label(Content(self._question), classes="dialog-title")
             yield Input(self._value, id="answer")
             yield Label("", id="problem", markup=False)
-            yield Label("Enter accepts, Escape leaves it", classes="dialog-keys")
+            yield Label("Enter applies, Escape cancels", classes="dialog-keys")
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input
+
+from mamltui.errors import UsageError
+from mamltui.runs import ListedRun
+from mamltui.runs.query import Query
+from mamltui.text import visible
+
+QUERY_HINT = "words, test>95, state:failed, way=20, seed=3, tag:paper"
+
+
+def matching(runs: Iterable[ListedRun], asked: str) -> tuple[list[ListedRun], str]:
+    """The runs that fulfil a query, and what is wrong with it, in words."""
+    try:
+        query = Query.parse(asked)
+    except UsageError as error:
+        return [], visible(error.what)
+    return [run for run in runs if query.matches(run)], ""
 
 
 class FilterInput(Input):

@@ -1,0 +1,41 @@
+"""What tells runs apart in a list: the values in which their profiles differ, in few words."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from mamltui.profiles import Profile, differences
+from mamltui.runs.listing import ListedRun
+
+UNTOLD = ("name", "description", "data.path")
+"""Keys that tell people nothing, or what the name says already."""
+OF_THE_RUN = ("run.", "engine.", "evaluation.")
+"""Sections that do not change what is learned."""
+
+
+def told_apart(runs: Sequence[ListedRun]) -> dict[str, str]:
+    """For each run, by its name, how it differs from others of its profile: ``steps 3, seed 7``.
+
+    Empty where nothing differs but the times, or the profile cannot be read. A key is called by
+    the last part of its path.
+    """
+    groups: dict[str, list[tuple[str, Profile]]] = defaultdict(list)
+    for run in runs:
+        if run.profile is not None:
+            groups[run.profile.name].append((run.name, run.profile))
+    texts = {run.name: "" for run in runs}
+    for members in groups.values():
+        found = [
+            difference
+            for difference in differences([profile for _, profile in members])
+            if difference.key not in UNTOLD and not difference.key.startswith(OF_THE_RUN)
+        ]
+        # The seed is named last: it says the least.
+        found.sort(key=lambda difference: difference.key == "meta.seed")
+        for place, (name, _) in enumerate(members):
+            texts[name] = ", ".join(
+                f"{difference.key.rpartition('.')[2].replace('_', ' ')} {difference.values[place]}"
+                for difference in found
+            )
+    return texts

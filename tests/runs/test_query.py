@@ -1,0 +1,90 @@
+"""Runs are chosen by what they are, and told apart by what differs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mamltui.errors import UsageError
+from mamltui.profiles import load_profile
+from mamltui.runs import ListedRun, RunFolder, list_runs
+from mamltui.runs.differing import told_apart
+from mamltui.runs.query import Query, sorted_by
+
+
+@pytest.fixture
+def runs(root: Path) -> dict[str, ListedRun]:
+    """Three runs: ``a`` and ``b`` of one profile, ``c`` of another."""
+    for name, overrides, info in (
+        ("a", ["inner.steps=3", "meta.seed=7"], {"state": "failed", "iteration": 30}),
+        ("b", ["inner.steps=5"], {"state": "finished", "tags": ["paper", "best"]}),
+        ("c", ["task.way=20", "name=other"], {"state": "finished"}),
+    ):
+        made = RunFolder.create(load_profile("5way1shot", overrides), root)
+        made.release()
+        run = RunFolder(made.path.rename(root / name))
+        values = json.loads((run.path / "run.json").read_text())
+        best = {"iteration": 0, "accuracy": {"a": 0.5, "b": 0.9, "c": 0.7}[name], "loss": 1.0}
+        (run.path / "run.json").write_text(json.dumps(values | {"best": best} | info))
+    return {run.name: run for run in list_runs(root)}
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", "abc"),
+        ("state:fail", "a"),
+        ("state=fail", ""),
+        ("state!=failed", "bc"),
+        ("way=20", "c"),
+        ("steps>=3 steps<5", "a"),
+        ("inner.steps=5", "b"),
+        ("seed=7", "a"),
+        ("valid>60 valid<80", "c"),
+        ("valid>=90%", "b"),
+        ("tag:paper", "b"),
+        ("tag!=paper", "ac"),
+        ("test>0", ""),
+        ("test!=5", ""),
+        ("OTHER", "c"),
+        ("20-way finished", "c"),
+        ("finished tag:best", "b"),
+        ("'finished", "bc"),
+    ],
+)
+def test_a_query_finds_the_runs_that_fulfil_all_of_it(
+    query: str, names: str, runs: dict[str, ListedRun]
+) -> None:
+    if query.startswith("'"):
+        query = query[1:]
+    parsed = Query.parse(query)
+    assert sorted(name for name, run in runs.items() if parsed.matches(run)) == list(names)
+
+
+def test_what_is_not_known_is_named_with_what_may_be_meant() -> None:
+    with pytest.raises(UsageError, match="no 'sede'") as raised:
+        Query.parse("sede=3")
+    assert "seed" in str(raised.value.hint)
+    with pytest.raises(UsageError, match="needs a value"):
+        Query.parse("test>")
+    assert Query.parse('"unclosed').words == ('"unclosed',)
+
+
+def test_runs_are_sorted_by_any_field_the_unknown_last(runs: dict[str, ListedRun]) -> None:
+    def names(field: str) -> str:
+        return "".join(run.name for run in sorted_by(runs.values(), field))
+
+    assert (names("valid"), names("-valid"), names("name")) == ("acb", "bca", "abc")
+    assert sorted(names("test")) == ["a", "b", "c"]
+    with pytest.raises(UsageError):
+        names("tset")
+
+
+def test_runs_of_a_profile_are_told_apart_by_what_differs(runs: dict[str, ListedRun]) -> None:
+    assert told_apart(list(runs.values())) == {
+        "a": "steps 3, seed 7",
+        "b": "steps 5, seed 0",
+        "c": "",
+    }
