@@ -61,15 +61,31 @@ def app(
 
 
 def attach(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run folder, or a name [default: the newest that is trained].",
+        ),
+    ] = "",
     out: RunsDir = None,
     data_dir: DataDir = None,
     device: Device = DeviceName.auto,
 ) -> None:
     """Watch a run in the app: one that another process trains, or one that is over."""
-    from mamltui.runs import find_run
+    from mamltui.errors import RunError
+    from mamltui.runs import find_run, list_runs, runs_root
     from mamltui.tui.session.options import Options
 
+    if not run:
+        running = [listed for listed in list_runs(out) if listed.state in ("running", "paused")]
+        if not running:
+            raise RunError(
+                "no run is being trained there",
+                where=str(runs_root(out)),
+                hint="Name a run to look at: mamltui attach RUN (mamltui runs list).",
+            )
+        run = str(running[0].path)
     find_run(run, out)  # what is wrong with it is said here, not in the app
     options = Options(attach=run, place=Place(out, data_dir, device.value))
     raise typer.Exit(open_app(options))

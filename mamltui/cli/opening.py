@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from mamltui.tui.session.options import Options
 
 
+SYNONYMS = {"train": "run", "evaluate": "eval", "test": "eval", "score": "eval", "watch": "attach"}
+"""What people call a command otherwise."""
+
+
 def open_app(options: Options) -> int:
     """Run the app to its end; the exit code.
 
@@ -55,7 +59,8 @@ def _check_profile(options: Options) -> None:
 
         if not name.isidentifier() or Path(name).exists() or name in packaged_profiles():
             raise
-        near = get_close_matches(name, COMMANDS, n=1)
+        meant = SYNONYMS.get(name)
+        near = [meant] if meant else get_close_matches(name, COMMANDS, n=1)
         known = f"The commands are {', '.join(COMMANDS)}; profiles: mamltui profiles list."
         raise UsageError(
             f"there is no command and no profile {name!r}",

@@ -54,6 +54,7 @@ class MamltuiApp(App[None]):
             Binding(key, f"go('{name}')", title, show=False)
             for name, (key, title) in SCREENS.items()
         ),
+        Binding("escape", "go_back", "Back", show=False),
         Binding("question_mark", "help", "Help"),
         Binding("C", "copy_command", "Copy command", show=False),
         Binding("ctrl+q", "quit", "Quit", priority=True),
@@ -64,6 +65,8 @@ class MamltuiApp(App[None]):
         super().__init__()
         self.session = Session(options)
         self._leaving = False
+        self._came_from = ""
+        """The screen that was seen before."""
         self._loads_torch = False
         self._begin_with_theme(self.session.memory.get("theme", DARK.name))
 
@@ -161,7 +164,13 @@ class MamltuiApp(App[None]):
         """Show one of the screens."""
         if name != self.current_mode and not isinstance(self.screen, AppScreen):
             return  # a dialog is open: it is answered first
+        if name != self.current_mode:
+            self._came_from = self.current_mode
         self.switch_mode(name)
+
+    def action_go_back(self) -> None:
+        """To the screen where one came from, or Home."""
+        self.go(self._came_from if self._came_from in SCREENS else "home")
 
     def open_episode(self, run: RunFolder, split: str, step: int) -> None:
         """Show the episodes of ``run`` on a split, after ``step`` inner steps."""
@@ -252,4 +261,17 @@ def run_app(options: Options) -> int:
         limit = time.monotonic() + QUIT_SECONDS
         while app.session.is_training and time.monotonic() < limit:
             time.sleep(0.02)
+    _print_how_to_go_on(app.session)
     return app.return_code or 0
+
+
+def _print_how_to_go_on(session: Session) -> None:
+    """In the terminal that is seen again: the command that goes on with what was stopped."""
+    training = session.training
+    if training is None or training.run is None or training.history.newest().state == "finished":
+        return
+    from mamltui.commands import run_command
+
+    profile = str(training.run.path / "profile.toml")
+    command = run_command(profile, session.options.place, resume=training.run.name)
+    print(f"The training was stopped. Go on with it: {command}")

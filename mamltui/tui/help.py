@@ -18,6 +18,7 @@ EVERYWHERE = """
 | 1 to 7 | Home, Train, Episode, Evaluate, Compare, Log, Study |
 | ? | this help; Escape, q or ? closes it |
 | ctrl+p | command palette: everything that can be done, by name; also the theme |
+| Esc | back to the screen where you came from |
 | C | copy the headless command that repeats what is on the screen |
 | ctrl+q | quit; a training is stopped after a checkpoint, if you agree |
 

@@ -126,9 +126,9 @@ async def test_the_keys_of_the_chart(tiny_run: Path, make_app: MakeApp) -> None:
         await until(pilot, lambda: app.current_mode == "train" and "finished" in screen_text(app))
         chart = app.screen.query_one(Chart)
         await until(pilot, lambda: len(app.session.watched.history.curve("query_loss")) > 40)
-        assert chart.title == "query accuracy %"
+        assert chart.title == "query accuracy %  (smoothing 0.9)"
         await pilot.press("m")
-        assert chart.title == "query loss, nats"
+        assert chart.title == "query loss, nats  (smoothing 0.9)"
         await pilot.press("y")
         assert chart.log_y
         await pilot.press("right_square_bracket")
@@ -138,7 +138,9 @@ async def test_the_keys_of_the_chart(tiny_run: Path, make_app: MakeApp) -> None:
         await pilot.press("left")
         assert chart.cursor is not None
         await pilot.press("escape")
-        assert chart.cursor is None
+        assert chart.cursor is None and app.current_mode == "train"
+        await pilot.press("escape")
+        await until(pilot, lambda: app.current_mode == "home")
 
 
 async def test_the_table_takes_the_place_of_the_step_curve(
@@ -161,7 +163,7 @@ async def test_settings_of_the_chart_are_remembered(tiny_run: Path, make_app: Ma
     async with second.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: "finished" in screen_text(second))
         chart = second.screen.query_one(Chart)
-        assert chart.title == "query loss, nats"
+        assert chart.title == "query loss, nats  (smoothing 0.98, log axis)"
         assert chart.log_y
 
 

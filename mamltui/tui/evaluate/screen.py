@@ -72,6 +72,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         Binding("r", "sweep", "Run"),
         Binding("x", "cancel", "Cancel"),
         Binding("slash", "filter", "Filter"),
+        Binding("escape", "forget_filter", "No filter", show=False),
         Binding("e", "ask_steps", "Steps"),
         Binding("n", "ask_episodes", "Episodes", show=False),
         Binding("d", "split", "Split", show=False),
@@ -230,9 +231,15 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
     def _narrow(self, event: Input.Changed) -> None:
         self._choice.set_filter(event.value)
 
-    def key_escape(self) -> None:
+    def action_forget_filter(self) -> None:
         """Take the filter back."""
         self._filter.action_forget()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape goes back from the screen while there is no filter to take back."""
+        if action == "forget_filter":
+            return bool(self._choice.filter)
+        return super().check_action(action, parameters)
 
     def action_split(self) -> None:
         self._set_settings(split=_after(SPLITS, self._settings.split))

@@ -206,7 +206,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
         Entry.of(
             ("task", MUTED),
             f"{task.way}-way {task.shot}-shot, {task.query} query a class; "
-            f"{profile.meta.batch} tasks a meta-iteration",
+            f"{profile.meta.batch} tasks a meta-iteration, seed {profile.meta.seed}",
         ),
         Entry.of(
             ("inner loop", MUTED),

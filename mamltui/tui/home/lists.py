@@ -78,6 +78,7 @@ class HomeLists(Container):
         from mamltui.tui.home import rows
 
         self._listing = listing
+        self.set_class(bool(listing.runs), "-has-runs")
         now = datetime.now(timezone.utc)
         query, problem = Query(), ""
         try:

@@ -64,16 +64,15 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
 def run_score(listed: ListedRun) -> tuple[str, str]:
     """The number that says most about a run, in percent, and what it is.
 
-    The test of a run that is over by its profile's own protocol, else another one, marked by its
-    episodes; else its best validation; of a run that may go on how much of it is done.
+    The test of a run that is over by its profile's own protocol, else another one, called
+    so; else its best validation; of a run that may go on how much of it is done.
     """
     if listed.info is None:
         return "", ""
     if listed.is_reference or listed.state not in UNENDED:
         test = listed.newest_test
         if test is not None:
-            own = listed.headline is not None
-            kind = "test" if own else f"{test.episodes} ep" if test.episodes < 1000 else "other"
+            kind = "test" if listed.headline is not None else "other"
             return f"{100 * test.headline().accuracy:.2f} %", kind
         if listed.info.best is not None:
             return f"{100 * listed.info.best.accuracy:.2f} %", "valid."

@@ -148,6 +148,8 @@ accuracy minus what the MAML paper prints for the test split, in points.
         lines = watched.note.splitlines()
         if watched.state == "ready":
             return [*watched.profile.description.splitlines(), "Press r to run it."]
+        if watched.state == "finished":
+            lines.append("What next:  3 episodes   4 evaluate   5 compare")
         if watched.run is not None and watched.state == "diverged":
             lines.append(after_divergence(watched.run))
         elif watched.run is not None and watched.can_resume:
