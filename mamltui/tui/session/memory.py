@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mamltui.atomic import write_atomically
-from mamltui.untrusted import parse_json, read_file
 
 STATE_VARIABLE = "MAMLTUI_STATE_DIR"
+LARGEST = 1_000_000
+"""Bytes of the file, which has a few hundred."""
 
 
 def state_file() -> Path:
@@ -35,10 +36,12 @@ class Memory:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._values: dict[str, Any] = {}
-        with suppress(OSError, ValueError):
-            values = parse_json(read_file(path, 1_000_000))
-            if isinstance(values, dict):
-                self._values = values
+        # Not by mamltui.untrusted: it imports pydantic, which the first paint does without.
+        with suppress(OSError, ValueError, RecursionError):
+            if path.is_file() and path.stat().st_size <= LARGEST:
+                values = json.loads(path.read_bytes())
+                if isinstance(values, dict):
+                    self._values = values
 
     def get(self, name: str, default: Any) -> Any:
         """The value last set, if it is of the same type as ``default``."""

@@ -112,6 +112,8 @@ class RowList(ScrollView, can_focus=True):
         self._title, self._columns = title, tuple(columns)
         self._rows: tuple[Row, ...] = ()
         self._empty = ""
+        self._empty_columns: set[int] = set()
+        """Columns in which no row has anything: they take no room."""
         self._cursor = 0
 
     @property
@@ -131,6 +133,8 @@ class RowList(ScrollView, can_focus=True):
             return
         before = self.row
         self._rows, self._title, self._empty = shown
+        filled = {place for row in self._rows for place, cell in enumerate(row.cells) if cell[0]}
+        self._empty_columns = set(range(len(self._columns))) - filled if filled else set()
         places = {row.key: place for place, row in enumerate(self._rows)}
         same = places.get(before.key) if before else None
         self._cursor = same if same is not None else max(0, min(self._cursor, len(rows) - 1))
@@ -216,6 +220,8 @@ class RowList(ScrollView, can_focus=True):
         room = width - MARGIN - LEAST_NAME
         shown = []
         for place in sorted(range(len(self._columns)), key=lambda at: self._columns[at].rank):
+            if place in self._empty_columns:
+                continue
             room -= GAP + self._columns[place].width
             if room < 0:
                 break
