@@ -17,7 +17,7 @@ from mamltui.tui.shared.filter_input import matching
 from mamltui.tui.shared.row_list import MARGIN, Column, Row, RowList
 
 COLUMNS = (
-    Column("differs in", 20, 3),
+    Column("differs in", 20, 3, optional=True),
     Column("task", 24, 5),
     Column("state", 11, 1),
     Column("train", 5, 4, right=True),

@@ -26,7 +26,7 @@ PROFILE_COLUMNS = (
     Column("from", 8, 4),
 )
 RUN_COLUMNS = (
-    Column("differs in", 20, 5),
+    Column("differs in", 20, 5, optional=True),
     Column("state", 11, 1),
     Column("", 7, 2, right=True),
     Column("", 6, 3),

@@ -35,6 +35,8 @@ class Column:
     width: int
     rank: int
     right: bool = False
+    optional: bool = False
+    """It takes no room while no row has anything in it."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class RowList(ScrollView, can_focus=True):
         self._rows: tuple[Row, ...] = ()
         self._empty = ""
         self._empty_columns: set[int] = set()
-        """Columns in which no row has anything: they take no room."""
+        """Optional columns in which no row has anything."""
         self._cursor = 0
 
     @property
@@ -134,7 +136,11 @@ class RowList(ScrollView, can_focus=True):
         before = self.row
         self._rows, self._title, self._empty = shown
         filled = {place for row in self._rows for place, cell in enumerate(row.cells) if cell[0]}
-        self._empty_columns = set(range(len(self._columns))) - filled if filled else set()
+        self._empty_columns = {
+            place
+            for place, column in enumerate(self._columns)
+            if column.optional and place not in filled
+        }
         places = {row.key: place for place, row in enumerate(self._rows)}
         same = places.get(before.key) if before else None
         self._cursor = same if same is not None else max(0, min(self._cursor, len(rows) - 1))
