@@ -11,6 +11,7 @@ import torch
 from mamltui.cli import main
 from mamltui.errors import RunError, UsageError
 from mamltui.events import Finished, Notice
+from mamltui.learner import learner_of
 from mamltui.profiles import InvalidProfileError, parse_profile
 from mamltui.runs import RunFolder, StartedFrom
 from mamltui.training import Control
@@ -48,7 +49,7 @@ def test_the_part_that_is_asked_for_is_taken_and_the_rest_is_random(
     taken = source.load_checkpoint("best").parameters
     settings = (f"meta.start={source.name}", f"meta.start_part={part}", "meta.seed=9")
     run = make_run(root, make_profile(*settings))
-    learner = make_trainer(run).learner
+    learner = learner_of(run.profile, make_bank())
     random, found = learner.initial_parameters(9), first_parameters(run)
     for name, value in found.items():
         is_taken = part == "all" or name.startswith("head") == (part == "head")
