@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -134,9 +135,10 @@ def train_and_evaluate(request: Request) -> int:
         MamltuiError: as :func:`plan`, and all that can go wrong in a run.
         DivergedError: the training diverged, or ended below ``request.min_accuracy``.
     """
-    made = plan(request)
-    keep_freed_memory()
-    run = made.run or RunFolder.create(made.profile, made.runs)
+    with stop_signals(_end):
+        made = plan(request)
+        keep_freed_memory()
+        run = made.run or RunFolder.create(made.profile, made.runs)
     control, received = Control(), list[signal.Signals]()
     with ExitStack() as shown:
         display = shown.enter_context(_display(request, made.title))
@@ -170,6 +172,11 @@ def train_and_evaluate(request: Request) -> int:
             f"{100 * request.min_accuracy:g}"
         )
     return ExitCode.DONE
+
+
+def _end(by: signal.Signals) -> NoReturn:
+    """There is nothing to save yet; what was begun of a run folder is taken back on the way."""
+    raise SystemExit(128 + by)
 
 
 class _Reporting:

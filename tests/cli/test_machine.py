@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mamltui.caching import CACHE_DIR_VARIABLE, cache_folder
 from mamltui.cli import main
 from mamltui.data.banks import Banks
-from mamltui.runs import lock
+from mamltui.runs import RunFolder, lock
 from tests.cli.tiny import RUN
 
 Capture = pytest.CaptureFixture[str]
@@ -103,3 +104,30 @@ def test_a_user_without_a_home_has_a_cache_folder_all_the_same(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     assert cache_folder().is_absolute()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_while_a_run_folder_is_made_leaves_none(
+    place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    by = signal.Signals[name]
+    monkeypatch.setattr(RunFolder, "set_profile", lambda *_: os.kill(os.getpid(), by))
+    assert main(RUN) == 128 + by
+    assert list((place / "runs").iterdir()) == []
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signals")
+def test_a_warning_of_the_scheduler_before_the_training_ends_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = Banks.bank
+
+    def warned(*arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return bank(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Banks, "bank", warned)
+    assert main([*RUN, "--format", "none"]) == 0
+    assert list((place / "runs").iterdir())
