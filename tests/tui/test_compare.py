@@ -23,7 +23,7 @@ from mamltui.tui.compare.column_table import ColumnTable
 from mamltui.tui.compare.screen import CompareScreen
 from mamltui.tui.shared.chart.chart import Chart
 from tests.cli.run_folders import step_at, trained_run
-from tests.results.examples import evaluation, step_result
+from tests.results.examples import evaluation, step_result, with_outcomes
 from tests.tui.conftest import SIZES, final_text, screen_text, until
 
 MakeApp = Callable[..., MamltuiApp]
@@ -152,6 +152,27 @@ async def test_test_results_are_shown_with_their_intervals_and_compared_to_the_b
         await pilot.press("b")
         assert heads(app) == ["A", "B"]
         assert table(app)["test %"] == ["98.21 ± 0.31", "94.21 ± 0.41"]
+
+
+async def test_runs_tested_on_the_same_episodes_are_compared_pair_by_pair(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    one, two = make_run("one"), make_run("two")
+    right = [5, 5, 4, 5, 3, 5, 5, 4] * 75
+    worse = [each - place % 2 for place, each in enumerate(right)]
+    for run, outcomes in ((one, right), (two, worse)):
+        found = with_outcomes(run.name, outcomes)
+        mean = sum(outcomes) / 3000
+        results = tuple(step_result(steps, mean, 0.0101) for steps in range(4))
+        write_results(run.evaluation, replace(found, transductive=results))
+    app = make_app()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await open_compare(app, pilot, one, two)
+        assert "test: better on" not in table(app)
+        await pilot.press("g", "b")
+        assert table(app)["test %"] == ["80.00 ± 1.01", "+10.00 ± 0.80"]
+        assert table(app)["test: better on"] == ["", "75 % of episodes"]
+        assert table(app)["test: Holm's p"] == ["", "p < 0.001"]
 
 
 async def test_of_three_profiles_the_baselines_own_values_are_called_the_same(

@@ -9,7 +9,7 @@ from pathlib import Path
 from mamltui.curves import Series
 from mamltui.curves.history import Newest, RunHistory
 from mamltui.profiles import Profile
-from mamltui.results import StepResult
+from mamltui.results import Evaluation, StepResult
 from mamltui.runs import ListedRun, RunCatalogue, RunFolder, RunInfo
 from mamltui.tui.session.following import Follower
 
@@ -123,10 +123,14 @@ class Compared:
         return info.best.accuracy if info and info.best else None
 
     @property
+    def evaluation(self) -> Evaluation | None:
+        """The newest test by the profile's own protocol."""
+        return self.listed.headline
+
+    @property
     def test(self) -> StepResult | None:
-        """The headline, by the profile's own protocol."""
-        evaluation = self.listed.headline
-        return evaluation.headline() if evaluation else None
+        """The headline of ``evaluation``."""
+        return self.evaluation.headline() if self.evaluation else None
 
     @property
     def elapsed(self) -> float | None:

@@ -8,8 +8,17 @@ from functools import lru_cache
 
 from mamltui.measures import duration
 from mamltui.profiles import Difference, Profile, differences
-from mamltui.results import StepResult, accuracy_cell
+from mamltui.results import (
+    Evaluation,
+    RunDifference,
+    StepResult,
+    accuracy_cell,
+    compare_runs,
+    p_text,
+    unpaired_reason,
+)
 from mamltui.runs import ListedRun
+from mamltui.statistics import holm
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import Cell, TableRow
 from mamltui.tui.compare.comparison import Compared
@@ -73,6 +82,7 @@ def table_rows(runs: Sequence[Compared], *, to_baseline: bool) -> list[TableRow]
         cells.row("iterations", lambda run: run.iteration, "{:,}".format, _whole),
         cells.row("best validation %", _best, "{:.2f}".format, _points),
         cells.tests("test %"),
+        *cells.pairs(),
         cells.row("time", lambda run: run.elapsed, duration, _longer),
     ]
     return [*rows, *_profile_rows(runs, to_baseline)]
@@ -100,6 +110,11 @@ class _Cells:
     def __init__(self, runs: Sequence[Compared], to_baseline: bool) -> None:
         self._runs = runs
         self._to_baseline = to_baseline
+        self._paired: list[RunDifference | None] = [
+            _compared(runs[0].evaluation, run.evaluation) if to_baseline and place else None
+            for place, run in enumerate(runs)
+        ]
+        """The test beside the first run's, where both were tested on the same episodes."""
 
     def row(
         self,
@@ -136,16 +151,46 @@ class _Cells:
             elif first is None:
                 cells.append(UNKNOWN)
             else:
-                cells.append(_difference_cell(_test_difference(result, first)))
+                paired = self._paired[place]
+                text = _in_pairs(paired) if paired else _test_difference(result, first)
+                cells.append(_difference_cell(text))
         return TableRow(label, cells)
+
+    def pairs(self) -> list[TableRow]:
+        """Of the runs tested on the same episodes as the first, what follows pair by pair."""
+        compared = [each for each in self._paired if each is not None]
+        if not compared:
+            return []
+        adjusted = iter(holm([each.episodes.p_value for each in compared]))
+        better, p_values = [Cell("")], [Cell("")]
+        for each in self._paired[1:]:
+            if each is None:
+                better.append(UNKNOWN)
+                p_values.append(UNKNOWN)
+            else:
+                better.append(Cell(f"{100 * each.episodes.improvement:.0f} % of episodes"))
+                p_values.append(Cell(p_text(next(adjusted))))
+        return [TableRow("test: better on", better), TableRow("test: Holm's p", p_values)]
 
 
 def _difference_cell(text: str) -> Cell:
     return SAME if text == SAME.text else Cell(text, "accent")
 
 
+def _compared(first: Evaluation | None, other: Evaluation | None) -> RunDifference | None:
+    if first is None or other is None or unpaired_reason(first, other):
+        return None
+    return compare_runs(first, other)
+
+
+def _in_pairs(difference: RunDifference) -> str:
+    """In points, with its 95% interval over the episodes that both runs met."""
+    interval = difference.episodes.interval
+    return f"{_points(100 * interval.mean)} ± {100 * interval.half_width:.2f}"
+
+
 def _test_difference(result: StepResult, first: StepResult) -> str:
-    """In points, with its 95% interval as if the episodes were others."""
+    """In points, with its 95% interval as of different episodes."""
     difference = _points(100 * (result.accuracy - first.accuracy))
     interval = 100 * math.hypot(result.accuracy_ci95, first.accuracy_ci95)
     return f"{difference} ± {interval:.2f}"
