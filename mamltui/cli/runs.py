@@ -438,7 +438,7 @@ def _result_text(evaluation: Evaluation) -> str:
         f"{accuracy_cell(support)} % support statistics "
         f"after {evaluation.test_steps} inner steps; {evaluation.split} split, "
         f"{evaluation.scored}, "
-        f"{evaluation.episodes:,} episodes"
+        f"{evaluation.episodes:,} {'disjoint ' if evaluation.disjoint else ''}episodes"
     )
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mamltui.cli import main
-from mamltui.results import COLUMNS, compare_with_published, result_stem
+from mamltui.results import COLUMNS, compare_with_published, published_figures, result_stem
 from tests.results.examples import evaluation, step_result
 
+ROOT = Path(__file__).parents[2]
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
 
 
@@ -44,3 +45,37 @@ def test_every_command_named_is_there(capsys: pytest.CaptureFixture[str]) -> Non
     for name in ("list", "show", "compare", "export", "slim", "rm"):
         assert f"`{name}`" in PAGE or f"runs {name}" in PAGE
         assert re.search(rf"^\W*{name}\b", listed, flags=re.MULTILINE)
+
+
+def rows_of_reference_runs(page: str) -> list[tuple[str, list[str]]]:
+    """Of each table row that names a reference run, the name and what the row says of it."""
+    rows = []
+    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
+        named = re.search(r"\| `(fast-[\w-]+)` \|(.*)", line)
+        if named:
+            rows.append((named[1], re.findall(r"\d[\d:,.]*(?: ± [\d.]+ %| %|:\d\d)?", named[2])))
+    return rows
+
+
+@pytest.mark.parametrize(("page", "runs"), [("README.md", 2), ("docs/results.md", 3)])
+def test_the_figures_of_reference_runs_are_what_the_command_prints(
+    page: str, runs: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAMLTUI_REFERENCE_DIR", str(ROOT / "runs" / "reference"))
+    rows = rows_of_reference_runs(page)
+    assert len(rows) == runs
+    for name, figures in rows:
+        assert main(["runs", "show", name]) == 0
+        shown = capsys.readouterr().out
+        task = re.search(r"(\d+)-way (\d+)-shot", shown)
+        assert task
+        published = {
+            figure.printed
+            for figure in published_figures()
+            if figure.method in ("MAML", "MAML, earlier study")
+            and (figure.way, figure.shot) == (int(task[1]), int(task[2]))
+        }
+        ours = [figure for figure in figures if figure not in published]
+        assert len(ours) >= 2
+        for figure in ours:
+            assert figure in shown, (page, name, figure)

@@ -17,9 +17,11 @@ from mamltui.commands import Place
 from mamltui.events import Finished, Started, Validated
 from mamltui.profiles import Profile
 from mamltui.results import write_results
-from mamltui.runs import RunFolder
+from mamltui.runs import ListedRun, RunFolder
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.compare.column_table import ColumnTable
+from mamltui.tui.compare.comparison import Compared
+from mamltui.tui.compare.rows import table_rows
 from mamltui.tui.compare.screen import CompareScreen
 from mamltui.tui.shared.chart.chart import Chart
 from tests.cli.run_folders import step_at, trained_run
@@ -154,25 +156,25 @@ async def test_test_results_are_shown_with_their_intervals_and_compared_to_the_b
         assert table(app)["test %"] == ["98.21 ± 0.31", "94.21 ± 0.41"]
 
 
-async def test_runs_tested_on_the_same_episodes_are_compared_pair_by_pair(
-    make_run: MakeRun, make_app: MakeApp
-) -> None:
-    one, two = make_run("one"), make_run("two")
+def test_runs_tested_on_the_same_episodes_are_compared_pair_by_pair(make_run: MakeRun) -> None:
+    protocol = {"inner": {"test_steps": 3}, "evaluation": {"episodes": 600}}
+    one, two = make_run("one", **protocol), make_run("two", **protocol)
     right = [5, 5, 4, 5, 3, 5, 5, 4] * 75
     worse = [each - place % 2 for place, each in enumerate(right)]
     for run, outcomes in ((one, right), (two, worse)):
-        found = with_outcomes(run.name, outcomes)
-        mean = sum(outcomes) / 3000
-        results = tuple(step_result(steps, mean, 0.0101) for steps in range(4))
-        write_results(run.evaluation, replace(found, transductive=results))
-    app = make_app()
-    async with app.run_test(size=(160, 45)) as pilot:
-        await open_compare(app, pilot, one, two)
-        assert "test: better on" not in table(app)
-        await pilot.press("g", "b")
-        assert table(app)["test %"] == ["80.00 ± 1.01", "+10.00 ± 0.80"]
-        assert table(app)["test: better on"] == ["", "75 % of episodes"]
-        assert table(app)["test: Holm's p"] == ["", "p < 0.001"]
+        results = tuple(step_result(steps, sum(outcomes) / 3000, 0.0101) for steps in range(4))
+        found = with_outcomes(run.name, outcomes, seed=run.profile.meta.seed, transductive=results)
+        write_results(run.evaluation, found)
+    runs = [Compared(ListedRun.read(run.path), slot) for slot, run in enumerate((two, one))]
+    for run in runs:
+        assert run.evaluation is not None, run.listed.evaluations[0].departures(run.listed.profile)
+    rows = {
+        row.label: [cell.text for cell in row.cells] for row in table_rows(runs, to_baseline=True)
+    }
+    assert rows["test %"] == ["80.00 ± 1.01", "+10.00 ± 0.80"]
+    assert rows["test: better on"] == ["", "75 % of episodes"]
+    assert rows["test: Holm's p"] == ["", "p < 0.001"]
+    assert "test: better on" not in {row.label for row in table_rows(runs, to_baseline=False)}
 
 
 async def test_of_three_profiles_the_baselines_own_values_are_called_the_same(
