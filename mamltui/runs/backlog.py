@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mamltui.atomic import PART_PATTERN
 from mamltui.errors import RunError, StorageError
 from mamltui.runs.files import LinesFile, file_error, write_whole
 
@@ -124,6 +126,11 @@ class Backlog:
             self._next_attempt = now + RETRY_SECONDS
             self._check(self._patience)
             return False
+        if self.trouble is not None:
+            for folder in (self.info.parent, self.last.parent):
+                for part in folder.glob(PART_PATTERN):  # it could not be deleted meanwhile
+                    with suppress(OSError):
+                        part.unlink()
         self.trouble = None
         return True
 
