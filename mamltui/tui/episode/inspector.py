@@ -67,7 +67,7 @@ class Images:
     """[steps + 1], fractions."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """What was seen of an episode; the position in ``way`` is the label."""
 
