@@ -144,7 +144,7 @@ class RowList(ScrollView, can_focus=True):
         places = {row.key: place for place, row in enumerate(self._rows)}
         same = places.get(before.key) if before else None
         self._cursor = same if same is not None else max(0, min(self._cursor, len(rows) - 1))
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self.virtual_size = Size(self.size.width, max(1, len(self._rows)) + 1)
         self._keep_seen()
         self.refresh()
         if self.row != before:
