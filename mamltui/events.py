@@ -120,8 +120,8 @@ class DiskFailing(Event):
     """The disk refuses what the training writes; it is kept in memory and tried again."""
 
     name: ClassVar[str] = "disk_failing"
-    reason: str
-    waiting: str
+    reason: Text
+    waiting: Text
     """What is not on the disk, in words."""
 
     @property

@@ -249,9 +249,9 @@ class RunFolder:
             content = self.backlog.get(path) or read_file(path, LARGEST)
             return checked_json(RunInfo, content)
         except OSError as error:
-            if self._info is not None:
-                return self._info
-            raise file_error(error, path, "read") from error
+            if self._info is None or isinstance(error, FileNotFoundError):
+                raise file_error(error, path, "read") from error
+            return self._info
         except ValueError as error:
             if (later := _format(content)) > RUN_FORMAT:
                 raise RunError(
