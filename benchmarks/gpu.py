@@ -50,7 +50,7 @@ from mamltui.maml.network import Parameters
 from mamltui.maml.precision import PRECISIONS
 from mamltui.maml.strategies.analytic import Analytic
 from mamltui.maml.strategies.autograd import Autograd
-from mamltui.maml.verify import ALPHA, plain_loop, relative_difference
+from mamltui.maml.verify import ALPHA, plain_gradient, relative_difference
 from mamltui.profiles import Profile, load_profile
 from mamltui.results import Evaluation, compare_with_published, csv_text, write_results
 from mamltui.runs import RunFolder
@@ -291,7 +291,8 @@ def against_float64(bench: Bench) -> dict[str, float]:
     found = {}
     for steps in (1, 3, 5):
         inner = InnerLoop(steps, ALPHA)
-        exact = plain_loop(double, episodes.to(bench.device, torch.float64), steps)
+        moved = episodes.to(bench.device, torch.float64)
+        exact, _ = plain_gradient(network, double, moved, steps)
         ways: dict[str, Callable[[], Parameters]] = {
             "autograd, fp32": lambda inner=inner: (
                 outer.meta_gradient(network, inner, single, episodes, Autograd).gradient

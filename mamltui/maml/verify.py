@@ -89,7 +89,7 @@ def run_verification(device: torch.device) -> VerifyReport:
     episodes = episodes.to(device)
     checks = []
     for steps in (1, 3):
-        expected, _ = _plain_gradient(network, parameters, episodes, steps)
+        expected, _ = plain_gradient(network, parameters, episodes, steps)
         inner = InnerLoop(steps, ALPHA)
         for strategy in covering(Case(network, inner, device)):
             engine = Engine(network, inner, device=device, strategy=strategy)
@@ -115,7 +115,7 @@ def run_verification(device: torch.device) -> VerifyReport:
         f"norm{layer}.scale": 1 + parameters[f"norm{layer}.shift"].flip(0)
         for layer in range(1, LAYERS + 1)
     }
-    expected, _ = _plain_gradient(network, scaled, episodes, 1)
+    expected, _ = plain_gradient(network, scaled, episodes, 1)
     vmapped = _vmapped_gradient(network, scaled, episodes)
     finding = Check("batch norm under vmap", relative_difference(vmapped, expected), VMAP_TOLERANCE)
     return VerifyReport(tuple(checks), finding)
@@ -152,7 +152,7 @@ def _problem(
     return parameters, Episodes(*examples(shot), *examples(query))
 
 
-def _plain_gradient(
+def plain_gradient(
     network: NetworkSpec,
     parameters: Parameters,
     episodes: Episodes,
@@ -175,7 +175,7 @@ def _finite_difference_error(
     """
 
     def at(values: Parameters) -> tuple[Parameters, float]:
-        return _plain_gradient(network, values, episodes, 1, functional.softplus)
+        return plain_gradient(network, values, episodes, 1, functional.softplus)
 
     gradient, _ = at(parameters)
     generator = torch.Generator().manual_seed(1)
