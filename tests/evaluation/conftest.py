@@ -43,7 +43,7 @@ def profile() -> Profile:
             "task": {"way": 3, "shot": 2, "query": 3},
             "network": {"filters": 6},
             "inner": {"steps": 1, "test_steps": 2, "alpha": 0.3},
-            "meta": {"seed": 7, "iterations": 40},
+            "meta": {"seed": 7, "iterations": 60},
             "evaluation": {"steps": (0, 1, 2), "episodes": 12},
         }
     )

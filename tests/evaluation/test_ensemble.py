@@ -29,9 +29,14 @@ def keep_run(make_run: MakeRun, bank: ImageBank) -> KeepRun:
     def keep(*iterations: int) -> RunFolder:
         run = make_run()
         network = network_of(run.profile, bank)
-        kept = tuple(Best(iteration=each, accuracy=0.5, loss=1.0) for each in iterations)
         for iteration in iterations:
-            run.save_checkpoint(iteration, replace(checkpoint_of(network, iteration), kept=kept))
+            kept = tuple(
+                Best(iteration=each, accuracy=0.5, loss=1.0)
+                for each in iterations
+                if each <= iteration
+            )
+            state = checkpoint_of(network, iteration)
+            run.save_checkpoint(iteration, replace(state, validated=iteration, kept=kept))
         return run
 
     return keep

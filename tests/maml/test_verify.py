@@ -40,11 +40,11 @@ def test_does_not_trust_a_first_order_gradient(monkeypatch: pytest.MonkeyPatch) 
     meta_gradient = outer.meta_gradient
 
     def first_order(
-        network: Any, inner: Any, parameters: Any, episodes: Any, backend: Any
+        network: Any, inner: Any, parameters: Any, episodes: Any, backend: Any, **more: Any
     ) -> MetaGradient:
         if backend is Autograd:
             inner = replace(inner, first_order=True)
-        return meta_gradient(network, inner, parameters, episodes, backend)
+        return meta_gradient(network, inner, parameters, episodes, backend, **more)
 
     monkeypatch.setattr(outer, "meta_gradient", first_order)
     report = verify.run_verification(CPU)

@@ -32,6 +32,14 @@ MakeApp = Callable[..., MamltuiApp]
 MakeRun = Callable[..., RunFolder]
 
 
+OWN_PROTOCOL: dict[str, Any] = {
+    "inner": {"steps": 1, "test_steps": 3},
+    "meta": {"seed": 0, "iterations": 40},
+    "evaluation": {"steps": (0, 1, 2, 3), "episodes": 600},
+}
+"""Of a profile that the results in tests.results.examples are measured by."""
+
+
 @pytest.fixture
 def make_run(place: Path) -> MakeRun:
     """Makes a finished run in ``runs`` of the place; its name begins with the one given."""
@@ -61,7 +69,7 @@ async def settled(app: MamltuiApp, pilot: Pilot[None], count: int) -> None:
 
     def is_read() -> bool:
         chosen = screen_of(app)._comparison.chosen
-        known = all(run.is_loaded and (run.profile or run.profile_problem) for run in chosen)
+        known = all(run.is_loaded and (run.profile or run.listed.profile_problem) for run in chosen)
         return len(chosen) == count and known and len(heads(app)) == count
 
     await until(pilot, is_read)
@@ -135,11 +143,12 @@ async def test_no_size_is_too_small(
 async def test_test_results_are_shown_with_their_intervals_and_compared_to_the_baseline(
     make_run: MakeRun, make_app: MakeApp
 ) -> None:
-    one, two = make_run("one"), make_run("two", inner={"steps": 5, "test_steps": 3})
+    one = make_run("one", **OWN_PROTOCOL)
+    two = make_run("two", **OWN_PROTOCOL | {"inner": {"steps": 5, "test_steps": 3}})
     worse = tuple(step_result(steps, 0.9421, 0.0041) for steps in range(4))
     write_results(one.evaluation, evaluation())
     write_results(two.evaluation, evaluation(transductive=worse))
-    two.update(iteration=30, elapsed=65.0)
+    two.update(elapsed=65.0)
     app = make_app()
     async with app.run_test(size=(160, 45)) as pilot:
         await open_compare(app, pilot, one, two)
@@ -508,7 +517,7 @@ async def test_the_command_compares_the_same_runs_the_baseline_first(
 
 
 async def test_results_that_come_later_are_shown(make_run: MakeRun, make_app: MakeApp) -> None:
-    run = make_run("one")
+    run = make_run("one", **OWN_PROTOCOL)
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await open_compare(app, pilot, run)

@@ -76,8 +76,9 @@ def test_a_run_that_keeps_several_can_be_evaluated_as_an_ensemble(place: Path) -
     assert "validation.keep" in refusal(alone, "ensemble")
     best = folder.load_checkpoint("best")
     kept = tuple(Best(iteration=each, accuracy=0.5, loss=1.0) for each in (20, 40))
-    for iteration in (20, 40):
-        folder.save_checkpoint(iteration, replace(best, iteration=iteration, kept=kept))
+    for number, iteration in enumerate((20, 40), start=1):
+        state = replace(best, iteration=iteration, validated=iteration, kept=kept[:number])
+        folder.save_checkpoint(iteration, state)
     run = listed(place)["one"]
     assert refusal(run, "ensemble") == refusal(run, "best") == ""
     sweep = Sweep([run], ensemble, banks=Banks(), device="cpu").start()
