@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mamltui.errors import UsageError
+from mamltui.processors import usable_processors
 
 PLACES = ("local",)
 
@@ -86,9 +87,7 @@ def place_named(name: str, *, workers: int | None, threads: int | None) -> Place
     """
     if name not in PLACES:
         raise UsageError(f"there is no place {name!r}", where="--on", hint=", ".join(PLACES))
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = usable_processors()
     if workers is None:
         workers = max(1, cores // threads) if threads else cores
     return LocalPlace(workers, threads or max(1, cores // workers))
