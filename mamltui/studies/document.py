@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mamltui.results import csv_table
-from mamltui.text import visible
+from mamltui.text import visible, visible_lines
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Table:
 
     def csv(self) -> str:
         """The table with its columns' titles, one row a line."""
-        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
-        return csv_table(
-            self.columns, [dict(row) for row in rows], text_columns=self.columns[: self.words]
-        )
+        rows: list[dict[str, object]] = [
+            dict(zip(self.columns, row, strict=True)) for row in self.rows
+        ]
+        return csv_table(self.columns, rows, text_columns=self.columns[: self.words])
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _html(block: Block) -> str:
         case Bullets(items):
             return "<ul>" + "".join(f"<li>{_text(item)}</li>" for item in items) + "</ul>"
         case Code(text):
-            return f"<pre>{html.escape(visible_block(text))}</pre>"
+            return f"<pre>{html.escape(visible_lines(text))}</pre>"
         case Picture():
             data = base64.b64encode(block.svg).decode("ascii")
             return f'<p><img alt="{_text(block.alt)}" src="data:image/svg+xml;base64,{data}"></p>'
@@ -151,11 +151,6 @@ def _html(block: Block) -> str:
 
 def _class(place: int, table: Table) -> str:
     return ' class="w"' if place < table.words else ""
-
-
-def visible_block(text: str) -> str:
-    """Several lines, each made safe."""
-    return "\n".join(visible(line) for line in text.splitlines())
 
 
 def _text(text: str) -> str:
