@@ -181,10 +181,8 @@ def kept_result(run: RunFolder, profile: Profile) -> Evaluation | None:
     best = run.info().best
     wanted = {*profile.evaluation.steps, profile.inner.test_steps}
     for kept in kept_evaluations(run.evaluation):
-        asked = (kept.split, kept.checkpoint, kept.seed, kept.episodes)
         if (
-            asked == ("test", "best", profile.meta.seed, profile.evaluation.episodes)
-            and not kept.disjoint
+            not kept.departures(profile)
             and wanted <= {*kept.steps}
             and (best is None or kept.iteration == best.iteration)
         ):
@@ -327,7 +325,7 @@ class _Running:
     def results(self) -> Results:
         """As of all the tasks at once, but for rounding."""
         deviation = (self._squares / (self._tasks - 1)).sqrt()
-        half_width = 1.96 * deviation / self._tasks**0.5
+        half_width = Z95 * deviation / self._tasks**0.5
         return {
             kind: _step_results(
                 (self._mean[place, 0], half_width[place, 0]),
