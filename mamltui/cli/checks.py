@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -17,6 +16,7 @@ import typer
 
 from mamltui import __version__
 from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.output import nearest_existing, why_not_writable
 from mamltui.errors import ExitCode
 from mamltui.processors import usable_processors
 
@@ -165,25 +165,8 @@ def _data(data_dir: Path | None) -> Iterator[tuple[str, str]]:
         yield "cifar-100", "not found; `mamltui data fetch cifar-fs` downloads it"
 
 
-def why_not_writable(folder: Path) -> str | None:
-    """What keeps run folders from being made in ``folder``; None: nothing does."""
-    existing = _existing(folder)
-    if not existing.is_dir():
-        return f"cannot be used: {existing} is not a folder"
-    try:
-        with tempfile.TemporaryDirectory(prefix=".mamltui-", dir=existing):
-            return None
-    except OSError as error:
-        return f"cannot be written: {error.strerror or error}"
-
-
-def _existing(folder: Path) -> Path:
-    """``folder``, or the nearest above it that is there."""
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-
-
 def _free_disk(folder: Path) -> str:
-    return f"{shutil.disk_usage(_existing(folder)).free / GIB:.1f} GiB"
+    return f"{shutil.disk_usage(nearest_existing(folder)).free / GIB:.1f} GiB"
 
 
 def _terminal() -> str:

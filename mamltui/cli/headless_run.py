@@ -12,9 +12,8 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from mamltui.cli.checks import why_not_writable
 from mamltui.cli.evaluate import write_stdout
-from mamltui.cli.output import narrate
+from mamltui.cli.output import narrate, why_not_writable
 from mamltui.cli.tables import print_evaluation, results_console
 from mamltui.commands import Place, eval_command, run_command
 from mamltui.data.banks import Banks

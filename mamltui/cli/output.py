@@ -138,8 +138,6 @@ def check_output_file(option: str, path: str) -> None:
     Raises:
         UsageError: it is a folder, or its folder is missing or cannot be written.
     """
-    import tempfile
-
     where = f"{option} {path}"
     file = Path(path)
     if not path or file.is_dir():
@@ -149,8 +147,25 @@ def check_output_file(option: str, path: str) -> None:
     folder = file.resolve().parent
     if not folder.is_dir():
         raise UsageError("there is no such folder to write in", where=where)
+    problem = why_not_writable(folder)
+    if problem:
+        raise UsageError(problem, where=where)
+
+
+def why_not_writable(folder: Path) -> str | None:
+    """What keeps files from being made in ``folder``; None: nothing does. Leaves no trace."""
+    import tempfile
+
+    existing = nearest_existing(folder)
+    if not existing.is_dir():
+        return f"cannot be used: {existing} is not a folder"
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=existing):
+            return None
     except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror or error}", where=where) from error
+        return f"cannot be written: {error.strerror or error}"
+
+
+def nearest_existing(folder: Path) -> Path:
+    """``folder``, or the nearest above it that is there."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

@@ -65,7 +65,7 @@ def test_a_dry_run_looks_whether_runs_can_be_kept(
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     assert main([*RUN, "--dry-run"]) == 3
     said = capsys.readouterr().err
     assert "runs: the runs folder cannot be written: Permission denied" in said
