@@ -73,7 +73,7 @@ class Checkpoint:
     """Of the checkpoints kept for an ensemble, the best first."""
     elapsed: float = 0.0
     """Seconds of training."""
-    is_hashed: bool = False
+    is_hashed: bool = field(default=False, compare=False)
     """It was read from a file that has a hash of its tensors, which agreed."""
 
 
@@ -238,14 +238,16 @@ def _read(file: BinaryIO, size: int) -> Checkpoint:
     if size > min(8 + length + 2 * wanted + LARGEST_HEADER, LARGEST):
         raise ValueError(f"it has {size:,} bytes, and its network {wanted:,}")
     tensors = load(start + header + file.read())  # refuses lengths that do not fit
-    if metadata.sha256 is not None and metadata.sha256 != _hash(tensors):
-        raise ValueError("its tensors are not those of its hash")
+    whole = dict(tensors)
     parameters, exp_avg, exp_avg_sq = (
         _group(tensors, group, shapes if metadata.optimizer or group == _GROUPS[0] else {})
         for group in _GROUPS
     )
     if tensors:
         raise ValueError(f"tensor {shortened(next(iter(tensors)))} belongs to no parameter")
+    # The last of the checks: the others name the tensor.
+    if metadata.sha256 is not None and metadata.sha256 != _hash(whole):
+        raise ValueError("its tensors are not those of its hash")
     return Checkpoint(
         iteration=metadata.iteration,
         parameters=parameters,
