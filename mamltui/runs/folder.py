@@ -249,7 +249,8 @@ class RunFolder:
             content = self.backlog.get(path) or read_file(path, LARGEST)
             return checked_json(RunInfo, content)
         except OSError as error:
-            if self._info is None or isinstance(error, FileNotFoundError):
+            is_gone = isinstance(error, FileNotFoundError) and not self.backlog.is_behind
+            if self._info is None or is_gone:
                 raise file_error(error, path, "read") from error
             return self._info
         except ValueError as error:
