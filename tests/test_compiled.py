@@ -66,6 +66,8 @@ def start(source: Path, scalar: str = "double", before: str = "") -> subprocess.
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background may ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

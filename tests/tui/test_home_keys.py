@@ -98,7 +98,9 @@ async def test_an_interrupted_run_is_offered_and_resumed(tiny_run: Path, make_ap
         await pilot.press("R")
         await until(pilot, lambda: app.current_mode == "train")
         training = app.session.training
-        assert training is not None and training.run is not None
+        assert training is not None
+        await until(pilot, lambda: training.run is not None)
+        assert training.run is not None
         assert training.run.path.resolve() == tiny_run.resolve()
         await until(pilot, lambda: training.is_over)
         assert training.error is None

@@ -69,7 +69,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 | R | resume the run; from the profiles, the newest interrupted one |
 | n | new profile from the one under the cursor, or from the run's |
 | e | edit the profile; a packaged one becomes a new one |
-| / | filter by words, runs also by `test>95 state:failed way=20 seed=3 tag:paper`; Escape clears |
+| / | filter both lists by words, runs by `test>95 state:failed way=20 tag:paper`; Escape clears |
 | space | mark runs, for Compare and Evaluate |
 | c | compare the marked runs |
 | D | remove the marked runs, or the one at the cursor, after asking |
