@@ -8,7 +8,12 @@
 from __future__ import annotations
 
 from mamltui.profiles.algorithms import learns_rates, method_of
-from mamltui.profiles.differences import Difference, differences, other_learning
+from mamltui.profiles.differences import (
+    Difference,
+    differences,
+    experiment_key,
+    other_learning,
+)
 from mamltui.profiles.keys import Key, keys_of
 from mamltui.profiles.model import (
     AugmentSection,
@@ -46,6 +51,7 @@ __all__ = [
     "TaskSection",
     "ValidationSection",
     "differences",
+    "experiment_key",
     "json_schema",
     "keys_of",
     "learns_rates",

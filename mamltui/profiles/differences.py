@@ -34,8 +34,10 @@ def differences(profiles: Sequence[Profile]) -> list[Difference]:
     return [difference for difference in found if len(set(difference.values)) > 1]
 
 
-MAY_CHANGE = frozenset(("description", "meta.iterations", "validation.patience", "validation.keep"))
-"""Keys of a profile that do not change what is learned in an iteration."""
+LENGTH = frozenset(("meta.iterations", "validation.patience"))
+"""Keys of a profile that say how long it trains, not what is learned in an iteration."""
+MAY_CHANGE = LENGTH | {"description", "validation.keep"}
+"""Keys that do not change what is learned in an iteration."""
 SECTIONS_THAT_MAY_CHANGE = frozenset(("run", "evaluation", "engine"))
 """Likewise whole sections."""
 
@@ -43,15 +45,30 @@ SECTIONS_THAT_MAY_CHANGE = frozenset(("run", "evaluation", "engine"))
 def other_learning(before: Profile, after: Profile) -> list[Difference]:
     """The differences for which a run of ``before`` cannot go on by ``after``.
 
-    The one rule of what a resumed run may change; how many iterations are done already is not
-    asked here.
+    How many iterations are done already is not asked here.
     """
     return [
-        difference
-        for difference in differences([before, after])
-        if difference.key not in MAY_CHANGE
-        and difference.key.partition(".")[0] not in SECTIONS_THAT_MAY_CHANGE
+        difference for difference in differences([before, after]) if not _may_change(difference.key)
     ]
+
+
+def experiment_key(profile: Profile) -> str:
+    """What decides what is learned and which checkpoint is the best, as text.
+
+    Where it is equal, a run of one profile does for the other, whatever their names. For that it
+    must also be as long and of the same precision, which a run that goes on need not be.
+    """
+    decisive = {
+        key: value
+        for key, value in _flat(profile).items()
+        if key in LENGTH or key == "engine.precision" or not (key == "name" or _may_change(key))
+    }
+    return json.dumps(decisive, sort_keys=True)
+
+
+def _may_change(key: str) -> bool:
+    """Whether a run may go on with another value of ``key``: the same is learned with it."""
+    return key in MAY_CHANGE or key.partition(".")[0] in SECTIONS_THAT_MAY_CHANGE
 
 
 def _flat(profile: Profile) -> dict[str, Any]:

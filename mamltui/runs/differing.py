@@ -6,12 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from mamltui.profiles import Profile, differences
+from mamltui.profiles.differences import SECTIONS_THAT_MAY_CHANGE
 from mamltui.runs.listing import ListedRun
 
 UNTOLD = ("name", "description", "data.path")
 """Keys that tell people nothing, or what the name says already."""
-OF_THE_RUN = ("run.", "engine.", "evaluation.")
-"""Sections that do not change what is learned."""
 
 
 def told_apart(runs: Sequence[ListedRun]) -> dict[str, str]:
@@ -26,16 +25,17 @@ def told_apart(runs: Sequence[ListedRun]) -> dict[str, str]:
             groups[run.profile.name].append((run.name, run.profile))
     texts = {run.name: "" for run in runs}
     for members in groups.values():
-        found = [
+        told = [
             difference
             for difference in differences([profile for _, profile in members])
-            if difference.key not in UNTOLD and not difference.key.startswith(OF_THE_RUN)
+            if difference.key not in UNTOLD
+            and difference.key.partition(".")[0] not in SECTIONS_THAT_MAY_CHANGE
         ]
         # The seed is named last: it says the least.
-        found.sort(key=lambda difference: difference.key == "meta.seed")
-        for place, (name, _) in enumerate(members):
+        told.sort(key=lambda difference: difference.key == "meta.seed")
+        for number, (name, _) in enumerate(members):
             texts[name] = ", ".join(
-                f"{difference.key.rpartition('.')[2].replace('_', ' ')} {difference.values[place]}"
-                for difference in found
+                f"{difference.key.rpartition('.')[2].replace('_', ' ')} {difference.values[number]}"
+                for difference in told
             )
     return texts

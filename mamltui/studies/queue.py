@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mamltui.errors import ExitCode, RunError, UsageError
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, experiment_key
 from mamltui.results import write_text
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
@@ -21,7 +21,6 @@ from mamltui.studies.standing import (
     Runs,
     Standing,
     cell_profile,
-    experiment,
     read_failures,
     read_lengths,
     read_standings,
@@ -152,7 +151,7 @@ class Queue:
                     return
                 self._begin(cell, cell.profile(NOMINAL), "timing", timed=True)
                 return
-            key = experiment(standing.profile)
+            key = experiment_key(standing.profile)
             if key not in busy:
                 self._begin(cell, standing.profile, key, timed=False)
                 busy.add(key)
@@ -205,7 +204,7 @@ class Queue:
 
     def _ended_badly(self, work: _Work, code: int) -> None:
         profile = cell_profile(work.cell, self._lengths, self._runs)
-        found = self._runs.fitting().get(experiment(profile), []) if profile else []
+        found = self._runs.fitting().get(experiment_key(profile), []) if profile else []
         run, info = found[0] if found else (None, None)
         reached = info.iteration if info else 0
         tries, before = self._tries.get(work.cell.name, (0, -1))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from mamltui.errors import MamltuiError
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, experiment_key
 from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder, RunInfo, list_runs
 from mamltui.studies.reading import study_folder
@@ -82,7 +81,7 @@ class Runs:
                 self._lengths.setdefault(summary.info.profile, summary.info.iterations)
             profile = self._profile(summary.path)
             if summary.info is not None and profile is not None:
-                found = runs.setdefault(experiment(profile), [])
+                found = runs.setdefault(experiment_key(profile), [])
                 found.append((RunFolder(summary.path), summary.info))
         for found in runs.values():
             found.sort(key=lambda each: (_WORTH.index(each[1].state), -each[1].iteration))
@@ -127,19 +126,9 @@ class Runs:
         return self._profiles[path][1]
 
 
-def experiment(profile: Profile) -> str:
-    """What decides what is learned and which checkpoint is the best; equal: a run fits a cell."""
-    values = profile.model_dump(mode="json")
-    for key in ("name", "description", "run", "evaluation"):
-        del values[key]
-    del values["validation"]["keep"]
-    values["engine"] = values["engine"]["precision"]
-    return json.dumps(values, sort_keys=True)
-
-
 def find_fitting(root: Path | None, profile: Profile) -> RunFolder | None:
     """The run to go on with, or to test, for ``profile``; None: there is none."""
-    for run, info in Runs(root).fitting().get(experiment(profile), []):
+    for run, info in Runs(root).fitting().get(experiment_key(profile), []):
         if info.state != "diverged":
             return run
     return None
@@ -206,7 +195,7 @@ def _standing(
     failure = failures.get(cell.name, "")
     if profile is None:
         return Standing(cell, "failed" if failure else "queued", None, why=failure)
-    for run, info in fitting.get(experiment(profile), ())[:1]:
+    for run, info in fitting.get(experiment_key(profile), ())[:1]:
         if info.state == "finished":
             evaluation = runs.evaluation(run, profile)
             if evaluation is not None:
