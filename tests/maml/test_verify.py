@@ -36,6 +36,18 @@ def test_says_what_it_found_about_batch_norm_under_vmap(report: verify.VerifyRep
     assert torch.__version__ in report.vmap_sentence
 
 
+def test_finds_nothing_wrong_where_tasks_are_taken_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def loop(task_loss: Any, _: object) -> Any:
+        return lambda theta, *episodes: torch.stack(
+            [task_loss(theta, *task) for task in zip(*episodes, strict=True)]
+        )
+
+    monkeypatch.setattr(torch.func, "vmap", loop)
+    assert verify.run_verification(CPU).vmap.passed
+
+
 def test_does_not_trust_a_first_order_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     meta_gradient = outer.meta_gradient
 
