@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mamltui.errors import RunError
 from mamltui.runs import find_run
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.help import Page
+from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.screen import AppScreen
 from mamltui.tui.shared.status_line import SCREENS
 from tests.tui.conftest import SIZES, screen_text, until
@@ -171,3 +173,18 @@ async def test_a_finished_training_is_news_on_every_screen(
         await pilot.press("6")
         await until(pilot, lambda: "test accuracy" in screen_text(app))
         assert app.current_mode == "log"
+
+
+@pytest.mark.usefixtures("place")
+async def test_what_ends_in_the_background_after_the_app_was_left_is_told_to_nobody(
+    make_app: MakeApp,
+) -> None:
+    app, left, told = make_app(), threading.Event(), list[object]()
+    async with app.run_test() as pilot:
+        in_background(app, left.wait, told.append, told.append)
+        before = {thread for thread in threading.enumerate() if thread.name == "background"}
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: not app.is_running)
+    left.set()
+    await asyncio.to_thread(lambda: [thread.join() for thread in before])
+    assert told == []

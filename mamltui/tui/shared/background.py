@@ -35,5 +35,7 @@ def in_background(
 
 
 def _tell(app: App[object], receive: Callable[[Result], object], value: Result) -> None:
+    if not app.is_running:
+        return  # call_from_thread would make a coroutine that no event loop is left to run
     with suppress(RuntimeError):  # the app has left meanwhile
         app.call_from_thread(receive, value)
