@@ -32,7 +32,7 @@ def plot(
         raise UsageError("a file to write is needed", hint="--svg FILE, --png FILE, or both")
 
     from mamltui.runs.listing import find_run
-    from mamltui.studies.pictures import plot_runs
+    from mamltui.studies.run_plot import plot_runs
 
     folders = {folder.path.resolve(): folder for folder in (find_run(r, runs_dir) for r in runs)}
     picture = plot_runs(list(folders.values()))

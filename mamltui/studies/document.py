@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,25 @@ class Picture:
     alt: str
     svg: bytes = field(repr=False)
     png: bytes = field(repr=False)
+
+
+NO_VALUE = "-"
+"""In a table: there is no such number."""
+
+
+def number_cell(value: float, digits: int = 2, *, sign: bool = False) -> str:
+    """A number in a table."""
+    if math.isnan(value):
+        return NO_VALUE
+    return f"{value:{'+' if sign else ''}.{digits}f}"
+
+
+def percent_cell(fractions: Sequence[float]) -> str:
+    """Fractions in percent: the number, or the range of several."""
+    if not fractions:
+        return NO_VALUE
+    low, high = 100 * min(fractions), 100 * max(fractions)
+    return f"{low:.1f}" if len(fractions) == 1 else f"{low:.1f} to {high:.1f}"
 
 
 Block = Heading | Words | Bullets | Code | Table | Picture
@@ -134,14 +154,14 @@ def _html(block: Block) -> str:
             return f'<p><img alt="{_text(block.alt)}" src="data:image/svg+xml;base64,{data}"></p>'
         case Table():
             head = "".join(
-                f"<th{_class(place, block)}>{_text(title)}</th>"
-                for place, title in enumerate(block.columns)
+                f"<th{_class(column, block)}>{_text(title)}</th>"
+                for column, title in enumerate(block.columns)
             )
             body = "".join(
                 "<tr>"
                 + "".join(
-                    f"<td{_class(place, block)}>{_text(cell)}</td>"
-                    for place, cell in enumerate(row)
+                    f"<td{_class(column, block)}>{_text(cell)}</td>"
+                    for column, cell in enumerate(row)
                 )
                 + "</tr>"
                 for row in block.rows
@@ -149,8 +169,8 @@ def _html(block: Block) -> str:
             return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _class(place: int, table: Table) -> str:
-    return ' class="w"' if place < table.words else ""
+def _class(column: int, table: Table) -> str:
+    return ' class="w"' if column < table.words else ""
 
 
 def _text(text: str) -> str:

@@ -1,0 +1,165 @@
+"""What was logged of trainings, and the panels that draw it: for reports and plots of runs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from mamltui.errors import MamltuiError
+from mamltui.events import Step, Validated
+from mamltui.results import Evaluation
+from mamltui.runs import RunFolder
+from mamltui.studies.plots import Line, Panel
+
+LATE = 2 / 3
+"""Of the training: what comes after counts for its stability and generalisation."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's values over its iterations, and over minutes of training."""
+
+    iterations: tuple[int, ...]
+    minutes: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """What a run folder says of a training."""
+
+    steps: tuple[Step, ...]
+    validations: tuple[Validated, ...]
+
+    @classmethod
+    def read(cls, run: RunFolder) -> TrainingLog:
+        """All logged steps and validations; of a damaged run, none."""
+        try:
+            steps = run.read_metrics().records
+            events = [logged.event for logged in run.read_events().records]
+        except MamltuiError:
+            return cls((), ())
+        return cls(tuple(steps), tuple(event for event in events if isinstance(event, Validated)))
+
+    def validation(self) -> Curve:
+        """Accuracy on the validation classes, a fraction."""
+        return Curve(
+            tuple(event.iteration for event in self.validations),
+            tuple(event.elapsed / 60 for event in self.validations),
+            tuple(event.accuracy for event in self.validations),
+        )
+
+    def training(self, value: Callable[[Step], float]) -> Curve:
+        """A value of the training tasks, averaged over about a fiftieth of the training."""
+        width = max(1, len(self.steps) // 50)
+        blocks = [self.steps[at : at + width] for at in range(0, len(self.steps), width)]
+        return Curve(
+            tuple(block[-1].iteration for block in blocks),
+            tuple(block[-1].elapsed / 60 for block in blocks),
+            tuple(statistics.fmean(value(step) for step in block) for block in blocks),
+        )
+
+    @cached_property
+    def late(self) -> tuple[Step, ...]:
+        """The logged steps of the last third."""
+        return self.steps[round(LATE * len(self.steps)) :]
+
+    @property
+    def loss_spread(self) -> float:
+        """Standard deviation of the training loss about its own straight trend in the last third,
+        in nats: how unsteady a training is once it has settled. NaN of too few steps."""
+        losses = [step.query_loss for step in self.late]
+        if len(losses) < 3:
+            return math.nan
+        slope, start = statistics.linear_regression(range(len(losses)), losses)
+        rest = [loss - start - slope * at for at, loss in enumerate(losses)]
+        return math.sqrt(math.fsum(each**2 for each in rest) / (len(rest) - 2))
+
+    @property
+    def largest_drop(self) -> float:
+        """The largest fall of validation accuracy from one validation to the next, a fraction."""
+        accuracies = [event.accuracy for event in self.validations]
+        return max((before - after for before, after in pairwise(accuracies)), default=math.nan)
+
+    @property
+    def late_training_accuracy(self) -> float:
+        """Mean query accuracy of training tasks in the last third, a fraction."""
+        return statistics.fmean(s.query_accuracy for s in self.late) if self.late else math.nan
+
+    @property
+    def late_validation_accuracy(self) -> float:
+        """Mean accuracy of the validations in the last third, a fraction."""
+        late = self.validations[round(LATE * len(self.validations)) :]
+        return statistics.fmean(event.accuracy for event in late) if late else math.nan
+
+
+Labelled = Sequence[tuple[str, Sequence[TrainingLog]]]
+"""For each line of a plot, its label and the trainings whose mean it is."""
+
+
+def training_panels(labelled: Labelled) -> list[Panel]:
+    """Accuracy on training and on validation tasks, and training loss, over the iterations."""
+
+    def accuracy(log: TrainingLog) -> Curve:
+        return log.training(lambda step: step.query_accuracy)
+
+    def loss(log: TrainingLog) -> Curve:
+        return log.training(lambda step: step.query_loss)
+
+    return [
+        Panel("training tasks", "iterations", "accuracy %", _lines(labelled, accuracy, 100)),
+        Panel(
+            "validation", "iterations", "accuracy %", _lines(labelled, TrainingLog.validation, 100)
+        ),
+        Panel("training tasks", "iterations", "query loss, nats", _lines(labelled, loss, 1)),
+    ]
+
+
+def minutes_panel(labelled: Labelled) -> Panel:
+    """Accuracy on validation tasks over the minutes of training."""
+    lines = _lines(labelled, TrainingLog.validation, 100, by_minutes=True)
+    return Panel("validation", "minutes of training", "accuracy %", lines)
+
+
+def steps_panel(labelled: Sequence[tuple[str, Sequence[Evaluation]]]) -> Panel:
+    """Accuracy on test tasks after each number of inner steps; the evaluations of a line are of
+    trainings that differ in their seed."""
+    lines = tuple(
+        Line(
+            label,
+            tuple(
+                (
+                    [result.steps for result in evaluation.transductive],
+                    [100 * result.accuracy for result in evaluation.transductive],
+                )
+                for evaluation in evaluations
+            ),
+        )
+        for label, evaluations in labelled
+    )
+    return Panel("test", "inner steps at test", "accuracy %", lines, marks=True)
+
+
+def _lines(
+    labelled: Labelled,
+    curve_of: Callable[[TrainingLog], Curve],
+    factor: float,
+    *,
+    by_minutes: bool = False,
+) -> tuple[Line, ...]:
+    lines = []
+    for label, logs in labelled:
+        curves = [curve_of(log) for log in logs]
+        runs = tuple(
+            (
+                curve.minutes if by_minutes else curve.iterations,
+                [factor * value for value in curve.values],
+            )
+            for curve in curves
+        )
+        lines.append(Line(label, runs))
+    return tuple(lines)
