@@ -149,11 +149,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show where each cell of a study stands, as the study was last run."""
-    from mamltui.studies.reading import begun_study
-    from mamltui.studies.standing import read_standings
+    from mamltui.studies.standing import known_study
 
-    made = begun_study(study, out)
-    standings = read_standings(made, out)
+    made, standings = known_study(study, out)
     if as_json:
         _print_json(made, standings)
     else:
@@ -173,14 +171,39 @@ def report(
 
     Markdown, one HTML file that holds everything, a CSV of each table, each plot as SVG and PNG.
     """
-    from mamltui.studies.reading import begun_study, study_folder
+    from mamltui.studies.reading import study_folder
     from mamltui.studies.report import make_report
+    from mamltui.studies.standing import known_study
+
+    made, standings = known_study(study, out)
+    folder = to or study_folder(made.name, out) / "report"
+    for path in make_report(made, standings).write(folder):
+        typer.echo(path)
+
+
+@app.command("slim")
+def slim(
+    study: StudyArgument,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to copy the runs into.")],
+    out: OutOption = None,
+) -> None:
+    """Copy the runs of a study without what only going on with them needs, about 0.6 MB each.
+
+    `mamltui study report` makes the same report of the copies, where they are the reference runs.
+    """
+    from mamltui.studies.reading import begun_study
+    from mamltui.studies.slim import slim_study
     from mamltui.studies.standing import read_standings
+    from mamltui.text import visible
 
     made = begun_study(study, out)
-    folder = to or study_folder(made.name, out) / "report"
-    for path in make_report(made, read_standings(made, out)).write(folder):
-        typer.echo(path)
+    standings = read_standings(made, out)
+    for copy in slim_study(made, standings, to):
+        size = sum(path.stat().st_size for path in copy.path.rglob("*") if path.is_file())
+        typer.echo(f"{visible(str(copy.path))}  {size / 1e6:.2f} MB")
+    for each in standings:
+        if each.state not in ("done", "diverged"):
+            narrate(f"left out: {each.cell.name}, {each.state}")
 
 
 def _drive(queue: Queue, quiet: bool) -> int:

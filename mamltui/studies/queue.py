@@ -15,7 +15,7 @@ from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.studies.launch import PROCESS, process_note
 from mamltui.studies.places import Job, Place
-from mamltui.studies.reading import study_folder
+from mamltui.studies.reading import study_folder, write_copy
 from mamltui.studies.standing import (
     OVER,
     Runs,
@@ -84,11 +84,7 @@ class Queue:
             raise UsageError(
                 f"another process works on the study {self.study.name}", where=str(self.folder)
             )
-        write_text(
-            self.folder / "study.json",
-            self.study.file.model_dump_json(indent=2, by_alias=True) + "\n",
-            error=RunError,
-        )
+        write_copy(self.study, self.folder)
         write_text(self.folder / PROCESS, process_note(), error=RunError)
         self._runs = Runs(self.root)
         self._lengths = read_lengths(self.folder)
@@ -205,7 +201,7 @@ class Queue:
     def _ended_badly(self, work: _Work, code: int) -> None:
         profile = cell_profile(work.cell, self._lengths, self._runs)
         found = self._runs.fitting().get(experiment_key(profile), []) if profile else []
-        run, info = found[0] if found else (None, None)
+        info = found[0].info if found else None
         reached = info.iteration if info else 0
         tries, before = self._tries.get(work.cell.name, (0, -1))
         tries = 1 if reached > before else tries + 1
@@ -213,7 +209,7 @@ class Queue:
         was_killed = code < 0 or code > 128
         if was_killed and tries < ATTEMPTS:
             self.notify(f"{work.cell.name}: its process was killed; it is gone on with")
-        elif run is not None and info is not None and info.state == "failed":
+        elif info is not None and info.state == "failed":
             self.notify(f"{work.cell.name}: failed: {info.error}")
         else:
             self._fail(work, code)

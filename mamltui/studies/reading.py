@@ -14,7 +14,8 @@ from mamltui.errors import MamltuiError, RunError, UsageError
 from mamltui.profiles import profile_name
 from mamltui.profiles.locate import key_lines
 from mamltui.profiles.sources import LARGEST, packaged_folder, parse_toml, read_text
-from mamltui.runs import runs_root
+from mamltui.results import write_text
+from mamltui.runs import reference_root, runs_root
 from mamltui.studies.model import StudyFile
 from mamltui.studies.study import Study
 from mamltui.text import shortened
@@ -22,6 +23,8 @@ from mamltui.untrusted import read_file
 
 STUDIES = "studies"
 """The folder, among the runs, that holds a folder for each study that was begun."""
+COPY = "study.json"
+"""The study as it was last run, in its folder."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,16 @@ def packaged_studies() -> dict[str, Path]:
     return {path.stem: path for path in sorted((packaged_folder() / STUDIES).glob("*.toml"))}
 
 
+def write_copy(study: Study, folder: Path) -> None:
+    """Keep the study, as it is run, in its folder.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    text = study.file.model_dump_json(indent=2, by_alias=True) + "\n"
+    write_text(folder / COPY, text, error=RunError)
+
+
 def study_folder(name: str, root: Path | None = None) -> Path:
     """Where a study keeps what is not a run: its file as it was run, logs, and its report."""
     return runs_root(root) / STUDIES / name
@@ -94,13 +107,31 @@ def load_study(name_or_file: str, changes: Changes | None = None) -> Study:
     return study
 
 
+def is_begun(name: str, root: Path | None = None) -> bool:
+    """Whether the study was run among these runs."""
+    return (study_folder(name, root) / COPY).is_file()
+
+
 def begun_study(name_or_file: str, root: Path | None = None) -> Study:
     """The study as it was last run among these runs; else as :func:`load_study`."""
-    kept = study_folder(profile_name(Path(name_or_file).stem), root) / "study.json"
-    if not kept.is_file():
+    name = profile_name(Path(name_or_file).stem)
+    if not is_begun(name, root):
         return load_study(name_or_file)
+    return _copied(study_folder(name, root))
+
+
+def reference_study(name: str) -> Study | None:
+    """The study whose runs come with mamltui, as they were trained; None: they do not."""
+    references = reference_root()
+    folder = references / STUDIES / name if references else None
+    return _copied(folder) if folder is not None and (folder / COPY).is_file() else None
+
+
+def _copied(folder: Path) -> Study:
+    """The study whose copy is in a study's folder."""
+    kept = folder / COPY
     try:
-        return Study(kept.parent.name, StudyFile.model_validate_json(read_file(kept, LARGEST)))
+        return Study(folder.name, StudyFile.model_validate_json(read_file(kept, LARGEST)))
     except (OSError, ValidationError) as error:
         raise RunError(
             "the study's copy cannot be read",

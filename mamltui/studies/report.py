@@ -84,6 +84,8 @@ def make_report(study: Study, standings: Sequence[Standing]) -> Report:
 def _state(study: Study, standings: Sequence[Standing]) -> Iterator[Block]:
     progress = progress_of(study, standings)
     text = f"{progress.words}."
+    if any(each.run.is_reference for each in standings if each.run):
+        text += " These are the runs that come with mamltui."
     if progress.over < progress.cells:
         text += " The study is not over: what follows is what there is so far, and will change."
     yield Words(text)

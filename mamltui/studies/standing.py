@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile, experiment_key
-from mamltui.results import Evaluation, kept_evaluations
-from mamltui.runs import RunFolder, RunInfo, list_runs
-from mamltui.studies.reading import study_folder
+from mamltui.results import Evaluation
+from mamltui.runs import ListedRun, RunCatalogue, RunFolder, RunInfo
+from mamltui.studies.reading import begun_study, is_begun, reference_study, study_folder
 from mamltui.studies.study import Cell, Study
 from mamltui.untrusted import Iteration, Text, checked, parse_json, read_file
 
@@ -63,75 +62,64 @@ class Standing:
 
 
 class Runs:
-    """The runs below a folder; each profile is read once."""
+    """The runs below a folder and those that come with mamltui; each is read once.
+
+    Args:
+        root: the folder of the runs; None: the usual one.
+    """
 
     def __init__(self, root: Path | None) -> None:
-        self._root = root
-        self._profiles: dict[Path, tuple[int, Profile | None]] = {}
-        self._lengths: dict[str, int] = {}
-        """Iterations of the newest run of each profile's name."""
-        self._evaluations: dict[Path, tuple[tuple[int, ...], list[Evaluation]]] = {}
+        self._catalogue = RunCatalogue(root, references=True)
 
-    def fitting(self) -> dict[str, list[tuple[RunFolder, RunInfo]]]:
-        """All runs by what they train, those worth most first."""
-        runs: dict[str, list[tuple[RunFolder, RunInfo]]] = {}
-        self._lengths = {}
-        for summary in list_runs(self._root):
-            if summary.info is not None:
-                self._lengths.setdefault(summary.info.profile, summary.info.iterations)
-            profile = self._profile(summary.path)
-            if summary.info is not None and profile is not None:
-                found = runs.setdefault(experiment_key(profile), [])
-                found.append((RunFolder(summary.path), summary.info))
+    def fitting(self, *, references: bool = False) -> dict[str, list[ListedRun]]:
+        """Runs by what they train, those worth most first.
+
+        Args:
+            references: those that come with mamltui, instead of those below the folder.
+        """
+        runs: dict[str, list[ListedRun]] = {}
+        for run in self._of(references):
+            if run.profile is not None:
+                runs.setdefault(experiment_key(run.profile), []).append(run)
         for found in runs.values():
-            found.sort(key=lambda each: (_WORTH.index(each[1].state), -each[1].iteration))
+            found.sort(key=lambda each: (_WORTH.index(each.state), -_iteration(each)))
         return runs
 
-    def length(self, cell: Cell) -> int | None:
-        """Iterations of the newest run that carries the cell's name, of those last read."""
-        return self._lengths.get(cell.profile(1).name)
+    def length(self, cell: Cell, *, references: bool = False) -> int | None:
+        """Iterations of the newest run that carries the cell's name."""
+        name = cell.profile(1).name
+        found = (run.info for run in self._of(references) if run.info)
+        return next((info.iterations for info in found if info.profile == name), None)
 
-    def evaluation(self, run: RunFolder, profile: Profile) -> Evaluation | None:
-        """The test of the best checkpoint with all steps and episodes that ``profile`` asks for."""
-        paths = sorted(run.evaluation.glob("*.json"))
-        try:
-            stamp = tuple(path.stat().st_mtime_ns for path in paths)
-        except OSError:  # it is being replaced
-            return None
-        if self._evaluations.get(run.path, (None, []))[0] != stamp:
-            self._evaluations[run.path] = (stamp, kept_evaluations(run.evaluation))
-        wanted = {*profile.evaluation.steps, profile.inner.test_steps}
-        fitting = [
-            evaluation
-            for evaluation in self._evaluations[run.path][1]
-            if evaluation.is_plain
-            and evaluation.checkpoint == "best"
-            and evaluation.seed == profile.meta.seed
-            and evaluation.episodes >= profile.evaluation.episodes
-            and wanted <= set(evaluation.steps)
-        ]
-        return max(fitting, key=lambda each: (each.iteration, -each.episodes), default=None)
-
-    def _profile(self, path: Path) -> Profile | None:
-        try:
-            stamp = (path / "profile.toml").stat().st_mtime_ns
-        except OSError:
-            return None
-        if self._profiles.get(path, (0, None))[0] != stamp:
-            try:
-                profile = RunFolder(path).profile
-            except MamltuiError:
-                return None
-            self._profiles[path] = (stamp, profile)
-        return self._profiles[path][1]
+    def _of(self, references: bool) -> Iterator[ListedRun]:
+        return (run for run in self._catalogue.read() if run.is_reference == references)
 
 
-def find_fitting(root: Path | None, profile: Profile) -> RunFolder | None:
+def _iteration(run: ListedRun) -> int:
+    return run.info.iteration if run.info else 0
+
+
+def find_fitting(root: Path | None, profile: Profile) -> ListedRun | None:
     """The run to go on with, or to test, for ``profile``; None: there is none."""
-    for run, info in Runs(root).fitting().get(experiment_key(profile), []):
-        if info.state != "diverged":
+    for run in Runs(root).fitting().get(experiment_key(profile), []):
+        if run.state != "diverged":
             return run
     return None
+
+
+def fitting_evaluation(run: ListedRun, profile: Profile) -> Evaluation | None:
+    """The test of the best checkpoint with all steps and episodes that ``profile`` asks for."""
+    wanted = {*profile.evaluation.steps, profile.inner.test_steps}
+    fitting = [
+        evaluation
+        for evaluation in run.evaluations
+        if evaluation.is_plain
+        and evaluation.checkpoint == "best"
+        and evaluation.seed == profile.meta.seed
+        and evaluation.episodes >= profile.evaluation.episodes
+        and wanted <= set(evaluation.steps)
+    ]
+    return max(fitting, key=lambda each: (each.iteration, -each.episodes), default=None)
 
 
 def read_standings(
@@ -140,7 +128,7 @@ def read_standings(
     runs: Runs | None = None,
     cells: Sequence[Cell] | None = None,
 ) -> list[Standing]:
-    """Where the cells of ``study`` stand, in its order.
+    """Where the cells of ``study`` stand among one's own runs, in its order.
 
     Args:
         runs: kept from one call to the next, it saves reading what has not changed.
@@ -151,9 +139,34 @@ def read_standings(
     lengths, failures = read_lengths(folder), read_failures(folder)
     fitting = runs.fitting()
     return [
-        _standing(cell, runs, fitting, lengths, failures)
+        _standing(cell, cell_profile(cell, lengths, runs), fitting, failures)
         for cell in (study.cells if cells is None else cells)
     ]
+
+
+def known_study(
+    name_or_file: str, root: Path | None, runs: Runs | None = None
+) -> tuple[Study, list[Standing]]:
+    """A study with where its cells stand, for a look or a report.
+
+    That is the study as it was last run here; of one that nobody has begun here, and of which no
+    run is here, the one that comes with mamltui, with its reference runs. The two are never mixed.
+
+    Raises:
+        MamltuiError: there is no such study, or it cannot be read.
+    """
+    runs = runs or Runs(root)
+    study = begun_study(name_or_file, root)
+    own = read_standings(study, root, runs)
+    if is_begun(study.name, root) or any(each.run for each in own):
+        return study, own
+    study = reference_study(study.name) or study
+    fitting = runs.fitting(references=True)
+    found = [
+        _standing(cell, cell_profile(cell, {}, runs, references=True), fitting, {})
+        for cell in study.cells
+    ]
+    return study, (found if any(each.run for each in found) else own)
 
 
 def read_lengths(folder: Path) -> dict[str, int]:
@@ -173,31 +186,33 @@ def _read(path: Path, kind: type[dict[str, T]]) -> dict[str, T]:
         return {}
 
 
-def cell_profile(cell: Cell, lengths: Mapping[str, int], runs: Runs) -> Profile | None:
+def cell_profile(
+    cell: Cell, lengths: Mapping[str, int], runs: Runs, *, references: bool = False
+) -> Profile | None:
     """The profile of a cell; None while nobody knows how many iterations its minutes are."""
     if cell.iterations is not None or not cell.has_budget:
         return cell.profile()
     if cell.group in lengths:
         return cell.profile(lengths[cell.group])
     # A report of runs that came from another machine: they say themselves how long they were.
-    length = runs.length(cell)
+    length = runs.length(cell, references=references)
     return None if length is None else cell.profile(length)
 
 
 def _standing(
     cell: Cell,
-    runs: Runs,
-    fitting: Mapping[str, list[tuple[RunFolder, RunInfo]]],
-    lengths: Mapping[str, int],
+    profile: Profile | None,
+    fitting: Mapping[str, list[ListedRun]],
     failures: Mapping[str, str],
 ) -> Standing:
-    profile = cell_profile(cell, lengths, runs)
     failure = failures.get(cell.name, "")
     if profile is None:
         return Standing(cell, "failed" if failure else "queued", None, why=failure)
-    for run, info in fitting.get(experiment_key(profile), ())[:1]:
+    for listed in fitting.get(experiment_key(profile), ())[:1]:
+        run, info = listed.folder, listed.info
+        assert info is not None, "a run with a profile has a state"
         if info.state == "finished":
-            evaluation = runs.evaluation(run, profile)
+            evaluation = fitting_evaluation(listed, profile)
             if evaluation is not None:
                 return Standing(cell, "done", profile, run, info, evaluation)
             state: State = "failed" if failure else "trained"

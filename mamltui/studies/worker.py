@@ -47,7 +47,7 @@ def _work(asked: argparse.Namespace) -> int:
     from mamltui.profiles.steps import steps_text
     from mamltui.results import write_results
     from mamltui.studies.example import Example, write_example
-    from mamltui.studies.standing import Runs, find_fitting
+    from mamltui.studies.standing import find_fitting, fitting_evaluation
     from mamltui.training import Control
     from mamltui.training.experiment import run_experiment
     from mamltui.training.plan import make_plan
@@ -55,11 +55,12 @@ def _work(asked: argparse.Namespace) -> int:
     torch.set_num_threads(asked.threads)
     keep_freed_memory()
     profile = load_profile(str(asked.profile))
-    run = find_fitting(asked.out, profile)
+    fitting = find_fitting(asked.out, profile)
+    run = fitting.folder if fitting else None
     if run is not None:
         # A run keeps its name; what is tested is up to the study.
         profile = run.profile.model_copy(update={"evaluation": profile.evaluation})
-    is_trained = run is not None and run.info().state == "finished"
+    is_trained = fitting is not None and fitting.state == "finished"
     control = Control()
 
     def stop(by: signal.Signals) -> None:
@@ -80,12 +81,12 @@ def _work(asked: argparse.Namespace) -> int:
             ],
             say=lambda text: print(text, file=sys.stderr, flush=True),
         )
-        if run is None or not is_trained:
+        if fitting is None or run is None or not is_trained:
             outcome = run_experiment(plan, control)
             if isinstance(outcome.end, Diverged):
                 print(f"diverged: {outcome.end.reason}", file=sys.stderr)
                 return ExitCode.DIVERGED
-        elif Runs(asked.out).evaluation(run, profile) is None:
+        elif fitting_evaluation(fitting, profile) is None:
             with suppress(Interrupted):
                 evaluation = evaluate_run(
                     run,
@@ -97,8 +98,8 @@ def _work(asked: argparse.Namespace) -> int:
                 )
                 write_results(run.evaluation, evaluation)
         trained = find_fitting(asked.out, profile)
-        if trained is not None and not stopped and Example.read(trained) is None:
-            write_example(trained, plan.bank)
+        if trained is not None and not stopped and Example.read(trained.folder) is None:
+            write_example(trained.folder, plan.bank)
     return 128 + stopped[0] if stopped else ExitCode.DONE
 
 

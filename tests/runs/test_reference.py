@@ -10,9 +10,11 @@ from mamltui.profiles import load_profile, packaged_profiles
 from mamltui.results import kept_evaluations
 from mamltui.runs import RunFolder
 from mamltui.runs.slim import LINES
+from mamltui.studies.reading import STUDIES
 
 ROOT = Path(__file__).parents[2]
-RUNS = sorted(path for path in (ROOT / "runs" / "reference").iterdir() if path.is_dir())
+REFERENCES = ROOT / "runs" / "reference"
+RUNS = sorted(path.parent for path in REFERENCES.glob("*/run.json"))
 MEGABYTES = 1.5
 ALL_MEGABYTES = 30
 
@@ -23,7 +25,8 @@ def size(folder: Path) -> float:
 
 def test_there_are_some_and_together_they_are_small() -> None:
     assert RUNS
-    assert sum(map(size, RUNS)) < ALL_MEGABYTES
+    assert size(REFERENCES) < ALL_MEGABYTES
+    assert {path.name for path in REFERENCES.iterdir()} - {path.name for path in RUNS} <= {STUDIES}
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mamltui.cli import main
+from mamltui.profiles import load_profile
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import load_study
 from mamltui.studies.report import Report, make_report
@@ -108,6 +110,46 @@ def test_the_same_run_folders_give_the_same_bytes(
     assert len(files) > 10
     for path in files:
         assert (written / path).read_bytes() == (tmp_path / path).read_bytes()
+
+
+def test_slim_copies_give_the_same_report_from_an_empty_folder_of_runs(
+    two_seeds: tuple[Study, Path],
+    written: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study, root = two_seeds
+    package, empty = tmp_path / "package", tmp_path / "empty"
+    assert main(["study", "slim", study.name, "--to", str(package), f"--runs-dir={root}"]) == 0
+    output = capsys.readouterr()
+    assert output.out.count(" MB\n") == 3
+    assert "left out: quickstart-steps2-seed1, queued" in output.err
+    monkeypatch.setenv("MAMLTUI_REFERENCE_DIR", str(package))
+
+    file = str(write_study(tmp_path))  # of one seed: what was run had two
+    to = tmp_path / "report"
+    assert main(["study", "report", file, f"--runs-dir={empty}", "--to", str(to)]) == 0
+    assert not empty.exists()
+    assert "These are the runs that come with mamltui." in (to / "report.md").read_text()
+    for table in (written / "tables").iterdir():
+        assert (to / "tables" / table.name).read_bytes() == table.read_bytes()
+    # Whoever runs the study trains it, and sees what is trained.
+    assert main(["study", "run", file, f"--runs-dir={empty}", "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("queued") == 3
+
+
+def test_a_study_of_ones_own_profiles_is_not_slimmed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(load_profile("quickstart").to_toml())
+    file = write_study(tmp_path, 'extends = "mine.toml"')
+    command = ["study", "slim", str(file), "--to", str(tmp_path / "copies")]
+    assert main([*command, f"--runs-dir={tmp_path / 'runs'}"]) == 2
+    assert "a file, which a copy would not find" in capsys.readouterr().err
+    write_study(tmp_path)
+    assert main([*command, f"--runs-dir={tmp_path / 'runs'}"]) == 3
+    assert "no cell is over yet" in capsys.readouterr().err
 
 
 def test_a_report_of_nothing_says_that_nothing_was_tested(tmp_path: Path) -> None:

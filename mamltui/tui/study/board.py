@@ -11,8 +11,8 @@ from mamltui.events import Validated
 from mamltui.runs import START, Position, RunFolder, runs_root
 from mamltui.studies.launch import is_worked_on
 from mamltui.studies.progress import Progress, progress_of
-from mamltui.studies.reading import STUDIES, begun_study, packaged_studies
-from mamltui.studies.standing import Runs, Standing, read_standings
+from mamltui.studies.reading import COPY, STUDIES, begun_study, is_begun, packaged_studies
+from mamltui.studies.standing import Runs, Standing, known_study
 from mamltui.studies.study import Study
 
 
@@ -72,8 +72,7 @@ class BoardReader:
         Raises:
             MamltuiError: it cannot be read.
         """
-        study = begun_study(name, self._root)
-        standings = tuple(read_standings(study, self._root, self._runs))
+        study, standings = known_study(name, self._root, self._runs)
         validation, by_steps = {}, {}
         for each in standings:
             if each.run is not None:
@@ -89,16 +88,16 @@ class BoardReader:
                 by_steps[each.cell.name] = self._by_steps[key]
         return Board(
             study=study,
-            standings=standings,
+            standings=tuple(standings),
             progress=progress_of(study, standings),
-            is_begun=any(path.parent.name == study.name for path in self._begun()),
+            is_begun=is_begun(study.name, self._root),
             is_worked_on=is_worked_on(study.name, self._root),
             validation=validation,
             by_steps=by_steps,
         )
 
     def _begun(self) -> list[Path]:
-        return list((runs_root(self._root) / STUDIES).glob("*/study.json"))
+        return list((runs_root(self._root) / STUDIES).glob(f"*/{COPY}"))
 
     def _listed(self, name: str, is_begun: bool) -> ListedStudy:
         try:

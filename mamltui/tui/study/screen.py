@@ -15,7 +15,7 @@ from textual.content import Content
 from mamltui.errors import MamltuiError
 from mamltui.measures import duration, percent
 from mamltui.studies.launch import start_queue, stop_queue
-from mamltui.studies.reading import study_folder
+from mamltui.studies.reading import is_begun, study_folder
 from mamltui.text import visible
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.chart.chart import Chart, Curve
@@ -269,9 +269,9 @@ base and seed as the one at the cursor.
         if not name:
             return
         place = self.session.options.place
-        is_begun = (study_folder(name, place.runs) / "study.json").is_file()
+        begun = is_begun(name, place.runs)
         try:
-            start_queue(name, place, resume=is_begun)
+            start_queue(name, place, resume=begun)
         except MamltuiError as error:
             self.host.report("The study cannot be started", error)
             return
@@ -298,13 +298,12 @@ base and seed as the one at the cursor.
             return
 
         def write() -> str:
-            from mamltui.studies.reading import begun_study
             from mamltui.studies.report import make_report
-            from mamltui.studies.standing import read_standings
+            from mamltui.studies.standing import known_study
 
-            study = begun_study(name, root)
+            study, standings = known_study(name, root)
             folder = study_folder(study.name, root) / "report"
-            return str(make_report(study, read_standings(study, root)).write(folder)[-1])
+            return str(make_report(study, standings).write(folder)[-1])
 
         in_background(
             self.app,
