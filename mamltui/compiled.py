@@ -13,7 +13,6 @@ import platform
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
+from mamltui.atomic import part_folder, sweep
 from mamltui.caching import cache_folder
 
 THIS_PROCESSOR = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
@@ -28,8 +28,8 @@ OPTIONS = ("-std=c++17", "-O3", THIS_PROCESSOR, "-fPIC", "-shared")
 SECONDS = 300
 """No compiler works longer on one of our sources."""
 POLL_SECONDS = 0.05
-WORKSHOP = "compiling-"
-"""How a folder begins in which a compiler is at work."""
+EARLIER_PARTS = "compiling-*"
+"""What earlier versions called the folder in which a compiler is at work."""
 
 _lock = threading.Lock()
 _loaded: dict[tuple[Path, str], ctypes.CDLL] = {}
@@ -150,14 +150,11 @@ def _compile(source: Path, scalar: str, should_stop: Callable[[], bool] | None) 
     kept, stem = cache_folder() / "compiled", _stem(source, scalar)
     try:
         kept.mkdir(parents=True, exist_ok=True)
-        _sweep(kept)
-        with (
-            _sigterm_as_exception(),
-            tempfile.TemporaryDirectory(prefix=WORKSHOP, dir=kept) as folder,
-        ):
-            made = Path(folder) / "made.so"
+        sweep(kept, EARLIER_PARTS)
+        with _sigterm_as_exception(), part_folder(kept / stem) as folder:
+            made = folder / "made.so"
             command = [compiler, *OPTIONS, f"-DSCALAR={scalar}", "-o", str(made), str(source)]
-            messages = Path(folder) / "messages"
+            messages = folder / "messages"
             with messages.open("wb") as errors:
                 returned = _call(command, folder, errors.fileno(), should_stop)
             if returned:
@@ -169,7 +166,7 @@ def _compile(source: Path, scalar: str, should_stop: Callable[[], bool] | None) 
 
 
 def _call(
-    command: list[str], folder: str, errors: int, should_stop: Callable[[], bool] | None
+    command: list[str], folder: Path, errors: int, should_stop: Callable[[], bool] | None
 ) -> int:
     """The exit status of a compiler, whose files are all in ``folder``.
 
@@ -177,7 +174,7 @@ def _call(
     """
     end = time.monotonic() + SECONDS
     process = subprocess.Popen(
-        command, stderr=errors, env=os.environ | {"TMPDIR": folder}, start_new_session=True
+        command, stderr=errors, env=os.environ | {"TMPDIR": str(folder)}, start_new_session=True
     )
     try:
         while process.poll() is None:
@@ -220,14 +217,6 @@ def _sigterm_as_exception() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _sweep(kept: Path) -> None:
-    """Remove what compilers left whose caller was killed before it could."""
-    for folder in kept.glob(f"{WORKSHOP}*"):
-        with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > SECONDS:
-                shutil.rmtree(folder)
 
 
 @lru_cache

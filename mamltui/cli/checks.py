@@ -17,7 +17,7 @@ import typer
 from mamltui import __version__
 from mamltui.cli.evaluate import DeviceName
 from mamltui.cli.output import nearest_existing, why_not_writable
-from mamltui.errors import ExitCode
+from mamltui.errors import ExitCode, RunError
 from mamltui.processors import usable_processors
 
 PACKAGES = ("torch", "torchvision", "numpy", "pydantic", "rich", "safetensors", "typer")
@@ -58,9 +58,16 @@ def doctor(
         Path | None,
         typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
     ] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Delete what killed processes left, and say what.")
+    ] = False,
 ) -> None:
     """Show what mamltui finds on this machine; exit code 3 when it cannot keep runs here."""
     from mamltui.runs import runs_root
+
+    if clean:
+        _clean(runs_dir)
+        return
 
     out = runs_root(runs_dir)
     problem = why_not_writable(out)
@@ -74,12 +81,57 @@ def doctor(
         ("memory", _memory()),
         *_data(data_dir),
         ("runs folder", f"{out.absolute()}, {problem or f'writable, {_free_disk(out)} free'}"),
+        ("left over", _left_over(out)),
         ("terminal", _terminal()),
     ]
     for label, value in rows:
         typer.echo(f"{label:<14}{value}")
     if problem:
         raise typer.Exit(ExitCode.UNAVAILABLE)
+
+
+def _clean(runs_dir: Path | None) -> None:
+    """Delete leftovers, and say of each what and how much; an error only after all were tried."""
+    from mamltui.runs.removal import find_leftovers
+    from mamltui.text import visible
+
+    removed, failures = [], list[RunError]()
+    for leftover in find_leftovers(runs_dir):
+        try:
+            leftover.delete()
+        except RunError as error:
+            failures.append(error)
+            continue
+        removed.append(leftover)
+        typer.echo(f"deleted {visible(str(leftover.path))}, {_size(leftover.bytes)}")
+    total = _size(sum(leftover.bytes for leftover in removed))
+    typer.echo(f"{_things(len(removed))} deleted, {total}" if removed else "nothing was left over")
+    if failures:
+        raise failures[0]
+
+
+def _left_over(runs: Path) -> str:
+    """What killed processes left that nobody needs."""
+    from mamltui.runs.removal import find_leftovers
+
+    try:
+        found = find_leftovers(runs)
+    except RunError:  # which the runs folder's own line says
+        return "unknown"
+    if not found:
+        return "nothing by killed processes"
+    total = _size(sum(leftover.bytes for leftover in found))
+    return (
+        f"{_things(len(found))} by killed processes, {total}: mamltui doctor --clean deletes them"
+    )
+
+
+def _things(count: int) -> str:
+    return "1 file or folder" if count == 1 else f"{count} files and folders"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
 def _version(package: str) -> str:

@@ -300,6 +300,8 @@ def remove(
     """Remove runs with their checkpoints and results; asks first."""
     from mamltui.runs import find_run, list_runs
     from mamltui.runs.query import Query
+    from mamltui.runs.removal import check_removable
+    from mamltui.runs.removal import remove as remove_run
     from mamltui.text import visible
 
     if not runs and not where.strip():
@@ -307,13 +309,13 @@ def remove(
     folders = [find_run(name, runs_dir) for name in runs or ()]
     if where.strip():
         query = Query.parse(where)
-        folders += [run.folder for run in list_runs(runs_dir) if run.info and query.matches(run)]
+        folders += [run.folder for run in list_runs(runs_dir) if query.matches(run)]
         if not folders:
             narrate("No run fulfils the query: nothing was removed.")
             return
     folders = list({folder.path.resolve(): folder for folder in folders}.values())
     for folder in folders:
-        folder.check_removable()
+        check_removable(folder)
     for folder in folders:
         narrate(visible(str(folder.path)))
     if not yes:
@@ -324,7 +326,7 @@ def remove(
             narrate("Nothing was removed.")
             return
     for folder in folders:
-        folder.remove()
+        remove_run(folder)
         narrate(f"removed {visible(folder.name)}")
 
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mamltui.atomic import write_atomically
+from mamltui.atomic import sweep, write_atomically
 from mamltui.caching import cache_folder
 from mamltui.data.bank import ImageBank
 from mamltui.data.progress import Progress
@@ -109,6 +109,7 @@ def store_packed(path: Path, bank: ImageBank, *, content: str, fingerprint: str)
     }
     packed = torch.from_numpy(np.packbits(pixels.reshape(-1) > 0)) if binary else bank.images
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
     write_atomically(path, save({"images": packed.contiguous()}, {_HEADER: json.dumps(header)}))
 
 

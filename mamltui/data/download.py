@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import http.client
 import io
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from pathlib import Path
 from typing import NamedTuple
 
+from mamltui.atomic import part_folder, sweep
 from mamltui.data.progress import Progress
 
 _TIMEOUT = 20.0
 """Seconds without a byte after which the network counts as gone."""
+
+
+EARLIER_PARTS = ".download-*"
+"""What earlier versions called the folder that a download is made in."""
 
 
 class DownloadError(Exception):
@@ -50,10 +53,10 @@ def download_files(
     with ExitStack() as stack:
         try:
             target.mkdir(parents=True, exist_ok=True)
-            beside = Path(tempfile.mkdtemp(prefix=".download-", dir=target))
+            sweep(target, EARLIER_PARTS)
+            beside = stack.enter_context(part_folder(target / "download"))
         except OSError as error:
             raise DownloadError(f"{target} cannot be written: {error.strerror or error}") from error
-        stack.callback(shutil.rmtree, beside, ignore_errors=True)
         if progress is None:
             stack.enter_context(redirect_stderr(io.StringIO()))
         try:

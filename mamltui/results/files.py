@@ -14,7 +14,7 @@ from operator import le
 from pathlib import Path
 from typing import Any
 
-from mamltui.atomic import write_atomically
+from mamltui.atomic import sweep, write_atomically
 from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles.steps import steps_text
 from mamltui.results.evaluation import STATISTICS, Evaluation, Outcomes, StepResult
@@ -245,6 +245,7 @@ def write_results(folder: Path, evaluation: Evaluation) -> tuple[Path, ...]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error, RunError) from error
+    sweep(folder)
     for path, text in zip(paths, TEXTS.values(), strict=True):
         write_text(path, text([evaluation]), error=RunError)
     return paths

@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mamltui.runs.files import START, Page, Position
-from mamltui.runs.folder import (
-    REFERENCE_VARIABLE,
-    RUNS_VARIABLE,
-    LoggedEvent,
-    RunFolder,
-    reference_root,
-    runs_root,
-)
+from mamltui.runs.folder import LoggedEvent, RunFolder
 from mamltui.runs.listing import (
     ListedRun,
     RunCatalogue,
@@ -20,6 +13,7 @@ from mamltui.runs.listing import (
     list_reference_runs,
     list_runs,
 )
+from mamltui.runs.places import REFERENCE_VARIABLE, RUNS_VARIABLE, reference_root, runs_root
 from mamltui.runs.state import Best, RunInfo, StartedFrom, State, TrainedOn
 
 if TYPE_CHECKING:

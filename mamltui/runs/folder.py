@@ -13,10 +13,9 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import secrets
+import shlex
 import shutil
 import socket
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,14 +26,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mamltui import __version__
-from mamltui.atomic import PART_PATTERN
-from mamltui.caching import expanded
+from mamltui.atomic import PART_PATTERN, sweep
 from mamltui.errors import DataError, RunError
 from mamltui.events import Checkpointed, Event, Finished, Step, Validated, event_from_dict
 from mamltui.profiles import Profile, parse_profile
 from mamltui.runs.backlog import Backlog
 from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
 from mamltui.runs.lock import Lock
+from mamltui.runs.places import FOLDERS, is_abandoned, new_folder, reference_root, runs_root
 from mamltui.runs.state import RUN_FORMAT, RunInfo, TrainedOn, utc_now
 from mamltui.text import visible
 from mamltui.untrusted import checked_json, parse_json, read_file
@@ -45,32 +44,13 @@ if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does wit
     from mamltui.maml.learner import Learner
     from mamltui.runs.checkpoint import Checkpoint
 
-RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
 LARGEST = 1_000_000
 """Bytes of ``run.json`` and ``profile.toml``, which have a few thousand."""
-REFERENCE_VARIABLE = "MAMLTUI_REFERENCE_DIR"
-OLD_PARTS = "*.tmp"
+EARLIER_PARTS = "*.tmp"
 """What earlier versions called the files that became whole ones by a rename."""
 Kind = Literal["last", "best"]
 Place = Kind | int
 """Of a checkpoint; a number: one of the best, of that meta-iteration, kept for an ensemble."""
-
-
-def runs_root(root: Path | None = None) -> Path:
-    """``root``, else ``MAMLTUI_RUNS_DIR``, else ``runs`` in the current folder."""
-    return expanded(root or Path(os.environ.get(RUNS_VARIABLE) or "runs"))
-
-
-def reference_root() -> Path | None:
-    """The folder of the runs that come with mamltui; None: they are not there.
-
-    ``MAMLTUI_REFERENCE_DIR``, else in the installed package, else in the source tree.
-    """
-    package = Path(__file__).parents[1]
-    folders = [package / "reference_runs", package.parent / "runs" / "reference"]
-    if chosen := os.environ.get(REFERENCE_VARIABLE):
-        folders = [Path(chosen)]
-    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 @dataclass(frozen=True)
@@ -113,9 +93,9 @@ class RunFolder:
         root = runs_root(root)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            run = cls(_new_folder(root, profile.name))
-            (run.path / "checkpoints").mkdir()
-            (run.path / "evaluation").mkdir()
+            run = cls(new_folder(root, profile.name))
+            for folder in FOLDERS:
+                (run.path / folder).mkdir()
         except FileExistsError as error:
             raise RunError("the runs folder is a file", where=str(root)) from error
         except OSError as error:
@@ -250,6 +230,12 @@ class RunFolder:
             return checked_json(RunInfo, content)
         except OSError as error:
             is_gone = isinstance(error, FileNotFoundError) and not self.backlog.is_behind
+            if is_gone and is_abandoned(self.path):
+                raise RunError(
+                    "the making of this run was killed before it began, so it is empty",
+                    where=str(self.path),
+                    hint=f"Remove it: mamltui runs rm {shlex.quote(str(self.path))}",
+                ) from error
             if self._info is None or is_gone:
                 raise file_error(error, path, "read") from error
             return self._info
@@ -366,7 +352,8 @@ class RunFolder:
         Raises:
             RunError: they cannot be made.
         """
-        for folder in (self.path / "checkpoints", self.evaluation):
+        for name in FOLDERS:
+            folder = self.path / name
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
@@ -379,11 +366,12 @@ class RunFolder:
             RunError: the folder is not writable.
         """
         for folder in (self.path, self.path / "checkpoints"):
-            for path in [*folder.glob(PART_PATTERN), *folder.glob(OLD_PARTS)]:
+            for path in [*folder.glob(PART_PATTERN), *folder.glob(EARLIER_PARTS)]:
                 try:
                     path.unlink(missing_ok=True)
                 except OSError as error:
                     raise file_error(error, path, "delete") from error
+        sweep(self.evaluation)  # there others may write, too
 
     def checkpoint_path(self, place: Place) -> Path:
         name = f"top-{place}" if isinstance(place, int) else place
@@ -437,54 +425,6 @@ class RunFolder:
 
         path = self.checkpoint_path(place)
         return load_checkpoint(path, expect, waiting=self.backlog.get(path))
-
-    def check_removable(self) -> None:
-        """Refuse what is in use, and folders that mamltui did not make.
-
-        Raises:
-            RunError: it is one of them.
-        """
-        if self.is_reference:
-            raise RunError("not removed, this run came with mamltui", where=str(self.path))
-        by_hand = "If it is one, delete the folder by other means."
-        try:
-            state = self.info().state
-        except RunError as error:
-            raise RunError(
-                f"not removed, this may be no run: {error.what}", where=error.where, hint=by_hand
-            ) from error
-        if not (self.path / "profile.toml").is_file() or self.path.is_symlink():
-            raise RunError(
-                "not removed, this is no whole run folder", where=str(self.path), hint=by_hand
-            )
-        if state in ("running", "paused"):
-            raise RunError(
-                f"the run is {state}", where=str(self.path), hint="Stop its training first."
-            )
-
-    def remove(self) -> None:
-        """Delete the folder.
-
-        Raises:
-            RunError: a process trains into it, or it cannot be deleted.
-        """
-        self.acquire()
-        self.release()
-        try:
-            shutil.rmtree(self.path)
-        except OSError as error:
-            raise file_error(error, self.path, "delete") from error
-
-
-def _new_folder(root: Path, profile_name: str) -> Path:
-    while True:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = root / f"{profile_name}-{stamp}-{secrets.token_hex(2)}"
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return path
 
 
 @cache

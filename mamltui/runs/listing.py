@@ -9,12 +9,14 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
+from mamltui.atomic import PART_PATTERN
 from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles import Profile
 from mamltui.results import Evaluation, read_evaluations
 from mamltui.runs.files import file_error
-from mamltui.runs.folder import Place, RunFolder, reference_root, runs_root
+from mamltui.runs.folder import Place, RunFolder
 from mamltui.runs.kept import kept_iterations
+from mamltui.runs.places import is_abandoned, reference_root, runs_root
 from mamltui.runs.state import RunInfo
 
 NAMES_SHOWN = 5
@@ -64,6 +66,7 @@ class ListedRun:
     def load(self) -> ListedRun:
         """Read all that is known of it now, so that nothing is read when it is shown."""
         _ = self._settings, self.evaluations, self.checkpoints, self.is_reference
+        _ = self.is_abandoned
         return self
 
     @property
@@ -76,13 +79,21 @@ class ListedRun:
 
     @property
     def state(self) -> str:
-        """The state of ``run.json``, or ``damaged``."""
-        return self.info.state if self.info else "damaged"
+        """The state of ``run.json``, ``abandoned`` where its making was killed, or ``damaged``."""
+        if self.info is None:
+            return "abandoned" if self.is_abandoned else "damaged"
+        return self.info.state
+
+    @cached_property
+    def is_abandoned(self) -> bool:
+        """Nothing is in it, for its making was killed."""
+        return self.info is None and is_abandoned(self.path)
 
     @property
     def damage(self) -> str:
         """The ``problem`` without the place, which is where the run is."""
-        return self.problem.removeprefix(f"{self.path / 'run.json'}: ")
+        place = self.path if self.is_abandoned else self.path / "run.json"
+        return self.problem.removeprefix(f"{place}: ")
 
     @cached_property
     def is_reference(self) -> bool:
@@ -240,7 +251,7 @@ def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
     """
     asked, root = str(name_or_path), runs_root(root)
     for path in (Path(asked), root / asked):
-        if asked and _has_run_file(path):
+        if asked and _is_run(path):
             return RunFolder(path)
     names = sorted(path.name for path in _run_paths(root))
     if asked and not any(name.startswith(asked) for name in names):
@@ -249,7 +260,7 @@ def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
         if reference is not None and any(name.startswith(asked) for name in names):
             root = reference
     begun = [name for name in names if asked and name.startswith(asked)]
-    if len(begun) == 1 and _has_run_file(root / begun[0]):
+    if len(begun) == 1 and _is_run(root / begun[0]):
         return RunFolder(root / begun[0])
     if len(begun) > 1:
         raise RunError(
@@ -280,12 +291,16 @@ def _run_paths(root: Path) -> list[Path]:
 
 
 def _looks_like_run(path: Path) -> bool:
-    return _has_run_file(path) or _is_folder(path / "checkpoints")
+    """Or once was one; what is being removed, or copied, is none."""
+    if path.match(PART_PATTERN):
+        return False
+    return _is_run(path) or _is_folder(path / "checkpoints")
 
 
-def _has_run_file(path: Path) -> bool:
+def _is_run(path: Path) -> bool:
+    """Or was to become one."""
     try:
-        return (path / "run.json").is_file()
+        return (path / "run.json").is_file() or is_abandoned(path)
     except OSError:  # a name that is too long, or a folder that may not be entered
         return False
 

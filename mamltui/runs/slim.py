@@ -6,11 +6,17 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mamltui.atomic import part_folder
 from mamltui.errors import RunError
 from mamltui.runs.files import file_error, write_whole
 from mamltui.runs.folder import RunFolder
+from mamltui.runs.places import FOLDERS
+from mamltui.runs.state import RunInfo
+
+if TYPE_CHECKING:
+    from mamltui.runs.checkpoint import Checkpoint
 
 LINES = 200
 """Of the metrics, at most; a chart has fewer columns."""
@@ -29,7 +35,7 @@ def slim_run(run: RunFolder, root: Path) -> RunFolder:
         RunError: the run trains, cannot be read, or the copy cannot be written.
         CheckpointError: there is no best checkpoint, or it is damaged.
     """
-    from mamltui.runs.checkpoint import AdamState, checkpoint_bytes, load_checkpoint
+    from mamltui.runs.checkpoint import load_checkpoint
 
     info = run.info()
     if info.state in ("running", "paused"):
@@ -38,32 +44,35 @@ def slim_run(run: RunFolder, root: Path) -> RunFolder:
         raise RunError("the copy would replace the run", where=str(root), hint="Choose another.")
     best = load_checkpoint(run.checkpoint_path("best"))
     copy = RunFolder(root / run.name)
-    part = RunFolder(root / f".{run.name}.part")
     try:
-        shutil.rmtree(part.path, ignore_errors=True)
-        for folder in (part.path / "checkpoints", part.evaluation):
-            folder.mkdir(parents=True)
-        shutil.copyfile(run.path / "profile.toml", part.path / "profile.toml")
-        for result in run.evaluation.glob("*.*"):
-            shutil.copyfile(result, part.evaluation / result.name)
+        root.mkdir(parents=True, exist_ok=True)
+        with part_folder(copy.path) as folder:
+            _write_slim(run, info, best, RunFolder(folder))
+            shutil.rmtree(copy.path, ignore_errors=True)
+            folder.rename(copy.path)
     except OSError as error:
         raise file_error(error, root, "copy the run") from error
+    return copy
+
+
+def _write_slim(run: RunFolder, info: RunInfo, best: Checkpoint, copy: RunFolder) -> None:
+    from mamltui.runs.checkpoint import AdamState, checkpoint_bytes
+
+    for name in FOLDERS:
+        (copy.path / name).mkdir()
+    shutil.copyfile(run.path / "profile.toml", copy.path / "profile.toml")
+    for result in run.evaluation.glob("*.*"):
+        shutil.copyfile(result, copy.evaluation / result.name)
     anonymous = info.model_copy(update={"host": "", "pid": 0})
-    write_whole(part.path / "run.json", anonymous.model_dump_json(indent=2).encode() + b"\n")
-    write_whole(part.path / "metrics.jsonl", _thinned(_lines(run.path / "metrics.jsonl"), LINES))
+    write_whole(copy.path / "run.json", anonymous.model_dump_json(indent=2).encode() + b"\n")
+    write_whole(copy.path / "metrics.jsonl", _thinned(_lines(run.path / "metrics.jsonl"), LINES))
     told = [line for line in _lines(run.path / "events.jsonl") if _event(line) in _TOLD]
-    write_whole(part.path / "events.jsonl", b"".join(told))
+    write_whole(copy.path / "events.jsonl", b"".join(told))
     slim = checkpoint_bytes(
         replace(best, adam=AdamState(0, {}, {}), kept=()),
         about={"run": run.name, "slimmed": "the optimizer's state is left out"},
     )
-    write_whole(part.checkpoint_path("best"), slim)
-    try:
-        shutil.rmtree(copy.path, ignore_errors=True)
-        part.path.rename(copy.path)
-    except OSError as error:
-        raise file_error(error, root, "copy the run") from error
-    return copy
+    write_whole(copy.checkpoint_path("best"), slim)
 
 
 def _lines(path: Path) -> list[bytes]:

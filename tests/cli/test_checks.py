@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,41 @@ def test_doctor_ends_with_3_where_no_run_can_be_kept(tmp_path: Path, capsys: Cap
     (tmp_path / "file").write_text("")
     assert main(["doctor", "--runs-dir", str(tmp_path / "file")]) == 3
     assert "is not a folder" in rows(capsys.readouterr().out)["runs folder"]
+
+
+def test_doctor_tells_what_killed_processes_left_and_deletes_it_when_asked(
+    tmp_path: Path, capsys: Capture, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctor = ["doctor", "--runs-dir", str(tmp_path)]
+    assert main(doctor) == 0
+    assert rows(capsys.readouterr().out)["left over"] == "nothing by killed processes"
+    assert main([*doctor, "--clean"]) == 0
+    assert capsys.readouterr().out == "nothing was left over\n"
+    packed = cache_dir / "packed"
+    packed.mkdir(parents=True)
+    left = [packed / f".x.1-0123abc{number}.part" for number in range(2)]
+    for path in left:
+        path.write_bytes(bytes(300_000))
+        os.utime(path, (0, 0))
+    assert main(doctor) == 0
+    told = rows(capsys.readouterr().out)["left over"]
+    assert told.startswith(
+        "2 files and folders by killed processes, 0.6 MB: mamltui doctor --clean"
+    )
+    true = Path.unlink
+
+    def refuse(path: Path, **options: bool) -> None:
+        if path == left[0]:
+            raise PermissionError(13, "Permission denied")
+        true(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert main([*doctor, "--clean"]) == 3
+    out, error = capsys.readouterr()
+    assert out == f"deleted {left[1]}, 0.3 MB\n1 file or folder deleted, 0.3 MB\n"
+    assert f"{left[0]}: cannot delete: Permission denied" in error
+    monkeypatch.undo()
+    assert left[0].exists()
 
 
 def test_verify_says_that_this_machine_can_be_trusted(capsys: Capture) -> None:

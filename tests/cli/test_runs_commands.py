@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -317,6 +318,17 @@ def test_rm_takes_no_folder_that_is_not_a_whole_run(
         assert runs("rm", folder, "--yes") == ExitCode.UNAVAILABLE
         assert folder.exists()
     assert (stranger / "precious.txt").read_text() == "precious"
+
+
+def test_what_is_left_of_a_run_that_never_began_is_listed_and_removed(
+    run: RunFolder, root: Path, capsys: Capture
+) -> None:
+    (root / "small-20260131-101500-3f9a" / "checkpoints").mkdir(parents=True)
+    (root / "small-20260131-101500-3f9a" / "lock").touch()
+    assert runs("list") == ExitCode.DONE
+    assert re.search(r"small-20260131-101500-3f9a +abandoned", capsys.readouterr().out)
+    assert runs("rm", "--where", "state:abandoned", "--yes") == ExitCode.DONE
+    assert list(root.iterdir()) == [run.path]
 
 
 def test_rm_does_not_follow_a_link(

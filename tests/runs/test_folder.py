@@ -17,6 +17,7 @@ from mamltui.errors import ProfileError, RunError
 from mamltui.events import Checkpointed, Notice, Paused, Validated
 from mamltui.profiles import Profile
 from mamltui.runs import Best, RunFolder, TrainedOn, runs_root
+from mamltui.runs.removal import remove
 from tests.runs.conftest import make_checkpoint, make_step
 
 HOLDER = """
@@ -291,7 +292,7 @@ def test_a_checkpoint_comes_after_all_lines_are_on_the_disk(
 
 def test_a_run_is_removed_unless_it_is_in_use(run: RunFolder) -> None:
     with pytest.raises(RunError, match="in use"):
-        RunFolder(run.path).remove()
+        remove(RunFolder(run.path))
     run.release()
-    RunFolder(run.path).remove()
+    remove(RunFolder(run.path))
     assert not run.path.exists()

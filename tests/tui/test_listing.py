@@ -16,6 +16,7 @@ from mamltui.errors import RunError
 from mamltui.measures import age
 from mamltui.results import write_results
 from mamltui.runs import ListedRun, RunCatalogue, RunFolder
+from mamltui.runs.removal import check_removable, remove
 from mamltui.runs.slim import slim_run
 from mamltui.tui.home.profiles import ProfileCatalogue
 from mamltui.tui.home.rows import run_row, run_score
@@ -141,12 +142,12 @@ def test_only_whole_run_folders_that_nobody_uses_are_removed(tiny_run: Path) -> 
     catalogue = RunCatalogue(RUNS)
     for name in ("link", "bare", "used"):
         with pytest.raises(RunError):
-            run_named(catalogue, name).folder.check_removable()
+            check_removable(run_named(catalogue, name).folder)
     holder.release()
     assert tiny_run.is_dir() and bare.is_dir() and used.is_dir()
     folder = run_named(catalogue, tiny_run.name).folder
-    folder.check_removable()
-    folder.remove()
+    check_removable(folder)
+    remove(folder)
     assert not tiny_run.exists()
 
 

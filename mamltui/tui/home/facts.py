@@ -77,7 +77,7 @@ def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
     folder = Entry.of(("folder", MUTED), visible(str(listed.path)))
     info = listed.info
     if info is None:
-        return [folder, Entry.of(("damaged", MUTED), (visible(listed.damage), "$error"))]
+        return [folder, Entry.of((listed.state, MUTED), (visible(listed.damage), "$error"))]
     entries = [_state(listed, info)]
     if info.error:
         entries.append(Entry.of(("error", MUTED), (visible(info.error), "$error")))

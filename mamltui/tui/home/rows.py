@@ -20,6 +20,7 @@ STATE_TONES: dict[str, Tone] = {
     "diverged": "bad",
     "failed": "bad",
     "damaged": "bad",
+    "abandoned": "muted",
 }
 
 
@@ -44,7 +45,7 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
     """Name, what tells it from others of its profile, state, how good or how far it is, age."""
     name = visible(listed.name)
     if listed.info is None:
-        note = f"damaged: {visible(listed.damage)}"
+        note = f"{listed.state}: {visible(listed.damage)}"
         return Row(listed.name, name, note=note, marked=marked)
     score, kind = run_score(listed)
     return Row(

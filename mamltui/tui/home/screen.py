@@ -403,11 +403,13 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
             return
 
         def remove_all() -> None:
+            from mamltui.runs.removal import check_removable, remove
+
             folders = [run.folder for run in runs]
             for folder in folders:
-                folder.check_removable()
+                check_removable(folder)
             for folder in folders:
-                folder.remove()
+                remove(folder)
 
         def failed(error: Exception) -> None:
             self.host.report("Not removed", error)
