@@ -42,7 +42,13 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import MamltuiError
 from mamltui.evaluation import evaluate_run
-from mamltui.learner import inner_loop_of, learner_of, network_of
+from mamltui.learner import (
+    annealing_ends,
+    inner_loop_at,
+    inner_loop_of,
+    learner_of,
+    network_of,
+)
 from mamltui.maml import outer
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
@@ -61,6 +67,14 @@ from mamltui.training.divergence import Watch
 from mamltui.training.state import TrainingState
 
 SETTINGS = ("5way1shot", "5way5shot", "20way1shot", "20way5shot")
+ANNEALED = (
+    "inner.steps=3",
+    "plus.multi_step_loss=true",
+    "plus.multi_step_iterations=12",
+    "plus.derivative_annealing=true",
+    "plus.first_order_iterations=6",
+)
+"""A graph for each of three kinds of meta-iteration."""
 MINIATURE = (
     "data.image_size=12",
     "network.filters=4",
@@ -85,6 +99,7 @@ class Bench:
     device: torch.device
     quick: bool
     profiles: dict[str, Profile]
+    annealed: Profile
     bank: ImageBank
     out: Path
     runs: Path
@@ -119,6 +134,7 @@ def main() -> None:
     overrides = [f"data.set={asked.data}", *(MINIATURE if asked.quick else ()), *asked.set]
     try:
         profiles = {name: load_profile(name, overrides) for name in SETTINGS}
+        annealed = load_profile(SETTINGS[0], [*overrides, *ANNEALED])
         bank = Banks(asked.data_dir).bank(profiles[SETTINGS[0]].data)
     except MamltuiError as error:
         print(error, file=sys.stderr)
@@ -127,6 +143,7 @@ def main() -> None:
         torch.device(asked.device),
         asked.quick,
         profiles,
+        annealed,
         bank,
         asked.out,
         asked.runs or asked.out / "runs",
@@ -254,6 +271,8 @@ def new_step(bench: Bench, profile: Profile, precision: str) -> tuple[CapturedSt
         batch=profile.meta.batch,
         device=bench.device,
         precision=precision,
+        inner_at=partial(inner_loop_at, profile),
+        changes=annealing_ends(profile),
     )
     return step, state
 
@@ -266,7 +285,7 @@ def correctness(bench: Bench, found: dict[str, Any], attempt: Attempt) -> None:
     found["memory"] = attempt("memory", lambda: memory_of_replays(bench))
     compared = found["captured against uncaptured"] = {}
     for precision in available_precisions(bench.device):
-        for name, profile in bench.profiles.items():
+        for name, profile in (bench.profiles | {"annealed": bench.annealed}).items():
             if bench.left(1 - SHARES["correctness"]) < 0:
                 return
             title = f"{name}, {precision}"

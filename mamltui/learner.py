@@ -75,10 +75,14 @@ def inner_loop_at(profile: Profile, iteration: int) -> InnerLoop:
     return inner
 
 
-def changes_while_training(profile: Profile) -> bool:
-    """Whether :func:`inner_loop_at` depends on the iteration."""
-    plus = profile.plus
-    return plus.derivative_annealing or (plus.multi_step_loss and profile.inner.steps > 1)
+def annealing_ends(profile: Profile) -> list[int]:
+    """Iterations from which on :func:`inner_loop_at` has another order, or the last loss alone."""
+    plus, ends = profile.plus, []
+    if plus.derivative_annealing:
+        ends.append(plus.first_order_iterations)
+    if plus.multi_step_loss and profile.inner.steps > 1:
+        ends.append(plus.multi_step_iterations)
+    return sorted(ends)
 
 
 def multi_step_weights(steps: int, progress: float) -> tuple[float, ...]:

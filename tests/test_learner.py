@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mamltui.learner import (
-    changes_while_training,
+    annealing_ends,
     inner_loop_at,
     inner_loop_of,
     learner_of,
@@ -102,18 +102,23 @@ def test_derivative_annealing_begins_with_first_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "changes"),
+    ("overrides", "ends"),
     [
-        ([], False),
-        (["plus.multi_step_loss=true"], True),
-        (["plus.multi_step_loss=true", "inner.steps=1"], False),
-        (["plus.derivative_annealing=true"], True),
-        (["plus.learned_rates=true", "plus.per_step_norm=true"], False),
+        ([], []),
+        (["plus.multi_step_loss=true"], [7]),
+        (["plus.multi_step_loss=true", "inner.steps=1"], []),
+        (["plus.derivative_annealing=true"], [4]),
+        (["plus.multi_step_loss=true", "plus.derivative_annealing=true"], [4, 7]),
+        (["plus.learned_rates=true", "plus.per_step_norm=true"], []),
     ],
 )
-def test_it_is_known_whether_the_inner_loop_changes_while_it_trains(
-    overrides: list[str], changes: bool
-) -> None:
-    profile = make_profile(*overrides)
-    loops = {inner_loop_at(profile, iteration) for iteration in (0, 1, 10_000, 10**7)}
-    assert changes_while_training(profile) == changes == (len(loops) > 1)
+def test_it_is_known_when_annealing_ends(overrides: list[str], ends: list[int]) -> None:
+    profile = make_profile(
+        *overrides, "plus.multi_step_iterations=7", "plus.first_order_iterations=4"
+    )
+    assert annealing_ends(profile) == ends
+    kinds = [
+        (inner.first_order, len(inner.query_weights))
+        for inner in (inner_loop_at(profile, iteration) for iteration in range(12))
+    ]
+    assert ends == [at for at in range(1, 12) if kinds[at] != kinds[at - 1]]

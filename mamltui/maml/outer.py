@@ -21,7 +21,7 @@ it was computed from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -119,18 +119,23 @@ def meta_gradient(
     episodes: Episodes,
     backend: Backend,
     *,
+    weights: Sequence[Tensor] | None = None,
     onto: MetaGradient | None = None,
 ) -> MetaGradient:
     """Sums over the tasks of the outer gradient, of the query loss and of the accuracy.
 
     Args:
+        weights: scalars on the device, in place of those of ``inner.weights()`` that are not
+            zero: a captured graph reads them where they are put for each replay.
         onto: the sums of the tasks before, which are added to in place. On a CPU a task is added
             after the other, so that no bit depends on how they were divided.
     """
     with exact_products(episodes.support_x.device), torch.no_grad():
         tasks = _Tasks(network, inner, parameters, episodes, backend)
-        through = _reptile if inner.outer == "reptile" else _through_the_inner_loop
-        logits = through(tasks)
+        if inner.outer == "reptile":
+            logits = _reptile(tasks)
+        else:
+            logits = _through_the_inner_loop(tasks, weights)
         losses = task_losses(logits, episodes.query_y)
         return tasks.summed(losses, task_accuracies(logits, episodes.query_y), onto)
 
@@ -180,7 +185,7 @@ def adapted_step_by_step(
                 values = tasks.moved(*sets, values, step).moved
 
 
-def _through_the_inner_loop(tasks: _Tasks) -> Tensor:
+def _through_the_inner_loop(tasks: _Tasks, weights: Sequence[Tensor] | None) -> Tensor:
     """Algorithm 2, lines 5-10; logits of the query set after the last step."""
     network, inner, support, query = tasks.network, tasks.inner, tasks.support, tasks.query
     values = tasks.start()
@@ -191,7 +196,10 @@ def _through_the_inner_loop(tasks: _Tasks) -> Tensor:
         if weight:
             looked = query.forward(here, running=True)
             g_logits = loss_gradient(
-                looked.logits, tasks.query_y, weight=weight, smoothing=inner.label_smoothing
+                looked.logits,
+                tasks.query_y,
+                weight=weight if weights is None else weights[step],
+                smoothing=inner.label_smoothing,
             )
             query_gradients[step] = query.backward(looked, g_logits)
         if step < inner.steps:

@@ -3,7 +3,10 @@
 Episodes, inner steps, outer gradient, clipping, update and the watch over divergence are a few
 hundred small kernels: launched one by one, a GPU waits for the processor most of the time. They are
 captured once, and an iteration is one launch. For that no step may wait for the device, depend on
-its values in Python, or take memory that the next replay does not find again.
+its values in Python, or take memory that the next replay does not find again. Numbers that change
+from iteration to iteration (learning rate, weights of a multi-step loss) are put where the graph
+reads them; where the work changes (first order to second, all losses to the last alone), there is a
+graph for each kind.
 https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 
 On the CPU the same function runs as it is.
@@ -11,8 +14,9 @@ On the CPU the same function runs as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -21,6 +25,7 @@ import torch
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.maml import outer
 from mamltui.maml.chunks import choose_task_chunk
+from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.outer import Backend
 from mamltui.maml.strategies.analytic import Analytic
@@ -52,6 +57,8 @@ class CapturedStep:
         state: what is trained, on ``device``.
         watch: looks at every gradient; after a bad one the state changes no more.
         batch: tasks of a meta-iteration.
+        inner_at: the inner loop of a meta-iteration, where it is annealed.
+        changes: meta-iterations from which on ``inner_at`` is another but for its weights.
         precision: of the products, see :mod:`mamltui.maml.precision`.
         task_chunk: tasks worked on at once; 0: chosen.
     """
@@ -67,9 +74,13 @@ class CapturedStep:
         device: torch.device,
         precision: str = "fp32",
         task_chunk: int = 0,
+        inner_at: Callable[[int], InnerLoop] | None = None,
+        changes: Sequence[int] = (),
     ) -> None:
         self.task_chunk = task_chunk
         self._network, self._inner = learner.network, learner.inner
+        self._inner_at = inner_at or (lambda _: learner.inner)
+        self._changes = changes
         self._sampler = sampler
         self._state = state
         self._watch = watch
@@ -78,7 +89,12 @@ class CapturedStep:
         self._backend: Backend = partial(Analytic, precision=precision)
         self._first_task = torch.tensor(state.iteration * batch, device=device)
         self._metrics = torch.zeros(len(Metrics._fields), device=device)
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._weights = [
+            torch.zeros((), dtype=torch.float64, device=device)
+            for _ in range(learner.inner.steps + 1)
+        ]
+        """Where a graph finds those of the query losses after 0, 1, ... inner steps."""
+        self._graphs: dict[InnerLoop, torch.cuda.CUDAGraph] = {}
         # A graph reads from addresses: the sampler's tables must not go when it works elsewhere.
         self._tables = sampler.tables(device)
 
@@ -105,16 +121,26 @@ class CapturedStep:
     def run(self) -> None:
         """One meta-iteration; on CUDA it is launched and not waited for."""
         self._state.place_rate()
-        if self._graph is None:
-            self._iteration()
+        inner = self._inner_at(self._state.iteration)
+        for place, weight in enumerate(inner.query_weights, 1):
+            self._weights[place].fill_(weight)
+        kind = _kind(inner)
+        if kind in self._graphs:
+            self._graphs[kind].replay()
         else:
-            self._graph.replay()
+            self._iteration(kind)
         self._state.iteration += 1
         self._watch.iteration = self._state.iteration
 
     def metrics(self) -> Metrics:
         """Of the latest iteration; waits for the device."""
         return Metrics(*self._metrics.tolist())
+
+    def _kinds(self) -> list[InnerLoop]:
+        """Of this meta-iteration and all that are to come."""
+        now, end = self._state.iteration, self._state.meta.iterations
+        starts = [now, *(change for change in self._changes if now < change < end)]
+        return list(dict.fromkeys(_kind(self._inner_at(start)) for start in starts))
 
     def _fits(self) -> bool:
         """Warm up and capture; False when memory was too small for more than one task at once."""
@@ -123,7 +149,8 @@ class CapturedStep:
                 if self._device.type == "cuda":
                     self._capture()
                 else:
-                    self._iteration()
+                    for kind in self._kinds():
+                        self._iteration(kind)
         except RuntimeError as error:
             if self.task_chunk == 1 or not _ran_out_of_memory(error):
                 raise
@@ -134,19 +161,23 @@ class CapturedStep:
         """Warm up on the stream that is captured from: some libraries keep a workspace for each."""
         current = torch.cuda.current_stream(self._device)
         aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        graph = torch.cuda.CUDAGraph()
+        graphs = {kind: torch.cuda.CUDAGraph() for kind in self._kinds()}
+        pool = torch.cuda.graph_pool_handle()  # one for all: no two of them run at once
         aside.wait_stream(current)
         try:
-            with torch.cuda.stream(aside):
-                for _ in range(WARM_UPS):
-                    self._iteration()
-            # thread_local: what other threads ask of the GPU meanwhile is no error of this one.
-            with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
-                self._iteration()
+            for kind, graph in graphs.items():
+                with torch.cuda.stream(aside):
+                    for _ in range(WARM_UPS):
+                        self._iteration(kind)
+                # thread_local: what other threads ask of the GPU meanwhile is no error of this one.
+                with torch.cuda.graph(
+                    graph, pool=pool, stream=aside, capture_error_mode="thread_local"
+                ):
+                    self._iteration(kind)
         finally:
             torch.cuda.set_stream(current)  # a capture that fails leaves its own
             current.wait_stream(aside)
-        self._graph = graph
+        self._graphs = graphs
 
     @contextmanager
     def _leaving_all_as_it_was(self) -> Iterator[None]:
@@ -163,14 +194,21 @@ class CapturedStep:
             for tensor, value in zip(tensors, before, strict=True):
                 tensor.copy_(value)
 
-    def _iteration(self) -> None:
+    def _iteration(self, kind: InnerLoop) -> None:
         """Finn et al. 2017, Algorithm 2, lines 3-10; tensor work alone."""
         state, watch = self._state, self._watch
+        weights = self._weights if kind.query_weights else None
         episodes = self._sampler.batch(self._first_task, self._batch, self._device)
         total = None
         for chunk in episodes.chunks(self.task_chunk):
             total = outer.meta_gradient(
-                self._network, self._inner, state.parameters, chunk, self._backend, onto=total
+                self._network,
+                kind,
+                state.parameters,
+                chunk,
+                self._backend,
+                weights=weights,
+                onto=total,
             )
         assert total is not None  # there are tasks
         found = total.times(1 / self._batch)
@@ -179,6 +217,11 @@ class CapturedStep:
         state.update(found.gradient, unless=watch.broken)
         self._metrics.copy_(torch.stack([found.query_loss, found.query_accuracy, norm]))
         self._first_task += self._batch
+
+
+def _kind(inner: InnerLoop) -> InnerLoop:
+    """Which graph ``inner`` needs: of its weights it holds only which of them are zero."""
+    return replace(inner, query_weights=tuple(float(weight > 0) for weight in inner.query_weights))
 
 
 def _ran_out_of_memory(error: BaseException | None) -> bool:

@@ -16,7 +16,6 @@ from mamltui.atomic import write_atomically
 from mamltui.caching import cache_folder
 from mamltui.compiled import processor
 from mamltui.errors import UsageError
-from mamltui.learner import changes_while_training
 from mamltui.maml.calibration import CONTENDERS, Shape, Trial, calibrate
 from mamltui.maml.engine import Engine
 from mamltui.maml.learner import Learner
@@ -41,9 +40,9 @@ def check_engine(profile: Profile, learner: Learner, device: torch.device) -> No
     asked = profile.engine
     case = Case(learner.network, learner.inner, device, precision=asked.precision)
     if asked.strategy != "auto":
-        reason = _why_not(asked.strategy, case, profile)
+        reason = why_not(asked.strategy, case)
     else:
-        reason = None if _covering(case, profile) else why_not("analytic", case)
+        reason = None if covering(case) else why_not("analytic", case)
     if reason is not None:
         raise UsageError(
             f"engine.strategy {asked.strategy} with precision {asked.precision} does not apply "
@@ -82,7 +81,7 @@ def choose_engine(
         native.prepare(case.dtype, should_stop)
         check_engine(profile, learner, device)
     if strategy == "auto":
-        covered = _covering(case, profile)
+        covered = covering(case)
         if before is not None and before[0] in covered:
             strategy, chunk = before[0], chunk or before[1]
         elif not {*CONTENDERS} <= {*covered}:
@@ -99,16 +98,6 @@ def choose_engine(
         task_chunk=chunk,
         say=say,
     )
-
-
-def _why_not(strategy: str, case: Case, profile: Profile) -> str | None:
-    if strategy == "graph" and changes_while_training(profile):
-        return "a captured graph cannot change, and with MSL or DA the inner loop does"
-    return why_not(strategy, case)
-
-
-def _covering(case: Case, profile: Profile) -> list[str]:
-    return [strategy for strategy in covering(case) if not _why_not(strategy, case, profile)]
 
 
 def _calibrated(

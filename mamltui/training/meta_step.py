@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from mamltui.learner import inner_loop_at
+from mamltui.learner import annealing_ends, inner_loop_at
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores
+from mamltui.maml.inner import InnerLoop
 from mamltui.maml.running import start_statistics
 from mamltui.training.captured import CapturedStep, Metrics
 from mamltui.training.choice import choose_engine
@@ -89,6 +90,8 @@ class MetaStep:
                 device=self._device,
                 precision=self._profile.engine.precision,
                 task_chunk=self.task_chunk,
+                inner_at=self._inner_at,
+                changes=annealing_ends(self._profile),
             )
             self._captured.prepare(say=self.said.append)
             self.task_chunk = self._captured.task_chunk
@@ -108,7 +111,7 @@ class MetaStep:
         found = self.engine.meta_gradient(
             state.parameters,
             episodes,
-            inner=inner_loop_at(self._profile, state.iteration),
+            inner=self._inner_at(state.iteration),
             should_stop=self._should_stop,
         )
         norm = global_norm(found.gradient)
@@ -122,6 +125,9 @@ class MetaStep:
         state.apply(found.gradient, unless=watch.broken)
         metrics = Metrics(float(found.query_loss), float(found.query_accuracy), float(norm))
         return Logged(metrics, scores)
+
+    def _inner_at(self, iteration: int) -> InnerLoop:
+        return inner_loop_at(self._profile, iteration)
 
     def _captures(self) -> bool:
         """Whether meta-iterations are replayed from a captured graph."""

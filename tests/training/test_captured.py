@@ -15,6 +15,7 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import DeviceError
 from mamltui.events import Diverged, Finished, Notice, Stopped
+from mamltui.learner import annealing_ends, inner_loop_at
 from mamltui.maml import outer
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
@@ -58,6 +59,13 @@ REMEDIES = MetaSection(
     iterations=20,
 )
 """All that an update can do at once."""
+ANNEALED = (
+    "plus.multi_step_loss=true",
+    "plus.multi_step_iterations=7",
+    "plus.derivative_annealing=true",
+    "plus.first_order_iterations=3",
+)
+"""Three kinds of meta-iteration within the 12 of ``small``."""
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -87,6 +95,15 @@ def make_step(
     watch, sampler = Watch(100.0, device), sampler or make_sampler()
     step = CapturedStep(LEARNER, sampler, state, watch, batch=BATCH, device=device, **options)
     return step, state, watch
+
+
+def annealing(*overrides: str) -> dict[str, Any]:
+    """Options of a step that is annealed as ``small`` is with these settings."""
+    profile = make_profile("inner.alpha=0.4", *overrides)
+    return {
+        "inner_at": lambda iteration: inner_loop_at(profile, iteration),
+        "changes": annealing_ends(profile),
+    }
 
 
 def copies(state: TrainingState) -> list[Tensor]:
@@ -134,6 +151,20 @@ def test_captured_steps_are_ordinary_ones_to_the_bit_with_all_remedies(
     root: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
     profile = make_profile(*ALL_REMEDIES, f"meta.optimizer={optimizer}")
+    ordinary, captured = make_run(root, profile), make_run(root, profile)
+    train(ordinary)
+    monkeypatch.setattr(MetaStep, "_captures", lambda _: True)
+    train(captured)
+    assert_same_training(captured, ordinary)
+
+
+@pytest.mark.parametrize(
+    "overrides", [ANNEALED, ANNEALED[:2], ANNEALED[2:]], ids=["both", "MSL", "DA"]
+)
+def test_captured_steps_are_ordinary_ones_to_the_bit_while_the_inner_loop_is_annealed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...]
+) -> None:
+    profile = make_profile(*overrides)
     ordinary, captured = make_run(root, profile), make_run(root, profile)
     train(ordinary)
     monkeypatch.setattr(MetaStep, "_captures", lambda _: True)
@@ -315,6 +346,32 @@ def test_other_errors_halve_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         step.prepare(pytest.fail)
 
 
+def test_memory_for_what_comes_later_is_tried_before_the_first_iteration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Second order needs more than the first order of the beginning."""
+    true, kinds = outer.meta_gradient, list[tuple[bool, bool, int]]()
+
+    def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
+        inner, episodes = arguments[1], arguments[3]
+        kinds.append((inner.first_order, bool(inner.query_weights), episodes.tasks))
+        if episodes.tasks > 1 and not inner.first_order:
+            raise torch.OutOfMemoryError("CUDA")
+        return true(*arguments, **options)
+
+    monkeypatch.setattr(outer, "meta_gradient", meta_gradient)
+    step, state, _ = make_step(**annealing(*ANNEALED), task_chunk=3)
+    said = list[str]()
+    step.prepare(said.append)
+    assert said == ["out of memory with 3 tasks at once: from here on 1"]
+    of_each = [(True, True), (False, True), (False, False)]
+    assert [kind[:2] for kind in kinds] == [*of_each[:2], *(k for k in of_each for _ in range(3))]
+    kinds.clear()
+    state.iteration = 5
+    step.prepare(pytest.fail)
+    assert [kind[:2] for kind in kinds[::3]] == of_each[1:]
+
+
 @pytest.mark.usefixtures("captured")
 def test_a_halved_chunk_is_told_in_the_run_and_too_small_a_memory_explained(
     root: Path, monkeypatch: pytest.MonkeyPatch
@@ -343,7 +400,7 @@ def test_an_iteration_on_a_gpu_can_be_captured(precision: str, meta: MetaSection
         tensors = state.tensors
         layouts = [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors]
         with Launches() as launches:
-            step._iteration()
+            step._iteration(INNER)
     assert {tensor.device for tensor in state.tensors} == {CUDA}
     assert all(a is b for a, b in zip(state.tensors, tensors, strict=True))
     assert [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors] == layouts
@@ -361,12 +418,30 @@ def test_a_graph_finds_the_rate_of_each_iteration_where_it_was_captured(
         step, state, _ = make_step(CUDA, sampler, meta, task_chunk=2)
         assert state.rate is not None
         with Uses(state.rate) as captured:
-            step._iteration()
+            step._iteration(INNER)
         with Uses(state.rate) as whole:
             step.run()
     assert captured.names
     assert not any(name.startswith("aten.fill_") for name in captured.names)
     assert whole.names == ["aten.fill_.Scalar", *captured.names]
+
+
+def test_a_graph_finds_the_weights_of_each_iteration_where_it_was_captured() -> None:
+    sampler = make_sampler()
+    with fake_cuda():
+        step, _, _ = make_step(CUDA, sampler, task_chunk=3, **annealing(*ANNEALED))
+        for kind in step._kinds():
+            used = []
+            for weight in step._weights:
+                with Uses(weight) as captured:
+                    step._iteration(kind)
+                assert not any(name.startswith("aten.fill_") for name in captured.names)
+                used.append(bool(captured.names))
+            assert used == [False, *(bool(weight) for weight in kind.query_weights or (0, 0))]
+        with Uses(step._weights[1]) as whole:
+            step.run()
+    assert whole.names[0] == "aten.fill_.Scalar"
+    assert len(whole.names) == 2
 
 
 def test_a_constant_rate_needs_no_launch_of_its_own() -> None:
@@ -375,7 +450,7 @@ def test_a_constant_rate_needs_no_launch_of_its_own() -> None:
         step, state, _ = make_step(CUDA, sampler, task_chunk=2)
         assert state.rate is None
         with Launches() as each:
-            step._iteration()
+            step._iteration(INNER)
         with Launches() as launches:
             step.run()
     assert launches.names == each.names
@@ -403,7 +478,7 @@ def test_an_iteration_on_augmented_drawings_can_be_captured() -> None:
     with fake_cuda():
         step, _, _ = make_step(CUDA, sampler, task_chunk=2)
         with Launches() as launches:
-            step._iteration()
+            step._iteration(INNER)
     assert sum("grid_sampler" in name for name in launches.names) == 1
 
 
@@ -458,6 +533,24 @@ def test_a_captured_iteration_is_the_uncaptured_one(precision: str, meta: MetaSe
     graph.prepare(pytest.fail)
     eager.task_chunk = graph.task_chunk
     for _ in range(20):
+        graph.run()
+        eager.run()
+        assert graph.metrics() == pytest.approx(eager.metrics(), rel=1e-5)
+    for a, b in zip(copies(found), copies(expected), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.gpu
+@needs_cuda
+def test_captured_iterations_are_the_uncaptured_ones_while_the_inner_loop_is_annealed() -> None:
+    device = torch.device("cuda")
+    (graph, found, _), (eager, expected, _) = (
+        make_step(device, **annealing(*ANNEALED)) for _ in range(2)
+    )
+    graph.prepare(pytest.fail)
+    eager.task_chunk = graph.task_chunk
+    assert len(graph._graphs) == 3
+    for _ in range(10):
         graph.run()
         eager.run()
         assert graph.metrics() == pytest.approx(eager.metrics(), rel=1e-5)
