@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
-
 from mamltui.cli.evaluate import write_stdout
 from mamltui.cli.output import narrate, why_not_writable
-from mamltui.cli.tables import print_evaluation, results_console
+from mamltui.cli.tables import (
+    can_stay_in_place,
+    narration_console,
+    print_evaluation,
+    results_console,
+)
 from mamltui.commands import Place, eval_command, run_command
 from mamltui.data.banks import Banks
 from mamltui.errors import DivergedError, ExitCode, RunError, StorageError
@@ -213,7 +216,7 @@ def _report(evaluation: Evaluation, run: RunFolder, request: Request) -> None:
         write_stdout(csv_text([evaluation]))
     if request.format == "text" and request.csv == "-":
         if not request.quiet:
-            print_evaluation(_stderr(), [evaluation])
+            print_evaluation(narration_console(), [evaluation])
     elif request.format == "text":
         print_evaluation(results_console(), [evaluation])
     if request.csv is not None and request.csv != "-":
@@ -226,12 +229,7 @@ def _display(request: Request, title: str) -> Display:
         return JsonDisplay(sys.stdout)
     if request.format == "none" or request.quiet:
         return Display()
-    console = _stderr()
-    draws = console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
-    if draws and not request.verbose:
+    console = narration_console()
+    if can_stay_in_place(console) and not request.verbose:
         return LiveDisplay(console, title)
     return LineDisplay(request.say, title, every_step=request.verbose)
-
-
-def _stderr() -> Console:
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)

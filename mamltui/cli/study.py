@@ -12,6 +12,8 @@ from mamltui.cli.output import narrate
 from mamltui.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from mamltui.headless.study import StudyDisplay
+    from mamltui.studies.places import Place
     from mamltui.studies.queue import Queue
     from mamltui.studies.standing import Standing
     from mamltui.studies.study import Study
@@ -127,6 +129,7 @@ def run(
 
     from mamltui.studies.queue import Queue
 
+    display = _display(made, place, quiet)
     queue = Queue(
         made,
         place,
@@ -134,10 +137,10 @@ def run(
         data_dir=data_dir,
         device=device.value,
         only=only or (),
-        notify=lambda text: None if quiet else narrate(text),
+        notify=display.tell,
     )
     try:
-        raise typer.Exit(_drive(queue, quiet))
+        raise typer.Exit(_drive(queue, display, quiet))
     finally:
         queue.close()
 
@@ -206,12 +209,30 @@ def slim(
             narrate(f"left out: {each.cell.name}, {each.state}")
 
 
-def _drive(queue: Queue, quiet: bool) -> int:
+def _display(study: Study, place: Place, quiet: bool) -> StudyDisplay:
+    from mamltui.headless.study import StudyDisplay, StudyLines
+
+    if quiet:
+        return StudyDisplay()
+
+    from mamltui.cli.tables import can_stay_in_place, narration_console
+
+    console = narration_console()
+    if not can_stay_in_place(console):
+        return StudyLines(narrate)
+
+    from mamltui.headless.study_live import StudyTable
+    from mamltui.measures import counted
+
+    workers, threads = counted(place.workers, "worker"), counted(place.threads, "thread")
+    return StudyTable(console, f"study {study.name}, {workers} of {threads}")
+
+
+def _drive(queue: Queue, display: StudyDisplay, quiet: bool) -> int:
     """Work until all is over or a signal comes; the exit code."""
     import signal
     import time
 
-    from mamltui.headless.study import StudyLines
     from mamltui.signals import stop_signals
     from mamltui.studies.progress import progress_of
 
@@ -219,18 +240,16 @@ def _drive(queue: Queue, quiet: bool) -> int:
 
     def stop(by: signal.Signals) -> None:
         received.append(by)
+        display.stopping()
         queue.stop()
 
-    lines = StudyLines(lambda text: narrate(text))
-    with stop_signals(stop):
+    with stop_signals(stop), display:
         while True:
             standings, is_over = queue.step()
-            if not quiet:
-                workers = queue.place.workers
-                progress = progress_of(
-                    queue.study, standings, workers=workers, working=queue.working
-                )
-                lines.show(standings, progress, queue.working)
+            progress = progress_of(
+                queue.study, standings, workers=queue.place.workers, working=queue.working
+            )
+            display.show(standings, progress, queue.working)
             if is_over:
                 break
             time.sleep(POLL_SECONDS)

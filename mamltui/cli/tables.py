@@ -43,6 +43,16 @@ def results_console() -> Console:
     )
 
 
+def narration_console() -> Console:
+    """The console for narration on stderr."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def can_stay_in_place(console: Console) -> bool:
+    """Whether lines can be drawn again where they are."""
+    return console.is_terminal and not console.is_dumb_terminal and not console.options.ascii_only
+
+
 def print_evaluation(console: Console, evaluations: Sequence[Evaluation]) -> None:
     """Print one run's sweep, or the grids of several runs, and what was published beside them."""
     if len(evaluations) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from types import TracebackType
 
 from mamltui.measures import duration, percent
 from mamltui.studies.progress import Progress
@@ -41,10 +42,40 @@ def standing_row(standing: Standing, state: str) -> tuple[str, ...]:
     )
 
 
+class StudyDisplay:
+    """Shows nothing; the others override what they show. A context manager around a study."""
+
+    def __enter__(self) -> StudyDisplay:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def show(
+        self, standings: Sequence[Standing], progress: Progress, working: Collection[str]
+    ) -> None:
+        """Take where the cells stand now.
+
+        Args:
+            working: names of the cells that are worked on.
+        """
+
+    def tell(self, text: str) -> None:
+        """Say in words what has happened."""
+
+    def stopping(self) -> None:
+        """A stop was asked for, by a signal: all cells end after a checkpoint."""
+
+
 HEADER = ("CELL", "STATE", "ITERATIONS", "CORE MIN", "VALIDATION", "TEST %")
 
 
-class StudyLines:
+class StudyLines(StudyDisplay):
     """A line for each change of a cell's state, and one for the whole now and then."""
 
     def __init__(
@@ -58,7 +89,6 @@ class StudyLines:
     def show(
         self, standings: Sequence[Standing], progress: Progress, working: Collection[str]
     ) -> None:
-        """Say what has changed."""
         changed = False
         for standing in standings:
             name, state = standing.cell.name, state_of(standing, working)
@@ -70,6 +100,9 @@ class StudyLines:
             self._last = self._clock()
             left = duration(progress.seconds_left)
             self._say(f"{percent(progress.fraction)} of the work, left {left}; {progress.words}")
+
+    def tell(self, text: str) -> None:
+        self._write(text)
 
     def _say(self, text: str) -> None:
         self._write(f"{time.strftime('%H:%M:%S')}  {text}")

@@ -62,3 +62,22 @@ def test_verbose_is_lines_in_a_terminal_too(tmp_path: Path) -> None:
     code, screen, _ = run_in_terminal([*RUN, "-v"], make_place(tmp_path), columns=200)
     assert code == 0
     assert sum("iteration " in line and "loss" in line for line in screen.lines) >= 6
+
+
+def test_a_study_stays_in_place_while_it_runs_and_ends_with_its_table(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    (place / "small.toml").write_text('extends = "tiny.toml"\n[grid]\ninner.alpha = [0.1, 0.4]\n')
+    code, screen, screens = run_in_terminal(
+        ["study", "run", "small.toml", "--workers", "1", "--device", "cpu"], place, columns=80
+    )
+    assert code == 0, "\n".join(screen.lines)
+    assert screen.cursor_shown
+    frames = [lines for lines in screens if any("elapsed" in line for line in lines)]
+    lines_of_all = [line for lines in frames for line in lines]
+    assert any("tiny-alpha0.1-seed0" in line and "running" in line for line in lines_of_all)
+    for lines in frames:
+        assert sum("study small, 1 worker of" in line for line in lines) == 1
+    # Nothing of it is left above the table of results.
+    assert not any("study small" in line for line in screen.lines)
+    assert [line.split()[1] for line in screen.lines if line.startswith("tiny-")] == ["done"] * 2
+    assert any("small: 2 of 2 cells over: 2 done" in line for line in screen.lines)
