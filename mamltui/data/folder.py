@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,33 +10,16 @@ import torch
 
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import bank_hash, file_fingerprint, packed_folder, recall, remember
-from mamltui.data.groups import part_of
-from mamltui.data.pictures import FOREIGN, SUFFIXES, Picture, Pixels, UnreadableError, read_picture
+from mamltui.data.class_folders import NAMED, find_classes, inside, listed
+from mamltui.data.pictures import Picture, Pixels, UnreadableError, read_picture
 from mamltui.data.progress import Progress, silent
 from mamltui.errors import DataError
 from mamltui.text import visible
 
-LEFTOVERS = frozenset(
-    {
-        *("__macosx", "__pycache__", "@eadir", "@recycle", "#recycle", "$recycle.bin"),
-        *("lost+found", "thumbs.db", "desktop.ini", "system volume information"),
-    }
-)
-"""What systems and programs leave in folders, in small letters; passed over like hidden files."""
 PACKED_FROM = 500
 """Images; fewer are read as quickly as they are unpacked."""
 _REPORT_EVERY = 2_000
 """Images between two messages of progress."""
-_NAMED = 10
-"""Files or classes named in a message; the others are counted."""
-
-
-@dataclass(frozen=True)
-class _Class:
-    name: str
-    files: list[Path]
-    foreign: list[Path]
-    """Images of a kind that is not read."""
 
 
 def load_folder(
@@ -75,7 +54,7 @@ def load_folder(
             them are named.
     """
     say = progress or silent
-    classes = _classes(path, say)
+    classes = find_classes(path, say)
     counts = {each.name: len(each.files) for each in classes}
     drawings = min(counts.values())
     if max(counts.values()) > drawings:
@@ -84,7 +63,7 @@ def load_folder(
         say(
             f"the classes of {visible(str(path))} have {drawings} to {max(counts.values())} "
             f"images: the first {drawings} of each are used, {unused:,} are not, because of "
-            f"{_listed(smallest)}"
+            f"{listed(smallest)}"
         )
     chosen = [file for each in classes for file in each.files[:drawings]]
     names = tuple(visible(each.name) for each in classes)
@@ -97,10 +76,10 @@ def load_folder(
         bank = recall(packed, content=key, fingerprint=fingerprint, say=say)
         if bank is not None:
             return bank
-    images = _read_images(path, chosen, resize, image_size, say)
+    images = read_images(path, chosen, resize, image_size, say)
     images = images.reshape(len(classes), drawings, *images.shape[1:])
     _tell_twins(path, chosen, images, say)
-    if images.shape[2] == 1 and _is_paper_bright(images):
+    if images.shape[2] == 1 and is_paper_bright(images):
         np.subtract(255, images, out=images)
     pixels = torch.from_numpy(images)
     bank = ImageBank("folder", pixels, names, bank_hash(pixels, names), source)
@@ -109,170 +88,7 @@ def load_folder(
     return bank
 
 
-def _classes(path: Path, say: Progress) -> list[_Class]:
-    """The classes in the order of their names."""
-    where = visible(str(path))
-    try:
-        if not path.is_dir():
-            relative = "" if path.is_absolute() else f": {visible(str(path.absolute()))}"
-            raise DataError(
-                "is not a folder" if path.exists() else f"there is no such folder{relative}",
-                where=where,
-                hint="data.path names the folder that holds the images"
-                + (", seen from the folder in which the command is started" if relative else "")
-                + "; if it was moved, give its new place with --data-path.",
-            )
-        classes = [_class(path, folder) for folder in _class_folders(path, path)]
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", where=where) from error
-    if not classes:
-        raise DataError(
-            "holds no class folders",
-            where=where,
-            hint=f"Put the images of each class in a folder of its own, e.g. {where}/cat/01.png",
-        )
-    classes = _merged(path, classes, say)
-    _check_sizes(path, classes)
-    foreign = Counter(file.suffix.lower() for each in classes for file in each.foreign)
-    if foreign:
-        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(foreign.items()))
-        say(f"passed over, for they cannot be read here: {kinds}; convert them to PNG or JPEG")
-    return sorted(classes, key=lambda each: each.name.split("/"))
-
-
-def _class(root: Path, folder: Path) -> _Class:
-    files = [entry for entry in _entries(root, folder) if not entry.is_dir()]
-    name = unicodedata.normalize("NFC", folder.relative_to(root).as_posix())
-    return _Class(
-        name,
-        # is_file is false for a pipe, which would block.
-        [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()],
-        [file for file in files if file.suffix.lower() in FOREIGN],
-    )
-
-
-def _merged(path: Path, classes: list[_Class], say: Progress) -> list[_Class]:
-    """Classes that lie in several parts of a split are one, if the parts hold the same."""
-    parts: dict[str, dict[str, _Class]] = {}
-    for each in classes:
-        if part_of(each.name):
-            group, _, own = each.name.partition("/")
-            parts.setdefault(group, {})[own] = each
-    found = Counter(own for names in parts.values() for own in names)
-    shared = sorted(own for own, count in found.items() if count > 1)
-    if not shared:
-        return classes
-    groups = ", ".join(parts)
-    if any(count < len(parts) for count in found.values()):
-        raise DataError(
-            f"{_listed(shared)}: classes of the same name lie in more than one of {groups}",
-            where=visible(str(path)),
-            hint="Few-shot learning is tested on classes that were not trained on: put each class "
-            "into one part, or name classes that differ by different names.",
-        )
-    say(
-        f"{groups} of {visible(str(path))} hold classes of the same name ({_listed(shared)}): the "
-        "images of each are put together, and the classes are split anew"
-    )
-    merged = [
-        _Class(
-            own,
-            [file for names in parts.values() for file in names[own].files],
-            [file for names in parts.values() for file in names[own].foreign],
-        )
-        for own in shared
-    ]
-    return [*(each for each in classes if not part_of(each.name)), *merged]
-
-
-def _check_sizes(path: Path, classes: Sequence[_Class]) -> None:
-    small = [each for each in classes if len(each.files) < 2]
-    if not small:
-        return
-    words = []
-    for each in small:
-        found = "one image" if each.files else "no images"
-        if each.foreign:
-            suffixes = " and ".join(sorted({file.suffix for file in each.foreign}))
-            found += f", and {len(each.foreign)} {suffixes} that cannot be read here"
-        words.append((visible(each.name), found))
-    rule = "it takes at least two, one to learn from and one to ask"
-    hint = f"Images end in {' '.join(sorted(SUFFIXES))}"
-    if len(words) == 1:
-        name, found = words[0]
-        raise DataError(f"the class has {found}; {rule}", where=f"{path}/{name}", hint=hint)
-    listed = _listed([f"{name} ({found})" for name, found in words])
-    raise DataError(
-        f"{len(words)} classes have fewer than two images: {listed}; {rule}",
-        where=visible(str(path)),
-        hint=hint,
-    )
-
-
-def _class_folders(root: Path, path: Path) -> Iterator[Path]:
-    """The folders under ``path`` that hold no other folder, at most two levels down."""
-    for folder in _folders_in(root, path):
-        inside = _folders_in(root, folder)
-        if not inside:
-            yield folder
-        for nested in inside:
-            deeper = _folders_in(root, nested)
-            if deeper:
-                raise DataError(
-                    "lies too deep: classes are folder/class or folder/group/class",
-                    where=visible(str(deeper[0])),
-                )
-            yield nested
-        if inside and _class(root, folder).files:
-            raise DataError(
-                "holds both images and folders, so it is neither a class nor a group of classes",
-                where=visible(str(folder)),
-            )
-
-
-def _folders_in(root: Path, path: Path) -> list[Path]:
-    return [entry for entry in _entries(root, path) if entry.is_dir()]
-
-
-def _entries(root: Path, path: Path) -> list[Path]:
-    """What lies in a folder, ordered by name on every system alike.
-
-    Raises:
-        DataError: a link leads nowhere, out of ``root``, or to a folder that holds it.
-    """
-    entries = [
-        entry
-        for entry in path.iterdir()
-        if not entry.name.startswith(".") and entry.name.lower() not in LEFTOVERS
-    ]
-    for entry in entries:
-        if entry.is_symlink():
-            _check_link(root, entry)
-    return sorted(entries, key=lambda entry: unicodedata.normalize("NFC", entry.name))
-
-
-def _check_link(root: Path, link: Path) -> None:
-    try:
-        target = link.resolve(strict=True)
-    except (OSError, RuntimeError):  # Python before 3.13 has an error of its own for a loop
-        fault = "is a link that leads nowhere"
-    else:
-        inside = target.is_relative_to(root.resolve())
-        if inside and not link.parent.resolve().is_relative_to(target):
-            return
-        fault = (
-            "is a link to a folder that holds the link itself"
-            if inside
-            else f"is a link out of the data folder, to {visible(str(target))}"
-        )
-    raise DataError(
-        fault,
-        where=visible(str(link)),
-        hint="Take the link away, or put there what it leads to.",
-    )
-
-
-def _read_images(root: Path, files: list[Path], resize: str, size: int, say: Progress) -> Pixels:
+def read_images(root: Path, files: list[Path], resize: str, size: int, say: Progress) -> Pixels:
     """[images, 1 or 3, size, size] uint8."""
     pictures: list[Picture] = []
     unreadable: list[tuple[Path, str]] = []
@@ -304,8 +120,8 @@ def _read_images(root: Path, files: list[Path], resize: str, size: int, say: Pro
         raise _unreadable(root, unreadable)
     coloured = [index for index, each in enumerate(pictures) if each.pixels.shape[0] == 3]
     if coloured and len(coloured) <= len(pictures) // 10:
-        listed = _listed([_inside(root, files[index]) for index in coloured])
-        say(f"all images are read in colour because of {listed}; the others are grey")
+        named = listed([inside(root, files[index]) for index in coloured])
+        say(f"all images are read in colour because of {named}; the others are grey")
     images = np.empty((len(pictures), 3 if coloured else 1, size, size), np.uint8)
     for index, each in enumerate(pictures):
         images[index] = each.pixels  # a grey image among coloured ones is the same in all three
@@ -322,10 +138,10 @@ def _unreadable(root: Path, files: list[tuple[Path, str]]) -> DataError:
             where=visible(str(file)),
             hint="Repair the file or take it out of the data set." if repair else None,
         )
-    lines = [f"{_inside(root, file)}: {visible(fault)}" for file, fault in files[:_NAMED]]
-    if len(files) > _NAMED:
-        more = _listed([_inside(root, file) for file, _ in files[_NAMED:]], 1000)
-        lines.append(f"and {len(files) - _NAMED:,} more: {more}")
+    lines = [f"{inside(root, file)}: {visible(fault)}" for file, fault in files[:NAMED]]
+    if len(files) > NAMED:
+        more = listed([inside(root, file) for file, _ in files[NAMED:]], 1000)
+        lines.append(f"and {len(files) - NAMED:,} more: {more}")
     return DataError(
         f"{len(files):,} images cannot be read",
         where=visible(str(root)),
@@ -343,25 +159,15 @@ def _tell_twins(root: Path, files: list[Path], images: Pixels, say: Progress) ->
             first = seen.setdefault(image.tobytes(), place)
             if first != place:
                 pair = (files[number * drawings + which] for which in (place, first))
-                twins.append(" = ".join(_inside(root, file) for file in pair))
+                twins.append(" = ".join(inside(root, file) for file in pair))
     if twins:
         say(
             f"{len(twins):,} images are identical to another one of their class, so that a query "
-            f"can be the image that was learned from: {_listed(twins)}"
+            f"can be the image that was learned from: {listed(twins)}"
         )
 
 
-def _inside(root: Path, file: Path) -> str:
-    return visible(file.relative_to(root).as_posix())
-
-
-def _listed(names: Sequence[str], most: int = _NAMED) -> str:
-    """Names for a message, the first few."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return visible(", ".join(names[:most])) + more
-
-
-def _is_paper_bright(images: Pixels) -> bool:
+def is_paper_bright(images: Pixels) -> bool:
     """Whether most pixels at the borders of all images are nearer to white than to black."""
     border = np.concatenate(
         [
