@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
+
+import torch
 
 from mamltui.data.bank import ImageBank
+from mamltui.errors import UsageError
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.profiles import Profile, learns_rates
 
+Head = Literal["learned", "fresh", "prototypes"]
+"""Where the classifier starts: from the learned weights, as many of them as there are classes; with
+weights drawn like them for further classes; or from the means of the support set's classes, as in
+ProtoNet and Proto-MAML."""
 LEAST_WEIGHT = 0.03
 """Of an inner step before the last, as a part of 1 / steps, in a multi-step loss (MAML++)."""
 
@@ -96,3 +104,62 @@ def multi_step_weights(steps: int, progress: float) -> tuple[float, ...]:
     """
     other = max((1 - progress) / steps, LEAST_WEIGHT / steps)
     return (*(other,) * (steps - 1), 1 - other * (steps - 1))
+
+
+def with_way(
+    learner: Learner, parameters: Parameters, way: int, head: Head | None = None
+) -> tuple[Learner, Parameters]:
+    """A trained learner for tasks of ``way`` classes, and its parameters.
+
+    A learned head gives its first weights to fewer classes than it was learned for. Where alpha is
+    of the mean loss it changes with the number of classes, so that an example moves the parameters
+    as far as it did in training.
+
+    Args:
+        head: None: as it was trained.
+
+    Raises:
+        UsageError: the run has not learned what tasks of so many classes need.
+    """
+    network, inner = learner.network, learner.inner
+    head = head or ("prototypes" if network.prototypes else "learned")
+    if network.prototypes and head != "prototypes":
+        raise UsageError(
+            "this run has no learned head: its head is computed from the support set",
+            where=f"--head {head}",
+        )
+    if head == "learned" and way > network.way:
+        raise UsageError(
+            f"the head of this run was learned for tasks of {network.way} classes, not of {way}",
+            hint=f"--head fresh draws weights for the others, which cost accuracy. Better is a run "
+            f"of {way} classes or more, or one of proto-maml or protonet, which take any number.",
+        )
+    network = replace(network, way=way, prototypes=head == "prototypes")
+    if inner.loss_scale == "mean" and inner.rates in ("fixed", "curvature"):
+        inner = replace(inner, alpha=inner.alpha * way / learner.network.way)
+    wanted = Learner(network, inner)
+    if head == "fresh" and way > learner.network.way:
+        parameters = parameters | _extended_head(parameters, way)
+    found = {}
+    for name, shape in wanted.shapes().items():
+        value = parameters.get(name)
+        if value is None or any(has < need for has, need in zip(value.shape, shape, strict=True)):
+            raise UsageError(
+                f"the inner steps of this run have learned {name} for {learner.network.way} "
+                f"classes, and nothing for {way} with a head that is {head}",
+                hint="Take a run whose step sizes do not depend on the number of classes.",
+            )
+        found[name] = value[tuple(slice(size) for size in shape)].clone()
+    return wanted, found
+
+
+def _extended_head(parameters: Parameters, way: int) -> Parameters:
+    """The learned head, with weights for more classes that are drawn like those it has."""
+    weight, bias = parameters["head.weight"], parameters["head.bias"]
+    more = way - weight.shape[1]
+    spread, mean = torch.std_mean(weight, dim=1, keepdim=True)
+    drawn = torch.randn(len(weight), more, generator=torch.Generator().manual_seed(0))
+    return {
+        "head.weight": torch.cat([weight, mean + spread * drawn.to(weight)], dim=1),
+        "head.bias": torch.cat([bias, bias.mean().expand(more)]),
+    }

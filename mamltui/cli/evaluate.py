@@ -100,7 +100,7 @@ def evaluate(
     for a path, that and nothing else. Runs tested on the same episodes are compared pair by pair
     with the first.
     """
-    _check_outputs(csv, markdown, as_json)
+    check_outputs(csv, markdown, as_json)
     asked = None if steps is None else _step_counts(steps)
 
     from mamltui.data.banks import Banks
@@ -152,7 +152,7 @@ def evaluate(
         raise unkept[0]
 
 
-def _check_outputs(csv: str | None, markdown: str | None, as_json: bool) -> None:
+def check_outputs(csv: str | None, markdown: str | None, as_json: bool) -> None:
     """Refuse outputs that cannot be had before minutes are spent on them."""
     to_stdout = [
         name

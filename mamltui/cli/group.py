@@ -31,6 +31,9 @@ COMMANDS: dict[str, Command] = {
     "eval": Command(
         "mamltui.cli.evaluate", "evaluate", "Evaluate runs after each number of inner steps."
     ),
+    "adapt": Command(
+        "mamltui.cli.adapt", "adapt", "Classify images of your own, from a few that are labelled."
+    ),
     "runs": Command("mamltui.cli.runs", "app", "List, show, compare, export and remove runs."),
     "study": Command("mamltui.cli.study", "app", "Run, watch and report sets of experiments."),
     "plot": Command("mamltui.cli.plot", "plot", "Draw the curves of runs as SVG or PNG."),

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from mamltui.tui.session.options import Options
 
 
-SYNONYMS = {"train": "run", "evaluate": "eval", "test": "eval", "score": "eval", "watch": "attach"}
+SYNONYMS = {
+    "train": "run",
+    "evaluate": "eval",
+    "test": "eval",
+    "score": "eval",
+    "watch": "attach",
+    "classify": "adapt",
+    "predict": "adapt",
+}
 """What people call a command otherwise."""
 
 

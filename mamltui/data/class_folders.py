@@ -196,8 +196,9 @@ def _check_link(root: Path, link: Path) -> None:
     )
 
 
-def inside(root: Path, file: Path) -> str:
-    return visible(file.relative_to(root).as_posix())
+def inside(root: Path | None, file: Path) -> str:
+    """``file`` for a message, as seen from ``root``."""
+    return visible((file if root is None else file.relative_to(root)).as_posix())
 
 
 def listed(names: Sequence[str], most: int = NAMED) -> str:

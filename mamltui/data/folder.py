@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from mamltui.text import visible
 
 PACKED_FROM = 500
 """Images; fewer are read as quickly as they are unpacked."""
+_SAID_FROM = 100
+"""Images whose reading takes long enough to be said."""
 _REPORT_EVERY = 2_000
 """Images between two messages of progress."""
 
@@ -76,7 +79,7 @@ def load_folder(
         bank = recall(packed, content=key, fingerprint=fingerprint, say=say)
         if bank is not None:
             return bank
-    images = read_images(path, chosen, resize, image_size, say)
+    images = _read_images(path, chosen, resize, image_size, say)
     images = images.reshape(len(classes), drawings, *images.shape[1:])
     _tell_twins(path, chosen, images, say)
     if images.shape[2] == 1 and is_paper_bright(images):
@@ -88,8 +91,30 @@ def load_folder(
     return bank
 
 
-def read_images(root: Path, files: list[Path], resize: str, size: int, say: Progress) -> Pixels:
+def _read_images(root: Path, files: list[Path], resize: str, size: int, say: Progress) -> Pixels:
     """[images, 1 or 3, size, size] uint8."""
+    pictures = read_pictures(root, files, resize, size, say)
+    coloured = [index for index, each in enumerate(pictures) if each.pixels.shape[0] == 3]
+    if coloured and len(coloured) <= len(pictures) // 10:
+        named = listed([inside(root, files[index]) for index in coloured])
+        say(f"all images are read in colour because of {named}; the others are grey")
+    images = np.empty((len(pictures), 3 if coloured else 1, size, size), np.uint8)
+    for index, each in enumerate(pictures):
+        images[index] = each.pixels  # a grey image among coloured ones is the same in all three
+    return images
+
+
+def read_pictures(
+    root: Path | None, files: Sequence[Path], resize: str, size: int, say: Progress
+) -> list[Picture]:
+    """One picture a file; those of more than 8 bits are brought to 8 all alike.
+
+    Args:
+        root: the folder that all files are in, by which they are named; None: there is none.
+
+    Raises:
+        DataError: files that cannot be read; all of them are named.
+    """
     pictures: list[Picture] = []
     unreadable: list[tuple[Path, str]] = []
     deep: dict[int, float] = {}
@@ -102,7 +127,7 @@ def read_images(root: Path, files: list[Path], resize: str, size: int, say: Prog
             return None
 
     for index, file in enumerate(files):
-        if index % _REPORT_EVERY == 0:
+        if len(files) >= _SAID_FROM and index % _REPORT_EVERY == 0:
             say(f"reading images: {index:,} of {len(files):,}")
         picture = add(file)
         if picture is not None:
@@ -118,17 +143,10 @@ def read_images(root: Path, files: list[Path], resize: str, size: int, say: Prog
         say(f"{len(deep):,} images have more than 8 bits; their largest value is {peak:g}")
     if unreadable:
         raise _unreadable(root, unreadable)
-    coloured = [index for index, each in enumerate(pictures) if each.pixels.shape[0] == 3]
-    if coloured and len(coloured) <= len(pictures) // 10:
-        named = listed([inside(root, files[index]) for index in coloured])
-        say(f"all images are read in colour because of {named}; the others are grey")
-    images = np.empty((len(pictures), 3 if coloured else 1, size, size), np.uint8)
-    for index, each in enumerate(pictures):
-        images[index] = each.pixels  # a grey image among coloured ones is the same in all three
-    return images
+    return pictures
 
 
-def _unreadable(root: Path, files: list[tuple[Path, str]]) -> DataError:
+def _unreadable(root: Path | None, files: list[tuple[Path, str]]) -> DataError:
     hint = "Repair the files or take them out of the data set."
     if len(files) == 1:
         file, fault = files[0]
@@ -144,7 +162,7 @@ def _unreadable(root: Path, files: list[tuple[Path, str]]) -> DataError:
         lines.append(f"and {len(files) - NAMED:,} more: {more}")
     return DataError(
         f"{len(files):,} images cannot be read",
-        where=visible(str(root)),
+        where=None if root is None else visible(str(root)),
         hint="\n".join([*lines, hint]),
     )
 

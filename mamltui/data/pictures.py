@@ -58,13 +58,16 @@ class Picture(NamedTuple):
     peak: float | None
     """The largest value of an image of more than 8 bits, which says how many were used; None of
     others."""
+    original: tuple[int, int]
+    """Width and height in the file, upright."""
 
 
 def read_picture(file: Path, resize: str, size: int, *, peak: float | None = None) -> Picture:
     """An image as its maker saw it: turned as its EXIF data say, on white paper, 8 bits a channel.
 
     Args:
-        resize: ``nearest`` or ``antialias`` (Lanczos).
+        resize: ``nearest`` or ``antialias`` (Lanczos); ``ink``: nearest for images of two colours,
+            antialias for others.
         size: width and height in pixels.
         peak: the largest value among all images of more than 8 bits, once it is known: integers up
             to 255, 1,023, 4,095, 16,383 or 65,535 and floating-point numbers up to 1 or 255 are
@@ -73,7 +76,6 @@ def read_picture(file: Path, resize: str, size: int, *, peak: float | None = Non
     Raises:
         UnreadableError: the file is damaged, too large, or of no kind that is read.
     """
-    sampling = Image.Resampling.LANCZOS if resize == "antialias" else Image.Resampling.NEAREST
     try:
         # What a decoder warns of is either read or an error here; warnings name no file.
         with open_regular(file) as (opened, status), warnings.catch_warnings():
@@ -87,7 +89,8 @@ def read_picture(file: Path, resize: str, size: int, *, peak: float | None = Non
                 deep = upright.mode.startswith("I") or upright.mode == "F"
                 own = _peak(upright) if deep else None
                 flat = _from_deep(upright, own if peak is None else peak) if deep else upright
-                small = _eight_bits(flat).resize((size, size), sampling)
+                whole = _eight_bits(flat)
+                small = whole.resize((size, size), _sampling(whole, resize))
         pixels = np.array(small, np.uint8)
     except UnreadableError:
         raise
@@ -100,10 +103,16 @@ def read_picture(file: Path, resize: str, size: int, *, peak: float | None = Non
     except Exception as error:  # Pillow names no base class for what damaged files raise
         raise _damaged(error) from error
     if pixels.ndim == 2:
-        return Picture(pixels[None], own)
+        return Picture(pixels[None], own, whole.size)
     if (pixels == pixels[..., :1]).all():
-        return Picture(np.ascontiguousarray(pixels[None, ..., 0]), own)
-    return Picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)), own)
+        return Picture(np.ascontiguousarray(pixels[None, ..., 0]), own, whole.size)
+    return Picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)), own, whole.size)
+
+
+def _sampling(image: Image.Image, resize: str) -> Image.Resampling:
+    if resize == "antialias" or (resize == "ink" and image.getcolors(2) is None):
+        return Image.Resampling.LANCZOS
+    return Image.Resampling.NEAREST
 
 
 @cache
