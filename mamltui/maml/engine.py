@@ -100,13 +100,39 @@ class Engine:
             Interrupted: ``should_stop`` said so.
             torch.OutOfMemoryError: not even one task fits.
         """
-        inner = inner or self.inner
-        total = self._halving(
-            episodes,
-            inner.steps,
-            lambda size: self._sum(inner, parameters, episodes, size, should_stop),
+        total = MetaGradient.zero(parameters)
+        self.task_gradients(
+            parameters, episodes, total.add_tasks, inner=inner, should_stop=should_stop
         )
         return total.times(1 / episodes.tasks)
+
+    def task_gradients(
+        self,
+        parameters: Parameters,
+        episodes: Episodes,
+        use: Callable[[MetaGradient], None],
+        *,
+        inner: InnerLoop | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> None:
+        """The same of each task by itself, [tasks, ...]: given to ``use`` chunk after chunk.
+
+        Raises:
+            Interrupted: ``should_stop`` said so.
+            torch.OutOfMemoryError: not even one task fits.
+        """
+        inner = inner or self.inner
+        done = 0
+
+        def work(size: int) -> None:
+            nonlocal done
+            for chunk in Episodes(*(tensor[done:] for tensor in episodes)).chunks(size):
+                if should_stop is not None and should_stop():
+                    raise Interrupted
+                use(outer.task_gradients(self.network, inner, parameters, chunk, self._backend))
+                done += chunk.tasks
+
+        self._halving(episodes, inner.steps, work)
 
     def score(
         self,
@@ -147,25 +173,6 @@ class Engine:
         if isinstance(self._backend, Kernels):
             return self._backend.tasks_at_once(self.network, kept_steps, episodes)
         return choose_task_chunk(self.network, kept_steps, episodes)
-
-    def _sum(
-        self,
-        inner: InnerLoop,
-        parameters: Parameters,
-        episodes: Episodes,
-        size: int,
-        should_stop: Callable[[], bool] | None,
-    ) -> MetaGradient:
-        """The sum of the tasks' gradients and metrics, ``size`` tasks at once."""
-        total = None
-        for chunk in episodes.chunks(size):
-            if should_stop is not None and should_stop():
-                raise Interrupted
-            total = outer.meta_gradient(
-                self.network, inner, parameters, chunk, self._backend, onto=total
-            )
-        assert total is not None  # there are tasks
-        return total
 
     def _halving(
         self, episodes: Episodes, kept_steps: int, work: Callable[[int], Result]

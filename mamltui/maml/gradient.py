@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from mamltui.maml.network import Parameters
@@ -18,9 +19,40 @@ class MetaGradient(NamedTuple):
     query_accuracy: Tensor
     """Scalar in [0, 1]."""
 
+    @classmethod
+    def zero(cls, parameters: Parameters) -> MetaGradient:
+        """The sum over no tasks, of a gradient for each of ``parameters``."""
+        zeros = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        scalar = next(iter(parameters.values())).new_zeros(())
+        return cls(zeros, scalar, scalar.clone())
+
+    def together(self) -> MetaGradient:
+        """The sum over tasks of values [tasks, ...], as [1, ...]."""
+        return MetaGradient(
+            {name: values.sum(dim=0, keepdim=True) for name, values in self.gradient.items()},
+            self.query_loss.sum(dim=0, keepdim=True),
+            self.query_accuracy.sum(dim=0, keepdim=True),
+        )
+
+    def add_tasks(self, tasks: MetaGradient) -> None:
+        """Add values [tasks, ...] to these sums, in place, one task after the other.
+
+        So no bit depends on how the tasks were divided. It takes no memory, so it cannot fail
+        halfway.
+        """
+        for name, values in tasks.gradient.items():
+            _add(self.gradient[name], values)
+        _add(self.query_loss, tasks.query_loss)
+        _add(self.query_accuracy, tasks.query_accuracy)
+
     def times(self, factor: float) -> MetaGradient:
         return MetaGradient(
             {name: value * factor for name, value in self.gradient.items()},
             self.query_loss * factor,
             self.query_accuracy * factor,
         )
+
+
+def _add(total: Tensor, values: Tensor) -> None:
+    for value in values.unbind():
+        total += value

@@ -127,8 +127,25 @@ def meta_gradient(
     Args:
         weights: scalars on the device, in place of those of ``inner.weights()`` that are not
             zero: a captured graph reads them where they are put for each replay.
-        onto: the sums of the tasks before, which are added to in place. On a CPU a task is added
-            after the other, so that no bit depends on how they were divided.
+        onto: the sums of the tasks before, which are added to in place.
+    """
+    total = MetaGradient.zero(parameters) if onto is None else onto
+    total.add_tasks(task_gradients(network, inner, parameters, episodes, backend, weights=weights))
+    return total
+
+
+def task_gradients(
+    network: NetworkSpec,
+    inner: InnerLoop,
+    parameters: Parameters,
+    episodes: Episodes,
+    backend: Backend,
+    *,
+    weights: Sequence[Tensor] | None = None,
+) -> MetaGradient:
+    """The same of each task by itself, [tasks, ...]; parameters without a gradient are left out.
+
+    On a GPU, where it is slow to add one task after the other, of all together, [1, ...].
     """
     with exact_products(episodes.support_x.device), torch.no_grad():
         tasks = _Tasks(network, inner, parameters, episodes, backend)
@@ -136,8 +153,10 @@ def meta_gradient(
             logits = _reptile(tasks)
         else:
             logits = _through_the_inner_loop(tasks, weights)
+        gradient = {name: tasks.gradient[name] for name in parameters if name in tasks.gradient}
         losses = task_losses(logits, episodes.query_y)
-        return tasks.summed(losses, task_accuracies(logits, episodes.query_y), onto)
+        found = MetaGradient(gradient, losses, task_accuracies(logits, episodes.query_y))
+        return found.together() if losses.is_cuda else found
 
 
 @dataclass(frozen=True)
@@ -388,19 +407,6 @@ class _Tasks:
 
     # ---- Shapes ----
 
-    def summed(self, losses: Tensor, accuracies: Tensor, onto: MetaGradient | None) -> MetaGradient:
-        """The sums over tasks, added to those of others."""
-        parts = {name: self.gradient[name] for name in self.theta if name in self.gradient}
-        before = onto
-        if before is None:
-            zeros = {name: torch.zeros_like(value) for name, value in self.theta.items()}
-            before = MetaGradient(zeros, losses.new_zeros(()), losses.new_zeros(()))
-        for name, value in parts.items():
-            _add_tasks(before.gradient[name], value)
-        _add_tasks(before.query_loss, losses)
-        _add_tasks(before.query_accuracy, accuracies)
-        return before
-
     def _lifted(self, name: str, value: Tensor, step: int) -> Tensor:
         """In the shape of the parameter: zero at other numbers of steps, where each has its own."""
         if not has_steps(self.network, name):
@@ -408,9 +414,3 @@ class _Tasks:
         whole = value.new_zeros(self.count, *self.theta[name].shape)
         at_step(self.network, {name: whole}, step)[name].copy_(value)
         return whole
-
-
-def _add_tasks(total: Tensor, values: Tensor) -> None:
-    """Add [tasks, ...] to the sum over tasks, one after the other where that is not slow."""
-    for value in [values.sum(dim=0)] if values.is_cuda else values.unbind():
-        total += value

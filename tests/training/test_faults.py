@@ -21,15 +21,15 @@ def fail_at(
     monkeypatch: pytest.MonkeyPatch, trainer: Trainer, iteration: int, error: BaseException
 ) -> list[int]:
     """Raise in the strategy, in meta-iteration ``iteration``; how many tasks it was asked for."""
-    true, asked = outer.meta_gradient, []
+    true, asked = outer.task_gradients, []
 
-    def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
+    def task_gradients(*arguments: Any, **options: Any) -> MetaGradient:
         if trainer._state.iteration + 1 == iteration:
             asked.append(arguments[3].tasks)
             raise error
         return true(*arguments, **options)
 
-    monkeypatch.setattr(outer, "meta_gradient", meta_gradient)
+    monkeypatch.setattr(outer, "task_gradients", task_gradients)
     return asked
 
 

@@ -42,9 +42,9 @@ def in_the_middle(
     monkeypatch: pytest.MonkeyPatch, trainer: Trainer, iteration: int, ask: Callable[[], None]
 ) -> list[int]:
     """Ask during the second task of a meta-step, once; the iterations of the tasks worked on."""
-    true, worked_on, asked = outer.meta_gradient, [], False
+    true, worked_on, asked = outer.task_gradients, [], False
 
-    def meta_gradient(*arguments: Any, **options: Any) -> MetaGradient:
+    def task_gradients(*arguments: Any, **options: Any) -> MetaGradient:
         nonlocal asked
         worked_on.append(trainer._state.iteration + 1)
         if worked_on.count(iteration) == 2 and not asked:
@@ -52,7 +52,7 @@ def in_the_middle(
             ask()
         return true(*arguments, **options)
 
-    monkeypatch.setattr(outer, "meta_gradient", meta_gradient)
+    monkeypatch.setattr(outer, "task_gradients", task_gradients)
     return worked_on
 
 
