@@ -23,6 +23,8 @@ from mamltui.maml.ensemble import ensemble_scores
 from mamltui.maml.evaluate import Scores, StepScores, mean_and_ci95
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.ranks import Ranks
+from mamltui.maml.shared_engine import SharedEngine
 from mamltui.maml.strategies import Case, why_not
 from mamltui.profiles import Profile, method_of
 from mamltui.results import (
@@ -68,6 +70,7 @@ def evaluate_run(
     partial: Partial | None = None,
     should_stop: ShouldStop | None = None,
     say: Callable[[str], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
     """Score tasks 0 .. ``episodes`` - 1 of a split after each of ``steps`` inner steps.
 
@@ -81,6 +84,7 @@ def evaluate_run(
         disjoint: no image is used twice.
         should_stop: asked at every inner step of every chunk of episodes.
         say: told in words what takes time before the first episode.
+        ranks: the processes among which episodes are shared out; not those of an ensemble.
 
     Raises:
         Interrupted: ``should_stop`` said so.
@@ -148,6 +152,7 @@ def evaluate_run(
         device=device,
         should_stop=should_stop,
         say=say,
+        ranks=ranks,
     )
     found: list[dict[str, StepScores]] = []
     running = _Running(wanted)
@@ -198,6 +203,7 @@ def evaluate_as_planned(
     progress: Progress | None = None,
     partial: Partial | None = None,
     should_stop: ShouldStop | None = None,
+    ranks: Ranks | None = None,
 ) -> Evaluation:
     """Evaluate the best checkpoint on the test split as the run's profile says.
 
@@ -215,6 +221,7 @@ def evaluate_as_planned(
         progress=progress,
         partial=partial,
         should_stop=should_stop,
+        ranks=ranks,
     )
 
 
@@ -252,12 +259,14 @@ def _score_chunks(
     device: torch.device,
     should_stop: ShouldStop | None,
     say: Callable[[str], None] | None,
+    ranks: Ranks | None,
 ) -> Iterator[dict[str, StepScores]]:
     """The scores of the episodes in order, a chunk at a time, for each of ``STATISTICS``."""
     network, inner = learner.network, learner.inner
     asked = profile.engine.strategy
     strategy = "auto" if why_not(asked, Case(network, inner, device)) else asked
-    engine = Engine(
+    make = Engine if ranks is None else partial(SharedEngine, ranks)
+    engine = make(
         network,
         inner,
         device=device,
@@ -272,7 +281,7 @@ def _score_chunks(
     else:
         chunk_size = profile.engine.task_chunk
         score = partial(ensemble_scores, network, inner, members, task_chunk=chunk_size)
-    block = block_size(profile, network, device)
+    block = block_size(profile, network, device) * (1 if ranks is None else ranks.size)
     for first in range(0, episodes, block):
         batch = sampler.batch(first, min(block, episodes - first), device=device)
         for chunk in batch.chunks(engine.tasks_at_once(batch)):

@@ -16,14 +16,18 @@ SAVING = "SIGUSR1"
 
 @contextmanager
 def stop_signals(
-    react: Callable[[signal.Signals], None], save: Callable[[], None] = lambda: None
+    react: Callable[[signal.Signals], None],
+    save: Callable[[], None] = lambda: None,
+    *,
+    insisting: bool = True,
 ) -> Iterator[None]:
     """While inside, the first of ``STOPPING`` calls ``react``, in the main thread.
 
-    After it another SIGINT ends the process at once, whatever it does; another SIGTERM or SIGHUP is
-    passed over, because some senders (``timeout`` among them) send it to a process and again to its
-    group. A SIGHUP that was ignored before stays so: ``nohup`` asks for that. SIGUSR1 calls
-    ``save``. Systems that lack a signal do without.
+    After it another SIGINT ends the process at once, whatever it does, unless ``insisting`` is
+    false: a launcher such as ``torchrun`` passes on what the terminal has sent already. Another
+    SIGTERM or SIGHUP is passed over, because some senders (``timeout`` among them) send it to a
+    process and again to its group. A SIGHUP that was ignored before stays so: ``nohup`` asks for
+    that. SIGUSR1 calls ``save``. Systems that lack a signal do without.
     """
     stopping = False
 
@@ -31,7 +35,8 @@ def stop_signals(
         nonlocal stopping
         if not stopping:
             stopping = True
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if insisting:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
             react(signal.Signals(number))
 
     before: dict[int, Any] = {}

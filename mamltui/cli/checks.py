@@ -78,6 +78,7 @@ def doctor(
         ("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES)),
         *_devices(),
         ("kernels", _kernels()),
+        ("processes", _processes()),
         ("memory", _memory()),
         *_data(data_dir),
         ("runs folder", f"{out.absolute()}, {problem or f'writable, {_free_disk(out)} free'}"),
@@ -176,6 +177,20 @@ def _kernels() -> str:
     if must_compile(case):
         return "not compiled yet: the first training does it, once, in some seconds"
     return "compiled for this processor"
+
+
+def _processes() -> str:
+    """Whether one training can be shared among several processes."""
+    from torch import distributed
+
+    if not distributed.is_available():
+        return "one alone: torch was built without torch.distributed"
+    backends = {
+        "gloo": distributed.is_gloo_available(),
+        "NCCL": distributed.is_nccl_available(),
+    }
+    found = ", ".join(name for name, is_there in backends.items() if is_there)
+    return f"torchrun shares one training among several ({found or 'no backend'})"
 
 
 def _memory() -> str:

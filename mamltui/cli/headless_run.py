@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+from mamltui.cli import distributed
 from mamltui.cli.evaluate import write_stdout
 from mamltui.cli.output import narrate, why_not_writable
 from mamltui.cli.tables import (
@@ -24,6 +25,7 @@ from mamltui.errors import DivergedError, ExitCode, RunError, StorageError
 from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
 from mamltui.maml.allocator import keep_freed_memory
+from mamltui.maml.ranks import Ranks, RanksError
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, write_text
 from mamltui.runs import RunFolder, runs_root
@@ -137,27 +139,37 @@ def train_and_evaluate(request: Request) -> int:
         MamltuiError: as :func:`plan`, and all that can go wrong in a run.
         DivergedError: the training diverged, or ended below ``request.min_accuracy``.
     """
+    with distributed.helped() as ranks:
+        return _train_and_evaluate(request, ranks)
+
+
+def _train_and_evaluate(request: Request, ranks: Ranks | None) -> int:
+    if ranks is not None and distributed.is_restarted() and request.resume is None:
+        request = replace(request, resume="auto")
     with stop_signals(_end):
-        made = plan(request)
+        made = replace(plan(request), ranks=ranks)
         keep_freed_memory()
         run = made.run or RunFolder.create(made.profile, made.runs)
     control, received = Control(), list[signal.Signals]()
     with ExitStack() as shown:
         display = shown.enter_context(_display(request, made.title))
 
-        def stop(by: signal.Signals) -> None:
+        def stop(by: signal.Signals, where: str = "") -> None:
             received.append(by)
-            control.stop(by.name)
+            control.stop(f"{by.name}{where}")
             display.stopping()
+
+        if ranks is not None:
+            ranks.on_stop = lambda by, rank: stop(signal.Signals[by], f" to {rank}")
 
         reader = _Reporting(display, lambda evaluation: _report(evaluation, run, request), shown)
         try:
-            with stop_signals(stop, control.checkpoint):
+            with stop_signals(stop, control.checkpoint, insisting=ranks is None):
                 outcome = run_experiment(replace(made, run=run), control, reader)
-        except StorageError as error:
+        except (StorageError, RanksError) as error:
             go_on = f"Go on with: {request.resume_command(run)}"
             hint = f"{error.hint}\n{go_on}" if error.hint else go_on
-            raise StorageError(error.what, where=error.where, hint=hint) from error
+            raise type(error)(error.what, where=error.where, hint=hint) from error
     end = outcome.end
     if isinstance(end, Diverged):
         raise DivergedError(

@@ -103,6 +103,11 @@ def run(
         _refuse_without_app(output, csv, min_accuracy, quiet, verbose)
         _open_app(profile, settings, resume, Place(out, data_dir, device.value))
 
+    from mamltui.cli import distributed
+
+    if distributed.is_helper() and not dry_run:
+        raise typer.Exit(distributed.help_out())
+
     from mamltui.cli.headless_run import Request, dry, train_and_evaluate
 
     request = Request(

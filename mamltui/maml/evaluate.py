@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,16 @@ class StepScores(NamedTuple):
     """[tasks, steps + 1, examples, 2] float32, CPU: 1 where the answer is right, else 0, and the
     probability that it was given. None of the support set."""
 
+    @classmethod
+    def joined(cls, parts: Sequence[StepScores]) -> StepScores:
+        """Of the tasks of all ``parts``, in order."""
+        answers = [part.answers for part in parts if part.answers is not None]
+        return cls(
+            torch.cat([part.loss for part in parts]),
+            torch.cat([part.accuracy for part in parts]),
+            torch.cat(answers) if answers else None,
+        )
+
 
 class Scores(NamedTuple):
     """What adapting to a batch of episodes gives."""
@@ -37,6 +47,18 @@ class Scores(NamedTuple):
     """Query set, normalised with the support set's statistics: no query sees another."""
     support: StepScores
     """The support set itself."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """Of the tasks of all ``parts``, in order."""
+        support_statistics = [
+            part.support_statistics for part in parts if part.support_statistics is not None
+        ]
+        return cls(
+            StepScores.joined([part.transductive for part in parts]),
+            StepScores.joined(support_statistics) if support_statistics else None,
+            StepScores.joined([part.support for part in parts]),
+        )
 
     @classmethod
     def of(cls, scores: Tensor, answers: Tensor, support_statistics: bool) -> Scores:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -19,6 +20,8 @@ from mamltui.errors import UsageError
 from mamltui.maml.calibration import CONTENDERS, Shape, Trial, calibrate
 from mamltui.maml.engine import Engine
 from mamltui.maml.learner import Learner
+from mamltui.maml.ranks import Ranks
+from mamltui.maml.shared_engine import SharedEngine
 from mamltui.maml.strategies import Case, covering, must_compile, native, why_not
 from mamltui.profiles import Profile
 from mamltui.untrusted import Count, Seconds, Text, checked, parse_json, read_file
@@ -60,6 +63,7 @@ def choose_engine(
     before: tuple[str, int] | None,
     say: Say,
     should_stop: Callable[[], bool],
+    ranks: Ranks | None = None,
 ) -> Generator[str, None, Engine]:
     """The engine that ``profile`` asks for on ``device``; yields in words what will take time.
 
@@ -67,21 +71,29 @@ def choose_engine(
         before: strategy and chunk that the run was trained with so far, which ``auto`` keeps if it
             can: so a resumed training repeats an uninterrupted one bit for bit.
         say: of the engine, told when memory ran out.
+        ranks: the processes among which it shares out its tasks.
 
     Raises:
         Interrupted: ``should_stop`` said so.
+        RanksError: one of ``ranks`` cannot do its part.
         UsageError: the strategy that ``profile`` names could not be compiled.
     """
     asked = profile.engine
     case = Case(learner.network, learner.inner, device, precision=asked.precision)
     strategy: str = asked.strategy
     chunk = asked.task_chunk
+    if ranks is not None and strategy == "graph":
+        raise UsageError(
+            "a captured graph is of one process alone",
+            where="engine.strategy",
+            hint="Of several processes: --set engine.strategy=auto",
+        )
     if strategy in ("auto", "native") and must_compile(case):
         yield native.COMPILING
         native.prepare(case.dtype, should_stop)
         check_engine(profile, learner, device)
     if strategy == "auto":
-        covered = covering(case)
+        covered = [each for each in covering(case) if ranks is None or each != "graph"]
         if before is not None and before[0] in covered:
             strategy, chunk = before[0], chunk or before[1]
         elif not {*CONTENDERS} <= {*covered}:
@@ -89,7 +101,8 @@ def choose_engine(
         else:
             best = yield from _calibrated(profile, case, covered, should_stop)
             strategy, chunk = best.strategy, chunk or best.task_chunk
-    return Engine(
+    kind = Engine if ranks is None else partial(SharedEngine, ranks)
+    return kind(
         learner.network,
         learner.inner,
         device=device,

@@ -142,6 +142,7 @@ def _evaluate(plan: Plan, run: RunFolder, control: Control, reader: Reader) -> E
         device=plan.device,
         progress=reader.evaluating,
         should_stop=lambda: control.stop_reason is not None,
+        ranks=plan.ranks,
     )
 
 

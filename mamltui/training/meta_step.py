@@ -53,6 +53,7 @@ class MetaStep:
         self._learner = plan.learner
         self._sampler = plan.sampler("train")
         self._device = plan.device
+        self._ranks = plan.ranks
         self._should_stop = should_stop
         self._captured: CapturedStep | None = None
 
@@ -78,6 +79,7 @@ class MetaStep:
             before=before,
             say=self.said.append,
             should_stop=self._should_stop,
+            ranks=self._ranks,
         )
         self.task_chunk = self.engine.task_chunk
         if self._captures():

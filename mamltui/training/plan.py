@@ -15,6 +15,7 @@ from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import RunError
 from mamltui.learner import learner_of
 from mamltui.maml.learner import Learner
+from mamltui.maml.ranks import Ranks
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder, runs_root
 from mamltui.training.choice import check_engine
@@ -38,6 +39,8 @@ class Plan:
     """The folder that a new run is made in; None: the usual one."""
     is_trained: bool = False
     """The run to go on with needs no more training: its evaluation alone is left."""
+    ranks: Ranks | None = None
+    """The processes that share out its tasks, seen from that of rank 0; None: this one alone."""
 
     @classmethod
     def of(

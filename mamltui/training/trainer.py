@@ -26,6 +26,7 @@ from mamltui.events import (
     Validated,
 )
 from mamltui.maml.chunks import Interrupted
+from mamltui.maml.ranks import RanksError
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.backlog import RETRY_SECONDS
 from mamltui.runs.folder import Place
@@ -74,6 +75,7 @@ class Trainer:
             CheckpointError: the run's last checkpoint is damaged or of another network.
             DeviceError: the device is out of memory.
             StorageError: the disk has refused for longer than ``run.disk_patience``.
+            RanksError: a process that shares the tasks is gone; a checkpoint is saved.
         """
         self._is_over = self._is_waited_for = False
         with ExitStack() as leaving:
@@ -95,6 +97,13 @@ class Trainer:
                 if not self._is_over:
                     self._fail(error)
                 raise self._rescue(error) from error
+            except RanksError as error:
+                # Nothing of a meta-step is applied before all of it is there.
+                with suppress(Divergence, StorageError):
+                    if not self._is_saved():
+                        self._save("last")
+                self._fail(error)
+                raise
             except Exception as error:
                 explained = out_of_memory(error)
                 self._fail(explained or error)
