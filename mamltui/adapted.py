@@ -14,6 +14,7 @@ from mamltui.learner import Head, inner_loop_of, with_way
 from mamltui.maml.chunks import is_out_of_memory
 from mamltui.maml.episode import Episodes
 from mamltui.maml.learner import Learner
+from mamltui.maml.module import ConvNet, as_module
 from mamltui.maml.network import NetworkSpec, NormStatistics, Parameters, at_step
 from mamltui.maml.outer import adapted_step_by_step
 from mamltui.maml.precision import exact_products
@@ -99,22 +100,38 @@ class Adapted:
         Raises:
             UsageError: images of another size, or of a step that was not kept.
         """
-        wanted = (self.network.channels, self.network.image_size, self.network.image_size)
-        if images.dim() != 4 or tuple(images.shape[1:]) != wanted:
-            raise UsageError(
-                f"images of {list(images.shape)} are not [images, {', '.join(map(str, wanted))}], "
-                "which is what the network sees"
-            )
+        _check_images(images, self.network)
         step = self.steps[-1] if step is None else step
-        if step not in self._states:
-            raise UsageError(f"nothing is kept of step {step}, only of {self.steps}")
+        state = self._state(step)
         if not len(images):
             return torch.empty(0, self.network.way, dtype=torch.float64)
-        state = self._states[step]
         device = next(iter(state.values.values())).device
         parts = [images] if transductive else torch.split(images, _AT_ONCE)
         found = [self._probabilities(part.to(device), state, step, transductive) for part in parts]
         return torch.cat(found)
+
+    def module(self, *, step: int | None = None, transductive: bool = False) -> ConvNet:
+        """The same answers as a module of standard layers, which gives logits [images, way].
+
+        Raises:
+            UsageError: nothing was kept of this step.
+        """
+        step = self.steps[-1] if step is None else step
+        state = self._state(step)
+        running = self.network.running_steps > 0 and not transductive
+        own = transductive or running
+        return as_module(
+            self.network,
+            state.values,
+            step=step,
+            statistics=() if own else state.statistics,
+            running=running,
+        )
+
+    def _state(self, step: int) -> _State:
+        if step not in self._states:
+            raise UsageError(f"nothing is kept of step {step}, only of {self.steps}")
+        return self._states[step]
 
     def _probabilities(
         self, images: Tensor, state: _State, step: int, transductive: bool
@@ -161,6 +178,7 @@ def adapt(
     way = len(set(labels))
     if way < 2 or set(labels) != set(range(way)) or len(labels) != len(support_x):
         raise UsageError(f"labels 0 to {max(way - 1, 1)} are needed, one an image, each given once")
+    _check_images(support_x, trained.learner.network)
     learner, parameters = with_way(trained.learner, trained.parameters, way, head)
     if steps is None:
         is_as_trained = learner.network.prototypes == trained.learner.network.prototypes
@@ -189,6 +207,15 @@ def adapt(
                     )
                 accuracy = (logits.argmax(dim=2) == label).double().mean().item()
     return Adapted(network, states, accuracy)
+
+
+def _check_images(images: Tensor, network: NetworkSpec) -> None:
+    wanted = (network.channels, network.image_size, network.image_size)
+    if images.dim() != 4 or tuple(images.shape[1:]) != wanted:
+        raise UsageError(
+            f"images of {list(images.shape)} are not [images, {', '.join(map(str, wanted))}], "
+            "which is what the network sees"
+        )
 
 
 class _memory_errors:  # noqa: N801 - used as a function

@@ -102,11 +102,23 @@ def read_picture(file: Path, resize: str, size: int, *, peak: float | None = Non
         raise _damaged(error) from error
     except Exception as error:  # Pillow names no base class for what damaged files raise
         raise _damaged(error) from error
+    return Picture(_channels_first(pixels), own, whole.size)
+
+
+def picture_of(pixels: Pixels, resize: str, size: int) -> Picture:
+    """The same of pixels in memory: [height, width] or [height, width, 3] uint8."""
+    image = Image.fromarray(pixels)
+    small = image.resize((size, size), _sampling(image, resize))
+    return Picture(_channels_first(np.array(small, np.uint8)), None, image.size)
+
+
+def _channels_first(pixels: Pixels) -> Pixels:
+    """[1 or 3, height, width]; grey if all channels are the same."""
     if pixels.ndim == 2:
-        return Picture(pixels[None], own, whole.size)
+        return pixels[None]
     if (pixels == pixels[..., :1]).all():
-        return Picture(np.ascontiguousarray(pixels[None, ..., 0]), own, whole.size)
-    return Picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)), own, whole.size)
+        return np.ascontiguousarray(pixels[None, ..., 0])
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _sampling(image: Image.Image, resize: str) -> Image.Resampling:
