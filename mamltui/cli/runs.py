@@ -36,10 +36,6 @@ Where = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-OTHER_PROTOCOL = " *"
-"""Behind a result that was not measured as the profile says."""
-
-
 class What(str, Enum):
     """What of a run to export."""
 
@@ -147,6 +143,7 @@ def show(
 def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
     """Compare runs: what differs in their profiles, best validations, last test results."""
     from mamltui.profiles import differences
+    from mamltui.results.evaluation import OTHER_PROTOCOL
     from mamltui.runs import ListedRun, find_run
     from mamltui.text import visible
 
@@ -163,11 +160,8 @@ def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
     rows.append(["best validation %", *(_best_cell(info) for info in infos)])
     listed = [ListedRun.read(folder.path) for folder in folders]
     tests = [run.newest_test for run in listed]
-    departures = [
-        test.departures(run.profile) if test and run.profile else []
-        for run, test in zip(listed, tests, strict=True)
-    ]
-    signs = [OTHER_PROTOCOL if departure else "" for departure in departures]
+    departures = [run.departures for run in listed]
+    signs = [f" {OTHER_PROTOCOL}" if departure else "" for departure in departures]
     for statistics, label in (
         ("transductive", "test %"),
         ("support", "test %, support statistics"),
@@ -184,11 +178,15 @@ def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
     for letter, departure in zip(letters, departures, strict=True):
         if departure:
             typer.echo(
-                f"{OTHER_PROTOCOL.strip()} {letter} was not tested as its profile says: "
-                f"{', '.join(departure)}"
+                f"{OTHER_PROTOCOL} {letter} was not tested as its profile says, so it is compared "
+                f"with no other: {', '.join(departure)}"
             )
-    tested = [(f"{letter} - A", test) for letter, test in zip(letters, tests, strict=True) if test]
-    if tests[0] is None or len(tested) < 2:
+    tested = [
+        (f"{letter} - A", test)
+        for letter, test, departure in zip(letters, tests, departures, strict=True)
+        if test and not departure
+    ]
+    if tests[0] is None or departures[0] or len(tested) < 2:
         return
     from mamltui.cli.tables import print_paired, results_console
 

@@ -18,6 +18,8 @@ from mamltui.statistics import (
     low_percentile,
 )
 
+OTHER_PROTOCOL = "*"
+"""Behind a result that was not measured as its run's profile says."""
 STATISTICS = ("transductive", "support")
 """Whose batch statistics normalise the query images: their own (paper) or the support set's."""
 

@@ -180,6 +180,17 @@ class ListedRun:
         tests = (item for item in self.evaluations if item.is_plain)
         return self.headline or next(tests, None)
 
+    @property
+    def departures(self) -> list[str]:
+        """What of ``newest_test`` was measured otherwise than the profile says, in words.
+
+        A test with departures is not compared with others as an equal.
+        """
+        test, profile = self.newest_test, self.profile
+        if test is None:
+            return []
+        return ["the profile cannot be read"] if profile is None else test.departures(profile)
+
 
 class RunCatalogue:
     """Reads the runs below a folder again and again; what has not changed is not read twice.

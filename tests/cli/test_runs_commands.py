@@ -17,7 +17,7 @@ from mamltui.errors import ExitCode
 from mamltui.results import COLUMNS, write_results
 from mamltui.runs import RunFolder
 from tests.cli.run_folders import trained_run, write_characters
-from tests.results.examples import evaluation
+from tests.results.examples import evaluation, with_outcomes
 
 Capture = pytest.CaptureFixture[str]
 
@@ -159,7 +159,7 @@ def test_compare_shows_what_differs_and_how_the_runs_did(
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [f"A  {one.name}", f"B  {five.name}"]
     table = {line[:28].strip(): line[28:].split() for line in lines[4:-1]}
-    assert lines[-1].startswith("* A was not tested as its profile says: 200 episodes, ")
+    assert lines[-1].startswith("* A was not tested as its profile says, ")
     assert table == {
         "inner.steps": ["1", "5"],
         "inner.alpha": ["0.4", "0.1"],
@@ -171,6 +171,24 @@ def test_compare_shows_what_differs_and_how_the_runs_did(
         "test inner steps": ["3", "-"],
         "test episodes": ["200", "-"],
     }
+
+
+def test_compare_goes_pair_by_pair_over_tests_by_the_profiles_own_protocol_alone(
+    root: Path, characters: Path, capsys: Capture
+) -> None:
+    protocol = {"inner": {"test_steps": 3}, "evaluation": {"episodes": 600}, "meta": {"seed": 0}}
+    own, other, short = (trained_run(root, characters, name, **protocol) for name in "abc")
+    for run, episodes in ((own, 600), (other, 600), (short, 300)):
+        write_results(
+            run.evaluation, with_outcomes(run.name, [5] * (episodes - 1) + [int(run is own)])
+        )
+    assert runs("compare", own.name, other.name, short.name) == ExitCode.DONE
+    out = capsys.readouterr().out
+    assert "* C was not tested as its profile says" in out and "300 episodes" in out
+    pairs = out.partition("test, pair by pair:")[2]
+    assert "B - A" in pairs and "C - A" not in pairs
+    assert runs("compare", short.name, own.name) == ExitCode.DONE
+    assert "pair by pair" not in capsys.readouterr().out
 
 
 def test_compare_takes_the_newest_test_result_and_no_other_split(

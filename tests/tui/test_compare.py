@@ -171,8 +171,7 @@ def test_runs_tested_on_the_same_episodes_are_compared_pair_by_pair(make_run: Ma
     right = [5, 5, 4, 5, 3, 5, 5, 4] * 75
     worse = [each - place % 2 for place, each in enumerate(right)]
     for run, outcomes in ((one, right), (two, worse)):
-        results = tuple(step_result(steps, sum(outcomes) / 3000, 0.0101) for steps in range(4))
-        found = with_outcomes(run.name, outcomes, seed=run.profile.meta.seed, transductive=results)
+        found = with_outcomes(run.name, outcomes, seed=run.profile.meta.seed)
         write_results(run.evaluation, found)
     runs = [Compared(ListedRun.read(run.path), slot) for slot, run in enumerate((two, one))]
     for run in runs:
@@ -184,6 +183,29 @@ def test_runs_tested_on_the_same_episodes_are_compared_pair_by_pair(make_run: Ma
     assert rows["test: better on"] == ["", "75 % of episodes"]
     assert rows["test: Holm's p"] == ["", "p < 0.001"]
     assert "test: better on" not in {row.label for row in table_rows(runs, to_baseline=False)}
+
+
+def test_a_test_by_another_protocol_is_labelled_and_compared_with_no_other(
+    make_run: MakeRun,
+) -> None:
+    own, other, short = (make_run(name, **OWN_PROTOCOL) for name in ("own", "other", "short"))
+    for run, episodes in ((own, 600), (other, 600), (short, 300)):
+        right = [5] * (episodes - 1) + [int(run is own)]
+        write_results(run.evaluation, with_outcomes(run.name, right))
+    runs = [
+        Compared(ListedRun.read(run.path), slot) for slot, run in enumerate((own, other, short))
+    ]
+    for first in range(3):
+        chosen = [runs[first], *runs[:first], *runs[first + 1 :]]
+        rows = {
+            row.label: dict(zip((run.name for run in chosen), row.cells, strict=True))
+            for row in table_rows(chosen, to_baseline=True)
+        }
+        assert rows["test %"][short.name].text == "99.67 ± 1.01 *"
+        departures = {name: cell.text for name, cell in rows["* other than profile"].items()}
+        assert departures == {own.name: "", other.name: "", short.name: "300 episodes"}
+        compared = [cell.text for cell in rows["test %"].values() if cell.text[0] in "+-"]
+        assert len(compared) == (0 if chosen[0].name == short.name else 1)
 
 
 async def test_of_three_profiles_the_baselines_own_values_are_called_the_same(

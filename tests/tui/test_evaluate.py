@@ -206,6 +206,12 @@ async def test_steps_are_asked_for_and_refused_in_words(place: Path, make_app: M
     make_run(place, "one")
     async with opened(make_app) as (pilot, screen):
         assert "steps 0..3" in screen_text(pilot.app)
+        for key, now in (("e", "0..3"), ("n", "6")):
+            await pilot.press(key)
+            await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
+            assert pilot.app.screen.query_one(Input).value == now
+            await pilot.press("enter")
+        assert "--" not in (screen.headless_command() or "").replace("--device cpu", "")
         await answer(pilot, "e", "7..5")
         await until(pilot, lambda: "runs backwards" in screen_text(pilot.app))
         pilot.app.screen.query_one(Input).value = "0,5..7"

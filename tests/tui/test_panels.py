@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -84,6 +85,19 @@ def test_the_step_curve_has_a_row_for_each_inner_step(newest: Newest) -> None:
     assert [line[:10].rstrip() for line in lines] == ["inner step", "0 before", "1", "2"]
     assert lines[1].split()[2:4] == ["20.0", "20.0"]
     assert lines[3].split()[1:3] == ["-", "53.0"]
+
+
+def test_the_headers_of_the_tables_end_where_their_numbers_do(
+    newest: Newest, events: list[Event]
+) -> None:
+    def ends(line: str) -> list[int]:
+        return [found.end() for found in re.finditer(r"\S+(?: \S+)*", line)]
+
+    head, *rows = (line.plain for line in panels.step_curve(newest, 6, 20))
+    assert {tuple(ends(row)[1:]) for row in rows} == {tuple(ends(head)[1:])}
+    steps = [event for event in events if isinstance(event, Step)]
+    head, row = (line.plain for line in panels.recent_table(steps, [], 1))
+    assert ends(row) == ends(head)
 
 
 def test_many_inner_steps_are_shown_from_the_first_to_the_last(newest: Newest) -> None:

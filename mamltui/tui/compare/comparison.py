@@ -124,8 +124,13 @@ class Compared:
 
     @property
     def evaluation(self) -> Evaluation | None:
-        """The newest test by the profile's own protocol."""
-        return self.listed.headline
+        """The newest test by the profile's own protocol, or without one by another."""
+        return self.listed.newest_test
+
+    @property
+    def departures(self) -> str:
+        """What of it was measured otherwise than the profile says, in words."""
+        return ", ".join(self.listed.departures)
 
     @property
     def test(self) -> StepResult | None:

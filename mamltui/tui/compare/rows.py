@@ -9,7 +9,6 @@ from functools import lru_cache
 from mamltui.measures import duration
 from mamltui.profiles import Difference, Profile, differences
 from mamltui.results import (
-    Evaluation,
     RunDifference,
     StepResult,
     accuracy_cell,
@@ -17,6 +16,7 @@ from mamltui.results import (
     p_text,
     unpaired_reason,
 )
+from mamltui.results.evaluation import OTHER_PROTOCOL
 from mamltui.runs import ListedRun
 from mamltui.statistics import holm
 from mamltui.text import visible
@@ -82,6 +82,7 @@ def table_rows(runs: Sequence[Compared], *, to_baseline: bool) -> list[TableRow]
         cells.row("iterations", lambda run: run.iteration, "{:,}".format, _whole),
         cells.row("best validation %", _best, "{:.2f}".format, _points),
         cells.tests("test %"),
+        *cells.departures(f"{OTHER_PROTOCOL} other than profile"),
         *cells.pairs(),
         cells.row("time", lambda run: run.elapsed, duration, _longer),
     ]
@@ -111,7 +112,7 @@ class _Cells:
         self._runs = runs
         self._to_baseline = to_baseline
         self._paired: list[RunDifference | None] = [
-            _compared(runs[0].evaluation, run.evaluation) if to_baseline and place else None
+            _compared(runs[0], run) if to_baseline and place else None
             for place, run in enumerate(runs)
         ]
         """The test beside the first run's, where both were tested on the same episodes."""
@@ -139,22 +140,34 @@ class _Cells:
         return TableRow(label, cells)
 
     def tests(self, label: str) -> TableRow:
-        """A row of test accuracies with their 95% intervals."""
-        results = [run.test for run in self._runs]
-        first = results[0]
+        """A row of test accuracies with their 95% intervals.
+
+        One that was not measured as its profile says is marked, and neither it is compared with the
+        first nor any with it.
+        """
+        first = self._runs[0]
         cells = []
-        for place, result in enumerate(results):
+        for place, run in enumerate(self._runs):
+            result = run.test
             if result is None:
                 cells.append(UNKNOWN)
-            elif place == 0 or not self._to_baseline:
+            elif run.departures:
+                cells.append(Cell(f"{accuracy_cell(result)} {OTHER_PROTOCOL}", "warning"))
+            elif place == 0 or not self._to_baseline or first.departures:
                 cells.append(Cell(accuracy_cell(result)))
-            elif first is None:
+            elif first.test is None:
                 cells.append(UNKNOWN)
             else:
                 paired = self._paired[place]
-                text = _in_pairs(paired) if paired else _test_difference(result, first)
+                text = _in_pairs(paired) if paired else _test_difference(result, first.test)
                 cells.append(_difference_cell(text))
         return TableRow(label, cells)
+
+    def departures(self, label: str) -> list[TableRow]:
+        """A row of what was measured otherwise than the profiles say, if anything was."""
+        if not any(run.departures for run in self._runs):
+            return []
+        return [TableRow(label, [Cell(run.departures, "warning") for run in self._runs])]
 
     def pairs(self) -> list[TableRow]:
         """Of the runs tested on the same episodes as the first, what follows pair by pair."""
@@ -177,10 +190,11 @@ def _difference_cell(text: str) -> Cell:
     return SAME if text == SAME.text else Cell(text, "accent")
 
 
-def _compared(first: Evaluation | None, other: Evaluation | None) -> RunDifference | None:
-    if first is None or other is None or unpaired_reason(first, other):
+def _compared(first: Compared, other: Compared) -> RunDifference | None:
+    ours, theirs = first.evaluation, other.evaluation
+    if ours is None or theirs is None or first.departures or other.departures:
         return None
-    return compare_runs(first, other)
+    return None if unpaired_reason(ours, theirs) else compare_runs(ours, theirs)
 
 
 def _in_pairs(difference: RunDifference) -> str:

@@ -16,7 +16,7 @@ from textual.events import Resize
 from textual.widgets import Input, Static
 
 from mamltui.commands import eval_command
-from mamltui.profiles import parse_steps
+from mamltui.profiles import Profile, parse_steps
 from mamltui.profiles.steps import steps_text
 from mamltui.results import (
     STATISTICS,
@@ -258,22 +258,37 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         self._show()
 
     def action_ask_steps(self) -> None:
-        steps = self._settings.steps
-        self._ask(
+        self._ask_setting(
             "Inner steps at test, such as 0..10 or 1,3,5 (empty: each profile's own)",
-            "" if steps is None else steps_text(steps),
+            lambda profile: steps_text(self._settings.steps_of(profile)),
             steps_problem,
             lambda text: self._set_settings(steps=parse_steps(text) if text.strip() else None),
         )
 
     def action_ask_episodes(self) -> None:
-        episodes = self._settings.episodes
-        self._ask(
+        self._ask_setting(
             "Episodes to average over (empty: each profile's own)",
-            "" if episodes is None else str(episodes),
+            lambda profile: str(self._settings.episodes_of(profile)),
             episodes_problem,
             lambda text: self._set_settings(episodes=int(text) if text.strip() else None),
         )
+
+    def _ask_setting(
+        self,
+        question: str,
+        text_of: Callable[[Profile], str],
+        problem: Callable[[str], str],
+        accept: Callable[[str], None],
+    ) -> None:
+        """Ask, beginning with what is measured now if that is the same of all chosen runs."""
+        texts = {text_of(run.profile) for run in self._choice.chosen if run.profile is not None}
+        now = texts.pop() if len(texts) == 1 else ""
+
+        def changed(text: str) -> None:
+            if text != now:  # what is each profile's own stays so
+                accept(text)
+
+        self._ask(question, now, problem, changed)
 
     def _ask(
         self,

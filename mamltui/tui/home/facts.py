@@ -165,8 +165,8 @@ def _test(test: Evaluation, listed: ListedRun) -> Entry:
     """The headline, or a test by another protocol than the profile's, which says so."""
     own, support = test.headline("transductive"), test.headline("support")
     steps = f"{test.test_steps} inner step{'' if test.test_steps == 1 else 's'}"
-    departures = test.departures(listed.profile) if listed.profile else []
-    other = f"; not the profile's own protocol: {', '.join(departures)}" if departures else ""
+    departures = ", ".join(listed.departures)
+    other = f"; not the profile's own protocol: {departures}" if departures else ""
     return Entry.of(
         ("test", MUTED),
         f"{accuracy_cell(own)} % after {steps}, {test.episodes:,} episodes, "

@@ -141,7 +141,7 @@ def step_curve(newest: Newest, height: int, width: int) -> list[Content]:
     """Query accuracy after each inner step: of the last training episodes, and of validation."""
     train = newest.step.query_accuracy_per_step if newest.step else ()
     validation = newest.validated.accuracy_per_step if newest.validated else ()
-    lines = [Content.styled("inner step     train   valid.", MUTED)]
+    lines = [Content.styled(f"{'inner step':<11} {'train':>7} {'valid.':>7}", MUTED)]
     count = max(len(train), len(validation))
     if not count:
         return [*lines, Content.styled("none yet", MUTED)]
