@@ -45,6 +45,8 @@ class Request:
     out: Path | None = None
     data_dir: Path | None = None
     resume: str | None = None
+    title: str = ""
+    """Of a new run."""
     format: str = "text"
     csv: str | None = None
     min_accuracy: float | None = None
@@ -149,7 +151,7 @@ def _train_and_evaluate(request: Request, ranks: Ranks | None) -> int:
     with stop_signals(_end):
         made = replace(plan(request), ranks=ranks)
         keep_freed_memory()
-        run = made.run or RunFolder.create(made.profile, made.runs)
+        run = made.run or RunFolder.create(made.profile, made.runs, title=request.title)
     control, received = Control(), list[signal.Signals]()
     with ExitStack() as shown:
         display = shown.enter_context(_display(request, made.title))

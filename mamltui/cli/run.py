@@ -39,6 +39,9 @@ def run(
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="The same as --set meta.seed=N.")
     ] = None,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What the new run is called, besides its folder.")
+    ] = "",
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
     out: Annotated[
         Path | None,
@@ -98,10 +101,11 @@ def run(
     and 143 stopped by SIGHUP, SIGINT and SIGTERM, after a checkpoint. SIGUSR1 saves a checkpoint.
     """
     _check_options(output, csv, min_accuracy, quiet, verbose)
+    title = _checked_title(name, resume)
     settings = (overrides or []) + ([] if seed is None else [f"meta.seed={seed}"])
     if not headless and not dry_run:
         _refuse_without_app(output, csv, min_accuracy, quiet, verbose)
-        _open_app(profile, settings, resume, Place(out, data_dir, device.value))
+        _open_app(profile, settings, resume, title, Place(out, data_dir, device.value))
 
     from mamltui.cli import distributed
 
@@ -117,6 +121,7 @@ def run(
         out=out,
         data_dir=data_dir,
         resume=resume,
+        title=title,
         format=output.value,
         csv=csv,
         min_accuracy=None if min_accuracy is None else min_accuracy / 100,
@@ -127,12 +132,30 @@ def run(
     raise typer.Exit(code)
 
 
-def _open_app(profile: str, overrides: list[str], resume: str | None, place: Place) -> None:
+def _checked_title(name: str, resume: str | None) -> str:
+    if not name:
+        return ""
+    from mamltui.runs.annotations import checked_title
+
+    if resume not in (None, "auto"):
+        raise UsageError(
+            "--name is for a new run",
+            where=f"--resume {resume}",
+            hint=f"Call that one otherwise with: mamltui runs rename {resume} NAME",
+        )
+    return checked_title(name)
+
+
+def _open_app(
+    profile: str, overrides: list[str], resume: str | None, title: str, place: Place
+) -> None:
     """Train in the app; comes back only by an exit."""
     from mamltui.cli.opening import open_app
     from mamltui.tui.session.options import Options
 
-    options = Options(profile, tuple(overrides), run_now=True, resume=resume, place=place)
+    options = Options(
+        profile, tuple(overrides), run_now=True, resume=resume, title=title, place=place
+    )
     raise typer.Exit(open_app(options))
 
 

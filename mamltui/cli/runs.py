@@ -33,6 +33,10 @@ Where = Annotated[
         help="Only runs that fulfil it, such as 'test>95 state:failed way=20 seed=3 tag:paper'.",
     ),
 ]
+SomeRuns = Annotated[
+    list[str] | None, typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
+]
+Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -82,6 +86,10 @@ def list_command(
     if any(differing.values()):
         header = (*header, "DIFFERS IN")
         rows = [(*row, differing[run.name]) for row, run in zip(rows, runs, strict=True)]
+    for title, text_of in (("CALLED", _title), ("MARKS", _marks)):
+        if any(map(text_of, runs)):
+            header = (*header, title)
+            rows = [(*row, text_of(run)) for row, run in zip(rows, runs, strict=True)]
     _print_aligned(header, rows, right=(4, 5, 6, 7))
 
 
@@ -127,7 +135,14 @@ def show(
         "data": "" if info.data is None else f"{info.data.name}, split {info.data.split}",
         "device": info.device or "",
         "seed": str(profile.meta.seed),
+        "called": info.title,
         "tags": " ".join(info.tags),
+        "marks": ", ".join(
+            word
+            for word, holds in (("starred", info.starred), ("archived", info.archived))
+            if holds
+        ),
+        "notes": info.notes,
         "time": _duration(info.elapsed),
         "created": info.created + (f" on {info.host}" if info.host else ""),
         "versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
@@ -288,30 +303,20 @@ def verify(
 
 @app.command("rm")
 def remove(
-    runs: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
-    ] = None,
+    runs: SomeRuns = None,
     where: Where = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
     """Remove runs with their checkpoints and results; asks first."""
-    from mamltui.runs import find_run, list_runs
-    from mamltui.runs.query import Query
     from mamltui.runs.removal import check_removable
     from mamltui.runs.removal import remove as remove_run
     from mamltui.text import visible
 
-    if not runs and not where.strip():
-        raise UsageError("no run is named", hint="Name runs, or say which with --where QUERY.")
-    folders = [find_run(name, runs_dir) for name in runs or ()]
-    if where.strip():
-        query = Query.parse(where)
-        folders += [run.folder for run in list_runs(runs_dir) if query.matches(run)]
-        if not folders:
-            narrate("No run fulfils the query: nothing was removed.")
-            return
-    folders = list({folder.path.resolve(): folder for folder in folders}.values())
+    folders = _chosen(runs, where, runs_dir, damaged=True)
+    if not folders:
+        narrate("No run fulfils the query: nothing was removed.")
+        return
     for folder in folders:
         check_removable(folder)
     for folder in folders:
@@ -330,7 +335,8 @@ def remove(
 
 @app.command("tag")
 def tag(
-    runs: RunNames,
+    runs: SomeRuns = None,
+    where: Where = "",
     add: Annotated[
         list[str] | None, typer.Option(metavar="TAG", help="A word to mark the runs with.")
     ] = None,
@@ -340,19 +346,101 @@ def tag(
     runs_dir: RunsDir = None,
 ) -> None:
     """Mark runs with words that a query finds again: tag:paper."""
-    from mamltui.runs import find_run
+    from mamltui.runs.annotations import changed_tags
     from mamltui.text import visible
 
     if not (add or remove_tags):
         raise UsageError("no tag is given", hint="Such as: mamltui runs tag RUN --add paper")
-    for word in add or ():
-        if not word.isprintable() or not word or any(char.isspace() for char in word):
-            raise UsageError("a tag is one word", where=visible(word), hint="Join words with -.")
-    for folder in [find_run(name, runs_dir) for name in runs]:
-        left = [word for word in folder.info().tags if word not in (remove_tags or ())]
-        tags = list(dict.fromkeys([*left, *(add or ())]))
-        folder.update(tags=tags)
+    for folder in _chosen(runs, where, runs_dir):
+        tags = changed_tags(folder.info().tags, add or (), remove_tags or ())
+        folder.annotate(tags=tags)
         typer.echo(f"{visible(folder.name)}: {visible(' '.join(tags)) or 'no tags'}")
+
+
+@app.command("rename")
+def rename(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    title: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="What it is called; without one, its folder.")
+    ] = "",
+    runs_dir: RunsDir = None,
+) -> None:
+    """Call a run otherwise; its folder keeps its name, and both find it."""
+    from mamltui.runs import find_run
+    from mamltui.runs.annotations import checked_title
+    from mamltui.text import visible
+
+    folder = find_run(run, runs_dir)
+    folder.annotate(title=checked_title(title))
+    typer.echo(f"{visible(folder.name)}: {visible(title) or 'called by its folder'}")
+
+
+@app.command("note")
+def note(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="The notes from now on; '' for none.")
+    ] = None,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Write down what is worth knowing of a run, or show what was."""
+    from mamltui.runs import find_run
+    from mamltui.text import visible_lines
+
+    folder = find_run(run, runs_dir)
+    if text is not None:
+        folder.annotate(notes=text)
+    typer.echo(visible_lines(folder.info().notes) or "no notes")
+
+
+@app.command("star")
+def star(
+    runs: SomeRuns = None, where: Where = "", off: Off = False, runs_dir: RunsDir = None
+) -> None:
+    """Give runs a star: starred=yes finds them."""
+    _annotate(_chosen(runs, where, runs_dir), "no star" if off else "starred", starred=not off)
+
+
+@app.command("archive")
+def archive(
+    runs: SomeRuns = None, where: Where = "", off: Off = False, runs_dir: RunsDir = None
+) -> None:
+    """Leave runs out of lists; archived=yes finds them, and nothing is deleted."""
+    if off:
+        where = where and f"{where} archived=yes"
+    _annotate(_chosen(runs, where, runs_dir), "listed" if off else "archived", archived=not off)
+
+
+def _annotate(folders: list[RunFolder], word: str, **changes: Any) -> None:
+    from mamltui.text import visible
+
+    for folder in folders:
+        folder.annotate(**changes)
+        typer.echo(f"{visible(folder.name)}: {word}")
+
+
+def _chosen(
+    names: list[str] | None, where: str, runs_dir: Path | None, *, damaged: bool = False
+) -> list[RunFolder]:
+    """The runs that are named and those that fulfil a query, each once; at least one is asked for.
+
+    Args:
+        damaged: also those whose ``run.json`` cannot be read.
+
+    Raises:
+        MamltuiError: nothing is asked for, or it is not there.
+    """
+    from mamltui.runs import find_run, list_runs
+    from mamltui.runs.query import Query
+
+    if not names and not where.strip():
+        raise UsageError("no run is named", hint="Name runs, or say which with --where QUERY.")
+    folders = [find_run(name, runs_dir) for name in names or ()]
+    if where.strip():
+        query = Query.parse(where)
+        found = [run for run in list_runs(runs_dir) if query.matches(run)]
+        folders += [run.folder for run in found if damaged or run.info]
+    return list({folder.path.resolve(): folder for folder in folders}.values())
 
 
 def _listed(run: ListedRun) -> dict[str, Any]:
@@ -373,6 +461,10 @@ def _listed(run: ListedRun) -> dict[str, Any]:
         "test": _headline(test) if test else None,
         "seed": info.seed if info else None,
         "tags": list(info.tags) if info else [],
+        "title": info.title if info else "",
+        "notes": info.notes if info else "",
+        "starred": run.is_starred,
+        "archived": run.is_archived,
         "created": info.created if info else None,
         "elapsed": info.elapsed if info else None,
     }
@@ -389,6 +481,19 @@ def _headline(test: Evaluation) -> dict[str, Any]:
         "episodes": test.episodes,
         "iteration": test.iteration,
     }
+
+
+def _title(run: ListedRun) -> str:
+    return run.title if run.title != run.name else ""
+
+
+def _marks(run: ListedRun) -> str:
+    """Star, archive and tags."""
+    info = run.info
+    if info is None:
+        return ""
+    words = [*(["starred"] if info.starred else []), *(["archived"] if info.archived else [])]
+    return " ".join([*words, *info.tags])
 
 
 def _row(run: ListedRun) -> tuple[str, ...]:

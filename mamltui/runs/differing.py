@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from mamltui.profiles import Profile, differences
@@ -39,3 +39,20 @@ def told_apart(runs: Sequence[ListedRun]) -> dict[str, str]:
                 for difference in told
             )
     return texts
+
+
+def short_labels(runs: Sequence[ListedRun]) -> dict[str, str]:
+    """For each run, by its name, the fewest words that tell it from the others of these.
+
+    The title that people gave it; else its profile, where there are several, and what differs; the
+    folder's name where neither tells it from another.
+    """
+    differing = told_apart(runs)
+    profiles = {run.profile.name for run in runs if run.profile is not None}
+    labels = {}
+    for run in runs:
+        parts = [run.profile.name] if run.profile is not None and len(profiles) > 1 else []
+        parts += [differing[run.name]] if differing[run.name] else []
+        labels[run.name] = run.title if run.title != run.name else ", ".join(parts)
+    shared = Counter(labels.values())
+    return {name: label if label and shared[label] == 1 else name for name, label in labels.items()}

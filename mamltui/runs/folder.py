@@ -84,8 +84,11 @@ class RunFolder:
         """As this object wrote it last, for a disk that cannot be read any more."""
 
     @classmethod
-    def create(cls, profile: Profile, root: Path | None = None) -> RunFolder:
+    def create(cls, profile: Profile, root: Path | None = None, *, title: str = "") -> RunFolder:
         """A new run folder below ``root``; this object holds its lock.
+
+        Args:
+            title: what people call the run.
 
         Raises:
             RunError: ``root`` is not a folder or not writable.
@@ -115,6 +118,7 @@ class RunFolder:
                     seed=profile.meta.seed,
                     iterations=profile.meta.iterations,
                     sitting=_next_sitting(root),
+                    title=title,
                     created=now,
                     updated=now,
                 )
@@ -206,6 +210,18 @@ class RunFolder:
     def update(self, **changes: Any) -> None:
         """Write these fields of :class:`RunInfo` into ``run.json``, and the time."""
         self._write(self._read().model_copy(update={**changes, "updated": utc_now()}))
+
+    def annotate(self, **changes: Any) -> None:
+        """Note what people say of the run: title, tags, notes, star, whether it is archived.
+
+        Also while another process trains it.
+
+        Raises:
+            RunError: ``run.json`` cannot be read or written, or it is a reference run.
+        """
+        if self.is_reference:
+            raise RunError("not changed, this run came with mamltui", where=str(self.path))
+        self.update(**changes)
 
     def begin(self, **changes: Any) -> None:
         """Note that this process trains from now on, with these fields of :class:`RunInfo`."""

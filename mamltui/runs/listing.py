@@ -74,6 +74,19 @@ class ListedRun:
         return self.path.name
 
     @property
+    def title(self) -> str:
+        """What people call it: its folder's name unless they gave it another."""
+        return (self.info.title if self.info else "") or self.name
+
+    @property
+    def is_archived(self) -> bool:
+        return self.info is not None and self.info.archived
+
+    @property
+    def is_starred(self) -> bool:
+        return self.info is not None and self.info.starred
+
+    @property
     def folder(self) -> RunFolder:
         return RunFolder(self.path)
 
@@ -253,7 +266,7 @@ def list_reference_runs() -> tuple[ListedRun, ...]:
 
 
 def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
-    """The run with this path, this name below ``root``, or this beginning of a name.
+    """The run with this path, this name or title below ``root``, or this beginning of a name.
 
     A reference run is found by its name, or the beginning of it, where ``root`` has no such run.
 
@@ -265,6 +278,15 @@ def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
         if asked and _is_run(path):
             return RunFolder(path)
     names = sorted(path.name for path in _run_paths(root))
+    titled = [run for run in list_runs(root) if asked and run.title == asked] if names else []
+    if len(titled) == 1:
+        return titled[0].folder
+    if titled:
+        raise RunError(
+            f"{len(titled)} runs are called {asked!r}",
+            where=str(root),
+            hint=_shown([run.name for run in titled]),
+        )
     if asked and not any(name.startswith(asked) for name in names):
         names += [run.name for run in list_reference_runs()]
         reference = reference_root()

@@ -30,6 +30,10 @@ def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else 100 * fraction
 
 
+def _yes_no(holds: bool) -> str:
+    return "yes" if holds else "no"
+
+
 def _best(run: ListedRun) -> Value:
     return _percent(run.info.best.accuracy if run.info and run.info.best else None)
 
@@ -51,6 +55,10 @@ FIELDS: dict[str, Callable[[ListedRun], Value]] = {
     "device": lambda run: run.info.device if run.info else None,
     "tag": lambda run: " ".join(run.info.tags) if run.info else None,
     "profile": lambda run: run.info.profile if run.info else None,
+    "title": lambda run: run.title,
+    "notes": lambda run: run.info.notes if run.info else None,
+    "starred": lambda run: _yes_no(run.is_starred),
+    "archived": lambda run: _yes_no(run.is_archived),
 }
 """What a run is asked for besides the keys of its profile; ``test`` and ``valid`` in percent."""
 
@@ -127,7 +135,12 @@ class Query:
         return cls(tuple(terms), tuple(words))
 
     def matches(self, run: ListedRun) -> bool:
-        """Whether all conditions hold and all words are found."""
+        """Whether all conditions hold and all words are found.
+
+        Of archived runs only if one of the conditions asks about that: ``archived=yes``.
+        """
+        if run.is_archived and not any(term.field == "archived" for term in self.terms):
+            return False
         return all(term.holds(run) for term in self.terms) and (
             not self.words or all(word in _about(run) for word in self.words)
         )
@@ -201,7 +214,7 @@ def _about(run: ListedRun) -> str:
     profile = run.profile
     parts = [run.name, run.what, run.damage]
     if run.info is not None:
-        parts += [run.info.profile, *run.info.tags]
+        parts += [run.info.profile, *run.info.tags, run.info.title, run.info.notes]
     if profile is not None:
         task = profile.task
         parts += [profile.data.set, f"{task.way}-way {task.shot}-shot", profile.algorithm]

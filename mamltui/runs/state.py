@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from mamltui.untrusted import Amount, Count, Fraction, Iteration, Seconds, Text
+from mamltui.untrusted import Amount, Count, Flag, Fraction, Iteration, Seconds, Text
 
 if TYPE_CHECKING:
     from mamltui.data.bank import ImageBank
@@ -126,6 +126,13 @@ class RunInfo(_Model):
     """Why it failed, diverged or stopped."""
     tags: list[Text] = Field(default_factory=list)
     """What people marked the run with, in their order."""
+    title: Text = ""
+    """What people call the run; empty: nothing but its folder's name."""
+    notes: Text = ""
+    """What people wrote down about it."""
+    starred: Flag = False
+    archived: Flag = False
+    """Lists leave it out unless they are asked for such runs."""
 
     @model_validator(mode="after")
     def _agree(self) -> RunInfo:

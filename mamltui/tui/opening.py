@@ -33,7 +33,13 @@ def open_asked(session: Session) -> bool:
         return True
     profile = load_profile(options.profile, options.overrides)
     if options.run_now:
-        session.start(profile, options.profile, options.overrides, resume=options.resume)
+        session.start(
+            profile,
+            options.profile,
+            options.overrides,
+            resume=options.resume,
+            title=options.title,
+        )
     else:
         session.stage(profile, options.profile, options.overrides)
     return True

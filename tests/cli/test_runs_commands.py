@@ -397,3 +397,58 @@ def test_a_query_chooses_what_is_listed_and_removed(
     assert runs("rm", "--where", "tag:paper", "--yes") == ExitCode.DONE
     assert one.path.is_dir() and not two.path.exists()
     assert runs("tag", one.name, "--add", "two words") == ExitCode.USAGE
+
+
+def test_a_run_is_called_starred_noted_and_archived_and_found_by_all_of_it(
+    root: Path, characters: Path, capsys: Capture
+) -> None:
+    one, other = (trained_run(root, characters, name) for name in ("one", "other"))
+    assert runs("rename", one.name, "my best") == ExitCode.DONE
+    assert runs("note", "my best", "the seed was lucky") == ExitCode.DONE
+    assert runs("star", "my best") == ExitCode.DONE
+    assert runs("tag", "--where", "profile=one", "--add", "paper") == ExitCode.DONE
+    info = one.info()
+    assert (info.title, info.notes, info.starred) == ("my best", "the seed was lucky", True)
+    capsys.readouterr()
+    for query in ("starred=yes", "title:best", "notes:lucky", "lucky", "tag=paper"):
+        assert runs("list", "--where", query) == ExitCode.DONE
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in lines[1:]] == [one.name]
+    assert lines[0].split()[-2:] == ["CALLED", "MARKS"]
+    assert lines[1].endswith("my best  starred paper")
+    assert runs("show", "my best") == ExitCode.DONE
+    shown = {line[:12].strip(): line[12:] for line in capsys.readouterr().out.splitlines()}
+    assert (shown["called"], shown["notes"]) == ("my best", "the seed was lucky")
+
+    assert runs("archive", "--where", "starred=yes") == ExitCode.DONE
+    assert runs("list", "--json") == ExitCode.DONE
+    out = capsys.readouterr().out
+    assert [each["name"] for each in json.loads(out[out.index("[") :])] == [other.name]
+    assert runs("archive", "--off", "--where", "tag=paper") == ExitCode.DONE
+    assert one.info().archived is False
+    assert runs("star", "--off", one.name) == ExitCode.DONE
+    assert one.info().starred is False
+
+
+def test_what_cannot_be_a_name_or_has_it_twice_is_refused(
+    root: Path, characters: Path, capsys: Capture
+) -> None:
+    one, other = (trained_run(root, characters, name) for name in ("one", "other"))
+    assert runs("rename", one.name, "two\nlines") == ExitCode.USAGE
+    for run in (one, other):
+        assert runs("rename", run.name, "twins") == ExitCode.DONE
+    capsys.readouterr()
+    assert runs("show", "twins") == ExitCode.UNAVAILABLE
+    assert one.name in capsys.readouterr().err
+    assert runs("rename", one.name) == ExitCode.DONE
+    assert runs("show", "twins") == ExitCode.DONE
+    assert runs("star") == ExitCode.USAGE
+
+
+def test_reference_runs_are_not_marked(
+    tmp_path: Path, characters: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = trained_run(tmp_path / "reference", characters)
+    monkeypatch.setenv("MAMLTUI_REFERENCE_DIR", str(tmp_path / "reference"))
+    assert runs("star", reference.name) == ExitCode.UNAVAILABLE
+    assert "came with mamltui" in capsys.readouterr().err

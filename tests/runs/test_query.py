@@ -10,7 +10,7 @@ import pytest
 from mamltui.errors import UsageError
 from mamltui.profiles import load_profile
 from mamltui.runs import ListedRun, RunFolder, list_runs
-from mamltui.runs.differing import told_apart
+from mamltui.runs.differing import short_labels, told_apart
 from mamltui.runs.query import Query, sorted_by
 
 
@@ -88,3 +88,23 @@ def test_runs_of_a_profile_are_told_apart_by_what_differs(runs: dict[str, Listed
         "b": "steps 5, seed 0",
         "c": "",
     }
+
+
+def test_short_labels_tell_runs_apart_in_the_fewest_words(runs: dict[str, ListedRun]) -> None:
+    a, b, c = (runs[name] for name in "abc")
+    assert short_labels([a, b]) == {"a": "steps 3, seed 7", "b": "steps 5, seed 0"}
+    assert short_labels([b, c]) == {"b": "5way1shot", "c": "other"}
+    twin = RunFolder.create(load_profile("5way1shot", ["inner.steps=5"]), b.path.parent)
+    twin.release()
+    assert short_labels([b, ListedRun.read(twin.path)]) == {"b": "b", twin.name: twin.name}
+    a.folder.annotate(title="the third")
+    titled = ListedRun.read(a.path)
+    assert short_labels([titled, b]) == {"a": "the third", "b": "steps 5, seed 0"}
+
+
+def test_archived_runs_are_found_only_when_asked_for(runs: dict[str, ListedRun]) -> None:
+    runs["a"].folder.annotate(archived=True)
+    archived = ListedRun.read(runs["a"].path)
+    assert not Query.parse("").matches(archived)
+    assert Query.parse("archived=yes").matches(archived)
+    assert not Query.parse("archived=yes").matches(runs["b"])

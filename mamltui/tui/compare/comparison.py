@@ -47,6 +47,11 @@ class Compared:
         return self.listed.name
 
     @property
+    def title(self) -> str:
+        """What people call it, to be shown literally."""
+        return self.listed.title
+
+    @property
     def profile(self) -> Profile | None:
         """None: it cannot be read."""
         return self.listed.profile

@@ -35,7 +35,12 @@ STATE_INKS = {
     "diverged": "error",
 }
 STATE_TONES: dict[str, Tone] = {"success": "good", "error": "bad", "warning": "warn"}
-COLUMNS = (Column("curve", 5, 1), Column("state", 11, 3), Column("best %", 6, 2, right=True))
+COLUMNS = (
+    Column("curve", 5, 1),
+    Column("differs in", 20, 3, optional=True),
+    Column("state", 11, 4),
+    Column("best %", 6, 2, right=True),
+)
 INKS = ("accent", "", "success", "warning", "error", "muted")
 """Of the letters: the colours that the chart draws its curves in."""
 TONES: tuple[Tone, ...] = ("accent", "plain", "good", "warn", "bad", "muted")
@@ -52,15 +57,20 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def list_row(listed: ListedRun, run: Compared | None) -> Row:
-    """A row of the list, with ``COLUMNS``; ``run`` is there if it is chosen."""
-    name = visible(listed.name)
+def list_row(listed: ListedRun, run: Compared | None, differs: str) -> Row:
+    """A row of the list, with ``COLUMNS``; ``run`` is there if it is chosen.
+
+    Args:
+        differs: what tells the run from others of its profile.
+    """
+    name = visible(listed.title)
     if run is None and listed.info is None:
         return Row(listed.name, name, note=visible(one_line(listed.damage)))
     known = run or Compared(listed, 0)
     ink = STATE_INKS.get(known.state, "warning")
     cells: tuple[tuple[str, Tone], ...] = (
         (sign(run), TONES[run.slot]) if run else ("", "plain"),
+        (visible(differs), "accent"),
         (known.state, STATE_TONES[ink] if run else "muted"),
         ("-" if known.best is None else f"{100 * known.best:.2f}", "plain"),
     )

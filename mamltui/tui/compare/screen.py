@@ -15,6 +15,7 @@ from textual.widgets import Input
 
 from mamltui.errors import MamltuiError, RunError
 from mamltui.runs import ListedRun
+from mamltui.runs.differing import short_labels, told_apart
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import ColumnTable, Head
 from mamltui.tui.compare.comparison import MOST, Compared, Comparison
@@ -222,13 +223,15 @@ The interval of a difference is that of two results on different episodes.
             )
         count = len(self._comparison.chosen)
         title = f"{count} of {len(runs or ())} runs chosen" if runs else "Runs"
-        rows = [list_row(run, self._comparison.get(run.name)) for run in found]
+        differing = told_apart(runs or ())
+        rows = [list_row(run, self._comparison.get(run.name), differing[run.name]) for run in found]
         self._list.show(rows, title=title, empty=empty)
 
     def _show_chart(self, chosen: list[Compared]) -> None:
+        labels = short_labels([run.listed for run in chosen])
         curves = [
             Curve(
-                f"{run.letter} {run.name}",
+                f"{run.letter} {labels[run.name]}",
                 run.curve(self._metric),
                 CURVE_STYLES[run.slot],
                 smooth=self._smooth,
@@ -241,12 +244,13 @@ The interval of a difference is that of two results on different episodes.
 
     def _show_table(self, chosen: list[Compared]) -> None:
         baseline = self._comparison.baseline
+        labels = short_labels([run.listed for run in chosen])
         heads = [
             Head(
                 sign=sign(run),
                 ink=INKS[run.slot],
                 note="baseline  " if run.name == baseline else "",
-                name=visible(run.name),
+                name=visible(labels[run.name]),
             )
             for run in chosen
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mamltui.results import (
     Comparison,
@@ -12,6 +13,7 @@ from mamltui.results import (
     grids,
 )
 from mamltui.runs import ListedRun
+from mamltui.runs.differing import short_labels
 from mamltui.tui.evaluate.candidates import Settings, known_evaluation, unmeasured
 from mamltui.tui.evaluate.cells import Section
 from mamltui.tui.evaluate.sweep import OVER, Part, Sweep
@@ -67,8 +69,9 @@ class Board:
         runs = [run for run in runs if run.profile is not None]
         evaluations = [self.evaluation(run, settings) for run in runs]
         status = {run.name: self.status(run, settings) for run in runs}
+        labels = short_labels(runs)
         return [
-            _section(grid, evaluations, statistics, status)
+            replace(_section(grid, evaluations, statistics, status), labels=labels)
             for grid in grids(evaluations, statistics)
         ]
 

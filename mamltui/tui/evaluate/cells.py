@@ -30,6 +30,12 @@ class Section:
     """The published accuracy that differences are taken to, in percent."""
     status: Mapping[str, str] = field(default_factory=dict)
     """How far each run is, in a word or number, by its name."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What each run is called here, by its name."""
+
+    def label(self, row: GridRow) -> str:
+        """What stands before a row; to be shown literally."""
+        return self.labels.get(row.label, row.label)
 
 
 def is_measured(cell: StepResult | None) -> bool:

@@ -181,7 +181,9 @@ class ResultGrid(Widget, can_focus=True):
     @property
     def _name_width(self) -> int:
         """Of the longest name, within limits."""
-        names = [cell_len(visible(line.row.label)) for line in self._lines if line.row]
+        names = [
+            cell_len(visible(line.section.label(line.row))) for line in self._lines if line.row
+        ]
         return min(max([NAME[0], *(name + 1 for name in names)]), NAME[2])
 
     @property
@@ -249,7 +251,7 @@ class ResultGrid(Widget, can_focus=True):
         row, section = line.row, line.section
         status = section.status.get(row.label, "") if row.headline is not None else "published"
         plain = Style.null() if row.headline is not None else self._style("muted")
-        segments = [(self._label(row, status), plain)]
+        segments = [(self._label(section.label(row), row, status), plain)]
         cells = dict(zip(section.grid.steps, row.cells, strict=True))
         best = None if line.best is None else section.grid.steps[line.best]
         for column in range(self._left, min(self._left + self._columns, len(self._steps))):
@@ -263,11 +265,11 @@ class ResultGrid(Widget, can_focus=True):
             segments.append((text, style))
         return segments
 
-    def _label(self, row: GridRow, status: str) -> str:
+    def _label(self, label: str, row: GridRow, status: str) -> str:
         width = self._label_width - TRAIN
         if not self._has_status:
-            return f"{fitted_name(row.label, width - 1)} {row.train_steps:>{TRAIN - 1}} "
-        name = fitted_name(row.label, width - STATUS - 1)
+            return f"{fitted_name(label, width - 1)} {row.train_steps:>{TRAIN - 1}} "
+        name = fitted_name(label, width - STATUS - 1)
         return f"{name} {fitted(status, STATUS - 1)} {row.train_steps:>{TRAIN - 1}} "
 
     def _cell(self, line: Line, step: int, cell: StepResult | None, is_best: bool) -> str:

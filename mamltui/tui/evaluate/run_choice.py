@@ -114,7 +114,7 @@ class RunChoice(RowList):
         )
 
     def _row(self, run: ListedRun, differs: str) -> Row:
-        name, marked = visible(run.name), run.name in self._marked
+        name, marked = visible(run.title), run.name in self._marked
         if reason := refusal(run, self._checkpoint):
             return Row(run.name, name, note=visible(f"{run.state}: {reason}"), marked=marked)
         train = "" if run.profile is None else str(run.profile.inner.steps)

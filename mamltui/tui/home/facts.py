@@ -89,6 +89,11 @@ def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
                 f"at iteration {info.best.iteration:,}",
             )
         )
+    if info.tags or info.starred or info.archived:
+        words = [*(["starred"] if info.starred else []), *(["archived"] if info.archived else [])]
+        entries.append(Entry.of(("marks", MUTED), visible(", ".join([*words, *info.tags]))))
+    if info.notes:
+        entries.append(Entry.of(("notes", MUTED), visible(info.notes)))
     test, comparisons = listed.newest_test, []
     if test is not None:
         entries.append(_test(test, listed))

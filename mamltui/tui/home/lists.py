@@ -28,8 +28,8 @@ PROFILE_COLUMNS = (
 RUN_COLUMNS = (
     Column("differs in", 20, 5, optional=True),
     Column("state", 11, 1),
-    Column("", 7, 2, right=True),
-    Column("", 6, 3),
+    Column("result", 7, 2, right=True),
+    Column("of", 6, 3),
     Column("age", 7, 4, right=True),
 )
 

@@ -12,6 +12,7 @@ from mamltui.tui.shared.row_list import Row, Tone
 
 UNENDED = ("running", "paused", "interrupted")
 """States of runs that may go on: how far they are says more than how good."""
+STAR = "★ "
 STATE_TONES: dict[str, Tone] = {
     "running": "accent",
     "paused": "warn",
@@ -43,7 +44,7 @@ def profile_row(listed: ListedProfile) -> Row:
 
 def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool) -> Row:
     """Name, what tells it from others of its profile, state, how good or how far it is, age."""
-    name = visible(listed.name)
+    name = titled(listed)
     if listed.info is None:
         note = f"{listed.state}: {visible(listed.damage)}"
         return Row(listed.name, name, note=note, marked=marked)
@@ -59,7 +60,28 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
             (age(listed.info.created, now), "muted"),
         ),
         marked=marked,
+        order=(
+            name.removeprefix(STAR),
+            visible(differs) or None,
+            listed.what,
+            score,
+            kind,
+            _days(listed, now),
+        ),
     )
+
+
+def titled(listed: ListedRun) -> str:
+    """What a run is called, after a star if it has one."""
+    return f"{STAR if listed.is_starred else ''}{visible(listed.title)}"
+
+
+def _days(listed: ListedRun, now: datetime) -> float | None:
+    """Its age in days; None if its clock was wrong."""
+    if listed.info is None:
+        return None
+    created = datetime.fromisoformat(listed.info.created.replace("Z", "+00:00"))
+    return (now - created).total_seconds() / 86_400
 
 
 def run_score(listed: ListedRun) -> tuple[str, str]:

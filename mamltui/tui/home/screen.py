@@ -26,6 +26,7 @@ from mamltui.tui.shared.screen import AppScreen
 
 if TYPE_CHECKING:  # these import pydantic, which the first paint does without
     from mamltui.runs import ListedRun, RunCatalogue
+    from mamltui.tui.home.annotations import Annotations
     from mamltui.tui.home.profiles import ListedProfile, ProfileCatalogue
 
 REFRESH_SECONDS = 3.0
@@ -47,6 +48,11 @@ class HomeScreen(AppScreen):
         Binding("space", "mark", "Mark"),
         Binding("c", "compare", "Compare"),
         Binding("R", "resume", "Resume", show=False),
+        Binding("s", "star", "Star", show=False),
+        Binding("t", "tag", "Tags", show=False, tooltip="Tag the marked runs"),
+        Binding("a", "archive", "Archive", show=False, tooltip="Archive the marked runs"),
+        Binding("N", "rename", "Rename", show=False, tooltip="Call the run otherwise"),
+        Binding("m", "note", "Notes", show=False, tooltip="Write notes about the run"),
         Binding("D,delete", "remove", "Remove", show=False),
         Binding("tab", "pane(1)", "Next pane", show=False),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False),
@@ -73,6 +79,9 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 | space | mark runs, for Compare and Evaluate |
 | c | compare the marked runs |
 | D | remove the marked runs, or the one at the cursor, after asking |
+| s, t, a | star, tag, archive the same runs; archived ones are listed by `/ archived=yes` |
+| N, m | call the run at the cursor otherwise; write notes about it |
+| S, O | sort by the next column, the other way; so does a click on its title |
 | Tab, h, l | profiles, runs, details |
 | arrows, j, k, g, G | move |
 """
@@ -209,6 +218,8 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
             return
         self._details_of = shown
         title = visible(listed.name) if listed else ""
+        if isinstance(listed, ListedRun) and listed.title != listed.name:
+            title = f"{visible(listed.title)}   {title}"
         self.query_one("#subject", Lines).show([Content(title)])
         entries = facts.entries(listed, now) if listed else []
         self.query_one(Details).show(entries, of=f"{type(listed)} {title}")
@@ -419,7 +430,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
             if yes:
                 in_background(self.app, remove_all, lambda _: self._read(), failed)
 
-        names = [visible(run.name) for run in runs[:NAMES_SHOWN]]
+        names = [visible(run.title) for run in runs[:NAMES_SHOWN]]
         if len(runs) > NAMES_SHOWN:
             names.append(f"and {len(runs) - NAMES_SHOWN} more")
         one = len(runs) == 1
@@ -427,6 +438,53 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         text = "Its" if one else "\n".join(names) + "\nTheir"
         text += " checkpoints, metrics and results are deleted for good."
         self.app.push_screen(Confirm(question, text), answered)
+
+    # What people say of runs.
+
+    def action_star(self) -> None:
+        """Star the marked runs or the one at hand, or take the star of all of them."""
+        self._annotations().star(self._own_runs())
+
+    def action_archive(self) -> None:
+        """Leave the marked runs or the one at hand out of the lists, or list them again."""
+        runs = self._own_runs()
+        names = {run.name for run in runs}
+        # What is not seen shall not be removed by its mark.
+        self.session.marked[:] = [name for name in self.session.marked if name not in names]
+        self._annotations().archive(runs)
+
+    def action_tag(self) -> None:
+        """Ask for tags to give to the marked runs or the one at hand, or to take away."""
+        self._annotations().tag(self._own_runs())
+
+    def action_rename(self) -> None:
+        """Ask what the run at hand is to be called."""
+        self._annotations().rename(self._own_runs(at_hand=True))
+
+    def action_note(self) -> None:
+        """Ask for notes about the run at hand."""
+        self._annotations().note(self._own_runs(at_hand=True))
+
+    def _annotations(self) -> Annotations:
+        from mamltui.tui.home.annotations import Annotations
+
+        return Annotations(self.app, self._read)
+
+    def _own_runs(self, *, at_hand: bool = False) -> list[ListedRun]:
+        """The marked runs or the one at hand, those that can be written to.
+
+        Args:
+            at_hand: the one under the cursor whatever is marked.
+        """
+        run = self._lists.run if self._lists.at_hand == "runs" else None
+        runs = ([run] if run else []) if at_hand else self._chosen_runs()
+        own = [run for run in runs if not run.is_reference and run.info is not None]
+        if not runs:
+            self.notify("Select a run: Tab goes to them.", markup=False)
+        elif len(own) < len(runs):
+            text = "Runs that came with mamltui, and damaged ones, stay as they are."
+            self.notify(text, markup=False)
+        return own
 
     def _chosen_runs(self) -> list[ListedRun]:
         """The marked runs, or without marks the one under the cursor of the runs."""

@@ -19,6 +19,8 @@ class Options:
     """Train ``profile`` at once."""
     resume: str | None = None
     """Of ``run_now``: a run to go on with, or ``auto``."""
+    title: str = ""
+    """Of ``run_now``: what a new run is called."""
     attach: str = ""
     """A run to be shown first."""
     profiles_dir: Path | None = None

@@ -133,6 +133,7 @@ class Session:
         overrides: Sequence[str] = (),
         *,
         resume: str | None = None,
+        title: str = "",
     ) -> Training:
         """Train ``profile`` in this process and watch it.
 
@@ -140,6 +141,7 @@ class Session:
             source: the profile's file or packaged name.
             overrides: what was changed of it, as for ``--set``.
             resume: a run to go on with, or ``auto``.
+            title: what a new run is called.
 
         Raises:
             UsageError: a training of this process is not over.
@@ -158,6 +160,7 @@ class Session:
             banks=self.banks,
             device=self.options.place.device,
             resume=resume,
+            title=title,
             overrides=overrides,
             ended=self._training_ended,
         )

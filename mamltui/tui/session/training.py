@@ -37,6 +37,7 @@ class Training:
         banks: the images.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: the run to go on with, or ``auto`` as for ``mamltui run``; None: a new one.
+        title: what a new run is called.
         overrides: what of ``profile`` is set explicitly; a resumed run takes nothing else of it.
         ended: called once, by the thread, when all is over.
     """
@@ -49,6 +50,7 @@ class Training:
         banks: Banks,
         device: str,
         resume: str | None = None,
+        title: str = "",
         overrides: Sequence[str] = (),
         ended: Callable[[Training], None] = lambda _: None,
     ) -> None:
@@ -65,7 +67,7 @@ class Training:
         """What ended it, if it was not meant to end."""
         self.traceback = ""
         self._runs, self._banks, self._device = runs, banks, device
-        self._resume, self._overrides = resume, overrides
+        self._resume, self._overrides, self._title = resume, overrides, title
         self._ended = ended
         self._control = Control()
         self._paused = False
@@ -156,7 +158,7 @@ class Training:
         keep_freed_memory()
         self.note = ""
         self.profile = plan.profile
-        self.run = plan.run or RunFolder.create(plan.profile, self._runs)
+        self.run = plan.run or RunFolder.create(plan.profile, self._runs, title=self._title)
         if plan.is_trained:
             replay(self.run, self.history)
         self.phase = "training"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -23,6 +25,7 @@ TONES: tuple[Tone, ...] = ("plain", "muted", "accent", "good", "warn", "bad")
 GAP = 2
 MARGIN = 3
 """Cells before the first column: the cursor, the mark, a space."""
+_NUMBER = re.compile(r"[+-]?\d[\d,]*(\.\d+)?")
 LEAST_NAME = 14
 """Cells that the first column keeps before others are left out."""
 
@@ -51,6 +54,8 @@ class Row:
     note: str = ""
     """Instead of the cells: what is wrong with the item."""
     marked: bool = False
+    order: tuple[float | str | None, ...] = ()
+    """What the name and each column are sorted by, where that is not the text; None: not known."""
 
 
 class RowList(ScrollView, can_focus=True):
@@ -69,6 +74,8 @@ class RowList(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home,g", "first", "First", show=False),
         Binding("end,G", "last", "Last", show=False),
+        Binding("S", "sort", "Sort by the next column", show=False),
+        Binding("O", "reverse", "Sort the other way", show=False),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *(f"row-list--{tone}" for tone in TONES),
@@ -113,6 +120,10 @@ class RowList(ScrollView, can_focus=True):
         super().__init__(id=id)
         self._title, self._columns = title, tuple(columns)
         self._rows: tuple[Row, ...] = ()
+        """In the order that is shown; ``_given`` has them as they came."""
+        self._given: tuple[Row, ...] = ()
+        self._sort: tuple[int, bool] | None = None
+        """What the rows are sorted by: 0 for the name, 1 for the first column; whether down."""
         self._empty = ""
         self._empty_columns: set[int] = set()
         """Optional columns in which no row has anything."""
@@ -131,10 +142,15 @@ class RowList(ScrollView, can_focus=True):
             empty: said where there is no row.
         """
         shown = (tuple(rows), title, empty)
-        if shown == (self._rows, self._title, self._empty):
+        if shown == (self._given, self._title, self._empty):
             return
+        self._given, self._title, self._empty = shown
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Put the rows in order; the cursor stays on its item."""
         before = self.row
-        self._rows, self._title, self._empty = shown
+        self._rows = self._given if self._sort is None else in_order(self._given, *self._sort)
         filled = {place for row in self._rows for place, cell in enumerate(row.cells) if cell[0]}
         self._empty_columns = {
             place
@@ -143,7 +159,7 @@ class RowList(ScrollView, can_focus=True):
         }
         places = {row.key: place for place, row in enumerate(self._rows)}
         same = places.get(before.key) if before else None
-        self._cursor = same if same is not None else max(0, min(self._cursor, len(rows) - 1))
+        self._cursor = same if same is not None else max(0, min(self._cursor, len(self._rows) - 1))
         self.virtual_size = Size(self.size.width, max(1, len(self._rows)) + 1)
         self._keep_seen()
         self.refresh()
@@ -174,7 +190,42 @@ class RowList(ScrollView, can_focus=True):
         if self.row is not None:
             self.post_message(self.Opened(self))
 
+    def action_sort(self) -> None:
+        """By the name, then by each column that is seen, then as the rows came."""
+        width = max(1, self.scrollable_content_region.width - 1)
+        columns = [0, *(place + 1 for place in self._shown_columns(width))]
+        here = columns.index(self._sort[0]) if self._sort and self._sort[0] in columns else -1
+        self._sort_by(columns[here + 1] if here + 1 < len(columns) else None)
+
+    def action_reverse(self) -> None:
+        """The same column, the other way."""
+        if self._sort is not None:
+            self._sort_by(self._sort[0])
+
+    def _sort_by(self, column: int | None) -> None:
+        """By a column, numbers from the greatest; by the same again, the other way."""
+        if column is None:
+            self._sort = None
+        elif self._sort and self._sort[0] == column:
+            self._sort = (column, not self._sort[1])
+        else:
+            self._sort = (column, bool(column) and self._columns[column - 1].right)
+        self._arrange()
+
+    def _column_at(self, x: int) -> int:
+        """Of a cell of the titles: 0 for the name, 1 for the first column."""
+        width = max(1, self.scrollable_content_region.width - 1)
+        right = width
+        for place in reversed(self._shown_columns(width)):
+            right -= GAP + self._columns[place].width
+            if x >= right:
+                return place + 1
+        return 0
+
     def on_click(self, event: events.Click) -> None:
+        if event.y == 0 and self._rows:
+            self._sort_by(self._column_at(event.x))
+            return
         place = event.y - 1 + round(self.scroll_y)
         if event.y < 1 or place >= len(self._rows):
             return
@@ -235,15 +286,25 @@ class RowList(ScrollView, can_focus=True):
         return sorted(shown)
 
     def _titles(self, width: int) -> Strip:
-        columns = [self._columns[place] for place in self._shown_columns(width)]
+        places = self._shown_columns(width)
+        columns = [self._columns[place] for place in places]
         name = width - MARGIN - sum(GAP + column.width for column in columns)
-        others = "".join(" " * GAP + _aligned(column.title, column) for column in columns)
+        others = "".join(
+            self._mark(place + 1, GAP) + _aligned(column.title, column)
+            for place, column in zip(places, columns, strict=True)
+        )
         return Strip(
             [
-                Segment(" " * MARGIN + fitted(self._title, name), self._style("name")),
+                Segment(self._mark(0, MARGIN) + fitted(self._title, name), self._style("name")),
                 Segment(others, self._style("title")),
             ]
         ).adjust_cell_length(width + 1, self._style("title"))
+
+    def _mark(self, column: int, width: int) -> str:
+        """The space before a title: it says whether the rows are sorted by its column, and how."""
+        if self._sort is None or self._sort[0] != column:
+            return " " * width
+        return f"{'▾' if self._sort[1] else '▴':>{width}}"
 
     def _line(self, row: Row, is_cursor: bool, width: int) -> Strip:
         under = ("cursor",) if is_cursor else ()
@@ -265,6 +326,28 @@ class RowList(ScrollView, can_focus=True):
                 segments.append(Segment(" " * GAP, self._style(*under, "plain")))
                 segments.append(Segment(_aligned(text, column), self._style(*under, tone)))
         return Strip(segments).adjust_cell_length(width + 1, self._style(*under, "plain"))
+
+
+def in_order(rows: Sequence[Row], column: int, descending: bool) -> tuple[Row, ...]:
+    """The rows by a column, 0 for the name; those in which it is not known come last."""
+    keys = [(row, _key(row, column)) for row in rows]
+    known = [(row, key) for row, key in keys if key is not None]
+    known.sort(key=lambda pair: pair[1], reverse=descending)
+    return tuple([row for row, _ in known] + [row for row, key in keys if key is None])
+
+
+def _key(row: Row, column: int) -> tuple[float, str] | None:
+    """Numbers before texts; None: not known."""
+    text: float | str | None = row.name
+    if column:
+        text = row.cells[column - 1][0] if column <= len(row.cells) else None
+    value = row.order[column] if column < len(row.order) else text
+    if isinstance(value, str):
+        found = _NUMBER.match(value)
+        if found is None:
+            return (math.inf, value.casefold()) if value.strip("-· ") else None
+        value = float(found[0].replace(",", ""))
+    return None if value is None else (value, "")
 
 
 def _aligned(text: str, column: Column) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.color import Color
 from textual.app import App, ComposeResult
 
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.session.options import Options
-from mamltui.tui.shared.row_list import Row, RowList
+from mamltui.tui.shared.row_list import Column, Row, RowList, in_order
 from mamltui.tui.themes import THEMES
 from tests.tui.conftest import settled
 
@@ -58,3 +60,54 @@ def test_home_and_evaluate_have_the_same_list() -> None:
 
     assert issubclass(RunChoice, RowList)
     assert MamltuiApp(Options()).session.marked == []
+
+
+def test_rows_are_sorted_by_any_column_the_unknown_last() -> None:
+    rows = [
+        Row("a", "beta", (("98.20 %", "plain"), ("test", "muted"), ("3 d", "muted")), order=()),
+        Row("b", "Alpha", (("1,000", "plain"), ("", "muted"), ("2 h", "muted"))),
+        Row("c", "gamma", (("", "plain"), ("best", "muted"), ("1 w", "muted"))),
+    ]
+
+    def keys(column: int, descending: bool = False) -> str:
+        return "".join(row.key for row in in_order(rows, column, descending))
+
+    assert (keys(0), keys(0, True)) == ("bac", "cab")
+    assert (keys(1), keys(1, True)) == ("abc", "bac")
+    assert (keys(2), keys(2, True)) == ("cab", "acb")
+    days = {"a": 3.0, "b": 0.1, "c": 7.0}
+    rows = [replace(row, order=(row.name, None, None, days[row.key])) for row in rows]
+    assert (keys(3), keys(3, True)) == ("bac", "cab")
+
+
+class Sorted(App[None]):
+    def compose(self) -> ComposeResult:
+        columns = (Column("result", 7, 1, right=True), Column("of", 6, 2))
+        yield RowList("Runs", columns, id="runs")
+
+
+async def test_a_list_is_sorted_by_keys_and_by_clicks_and_the_cursor_stays_on_its_item() -> None:
+    app = Sorted()
+    async with app.run_test(size=(60, 6)) as pilot:
+        rows = app.query_one(RowList)
+        given = [
+            Row(name, name, ((result, "plain"), ("test", "muted")))
+            for name, result in (("one", "90.0 %"), ("two", "95.0 %"), ("three", ""))
+        ]
+        rows.show(given, title="Runs", empty="")
+
+        def shown() -> list[str]:
+            return [rows.render_line(y).text[3:9].strip() for y in (1, 2, 3)]
+
+        rows.focus()
+        await pilot.press("S")
+        assert shown() == ["one", "three", "two"] and "▴Runs" in rows.render_line(0).text
+        await pilot.press("S")
+        assert shown() == ["two", "one", "three"] and "▾ result" in rows.render_line(0).text
+        assert rows.row is not None and rows.row.key == "one"
+        await pilot.press("O")
+        assert shown() == ["one", "two", "three"]
+        await pilot.click(RowList, offset=(58, 0))
+        assert "▴of" in rows.render_line(0).text
+        await pilot.press("S")
+        assert shown() == ["one", "two", "three"] and "▴" not in rows.render_line(0).text
