@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from mamltui.profiles import Profile, differences
+from mamltui.profiles import Profile, differences, load_profile, packaged_profiles
 from mamltui.profiles.differences import SECTIONS_THAT_MAY_CHANGE
 from mamltui.runs.listing import ListedRun
 
@@ -13,11 +13,14 @@ UNTOLD = ("name", "description", "data.path")
 """Keys that tell people nothing, or what the name says already."""
 
 
-def told_apart(runs: Sequence[ListedRun]) -> dict[str, str]:
+def told_apart(runs: Sequence[ListedRun], *, seeds: bool = True) -> dict[str, str]:
     """For each run, by its name, how it differs from others of its profile: ``steps 3, seed 7``.
 
     Empty where nothing differs but the times, or the profile cannot be read. A key is called by
     the last part of its path.
+
+    Args:
+        seeds: tell of the seed, too.
     """
     groups: dict[str, list[tuple[str, Profile]]] = defaultdict(list)
     for run in runs:
@@ -29,6 +32,7 @@ def told_apart(runs: Sequence[ListedRun]) -> dict[str, str]:
             difference
             for difference in differences([profile for _, profile in members])
             if difference.key not in UNTOLD
+            and (seeds or difference.key != "meta.seed")
             and difference.key.partition(".")[0] not in SECTIONS_THAT_MAY_CHANGE
         ]
         # The seed is named last: it says the least.
@@ -41,13 +45,33 @@ def told_apart(runs: Sequence[ListedRun]) -> dict[str, str]:
     return texts
 
 
-def short_labels(runs: Sequence[ListedRun]) -> dict[str, str]:
+def changed_settings(profile: Profile) -> str:
+    """What is otherwise than in the packaged profile of the same name, or than the defaults.
+
+    E.g. ``than 5way1shot: inner.steps 5, meta.seed 3``; empty where nothing is.
+    """
+    path = packaged_profiles().get(profile.name)
+    base = load_profile(str(path)) if path is not None else Profile()
+    changes = [
+        f"{difference.key} {difference.values[1]}"
+        for difference in differences([base, profile])
+        if difference.key not in UNTOLD
+    ]
+    if not changes:
+        return ""
+    return f"than {base.name if path is not None else 'the defaults'}: {', '.join(changes)}"
+
+
+def short_labels(runs: Sequence[ListedRun], *, seeds: bool = True) -> dict[str, str]:
     """For each run, by its name, the fewest words that tell it from the others of these.
 
     The title that people gave it; else its profile, where there are several, and what differs; the
     folder's name where neither tells it from another.
+
+    Args:
+        seeds: tell of the seed, too.
     """
-    differing = told_apart(runs)
+    differing = told_apart(runs, seeds=seeds)
     profiles = {run.profile.name for run in runs if run.profile is not None}
     labels = {}
     for run in runs:

@@ -20,9 +20,10 @@ from mamltui.results import write_results
 from mamltui.runs import ListedRun, RunFolder
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.compare.column_table import ColumnTable
-from mamltui.tui.compare.comparison import Compared
-from mamltui.tui.compare.rows import table_rows
+from mamltui.tui.compare.comparison import Compared, Comparison
+from mamltui.tui.compare.rows import seeds_rows, table_rows
 from mamltui.tui.compare.screen import CompareScreen
+from mamltui.tui.compare.seeds import folded
 from mamltui.tui.shared.chart.chart import Chart
 from tests.cli.run_folders import step_at, trained_run
 from tests.results.examples import evaluation, step_result, with_outcomes
@@ -109,7 +110,7 @@ async def test_runs_marked_in_home_are_chosen_at_first(
     async with app.run_test(size=size) as pilot:
         await open_compare(app, pilot, one, two)
         assert heads(app) == ["A", "B"]
-        assert labels(app) == [f"A {one.name}", f"B {two.name}"]
+        assert labels(app) == ["A one", "B two"]
         assert table(app) == {
             "state": ["finished", "finished"],
             "iterations": ["40", "40"],
@@ -252,7 +253,7 @@ async def test_space_chooses_and_leaves_out_and_letters_stay(
         assert "space chooses the run" in screen_text(app)
         await pilot.press("space", "down", "space")
         await settled(app, pilot, 2)
-        assert [label[:7] for label in labels(app)] == ["A three", "B two-2"]
+        assert [label[:7] for label in labels(app)] == ["A three", "B two"]
         await pilot.press("up", "space")
         await settled(app, pilot, 1)
         assert heads(app) == ["B"]
@@ -261,14 +262,61 @@ async def test_space_chooses_and_leaves_out_and_letters_stay(
         assert [label[:5] for label in labels(app)] == ["A one", "B two"]
 
 
-async def test_a_seventh_run_is_refused_in_words(make_run: MakeRun, make_app: MakeApp) -> None:
-    runs = [make_run("one") for _ in range(7)]
+async def test_past_six_runs_each_is_a_row_and_the_ends_of_the_curves_are_named(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    runs = [make_run("one", meta={"seed": seed, "iterations": 40}) for seed in range(7)]
     app = make_app()
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await open_compare(app, pilot, *runs[:6])
-        await pilot.press("g", "space")
-        await until(pilot, lambda: "6 runs are chosen already" in screen_text(app))
-        assert heads(app) == list("ABCDEF")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.session.marked[:] = [run.name for run in runs]
+        app.go("compare")
+        await until(pilot, lambda: "A ● seed 0" in screen_text(app))
+        rows = screen_of(app).query_one(ColumnTable)._rows
+        assert [row.label[0] for row in rows] == list("ABCDEFG")
+        await until(pilot, lambda: all(run.is_loaded for run in screen_of(app)._comparison.chosen))
+        assert [curve.end for curve in screen_of(app).query_one(Chart)._picture.window.curves] == [
+            *"ABCDEFG"
+        ]
+        await pilot.press("f")
+        await until(pilot, lambda: "7 seeds" in screen_text(app))
+        assert table(app)["best validation %"] == ["91.25 ± 0.00"]
+        assert "band: lowest to highest" in screen_text(app)
+
+
+def test_a_run_too_many_is_refused_in_words(place: Path) -> None:
+    comparison = Comparison(place / "runs")
+    info = ListedRun.read(trained_run(place / "runs", place / "characters").path).info
+    comparison.take(tuple(ListedRun(place / f"run{number}", info) for number in range(27)))
+    refusals = [comparison.choose(f"run{number}") for number in range(27)]
+    assert refusals[:26] == [""] * 26
+    assert "26 runs are chosen already" in refusals[26]
+
+
+def test_seeds_taken_together_are_a_mean_and_differ_seed_by_seed(make_run: MakeRun) -> None:
+    runs = []
+    for steps in (1, 5):
+        for seed in range(3):
+            inner = {"steps": steps, "test_steps": 3}
+            meta = {"seed": seed, "iterations": 40}
+            run = make_run("one", inner=inner, meta=meta, evaluation={"episodes": 600})
+            accuracy = 0.9 + 0.01 * seed + 0.002 * steps + 0.001 * (steps == 5 and seed == 0)
+            results = tuple(step_result(each, accuracy) for each in range(4))
+            write_results(run.evaluation, evaluation(seed=seed, transductive=results))
+            runs.append(Compared(ListedRun.read(run.path), len(runs)))
+    seeds = folded(runs, [])
+    assert [len(each.runs) for each in seeds] == [3, 3]
+    assert folded(runs, seeds) == seeds
+    rows = {
+        row.label: [cell.text for cell in row.cells] for row in seeds_rows(seeds, to_baseline=False)
+    }
+    assert rows["seeds"] == ["3 seeds", "3 seeds"]
+    assert rows["test %"] == ["91.20 ± 2.48", "92.03 ± 2.34"]
+    assert rows["test, lowest to highest"][0] == "90.20 to 92.20"
+    assert rows["inner.steps"] == ["1", "5"] and "meta.seed" not in rows
+    rows = {
+        row.label: [cell.text for cell in row.cells] for row in seeds_rows(seeds, to_baseline=True)
+    }
+    assert rows["test %"] == ["91.20 ± 2.48", "+0.83 ± 0.14"]
 
 
 async def test_other_marks_made_in_home_are_taken_over(

@@ -37,6 +37,8 @@ class TableRow:
 
     label: str
     cells: Sequence[Cell]
+    ink: str = "muted"
+    """Of the label."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,21 @@ class Head:
     ink: str
     note: str
     name: str
+
+
+def turned(heads: Sequence[Head], rows: Sequence[TableRow]) -> tuple[list[Head], list[TableRow]]:
+    """The same with a row for each head and a column for each row."""
+    return (
+        [Head("", "", "", row.label) for row in rows],
+        [
+            TableRow(
+                f"{head.sign} {head.note.strip()} {head.name}".replace("  ", " "),
+                [row.cells[place] for row in rows],
+                f"{head.ink} strong".strip(),
+            )
+            for place, head in enumerate(heads)
+        ],
+    )
 
 
 class ColumnTable(LineView):
@@ -65,57 +82,79 @@ class ColumnTable(LineView):
         self._heads: tuple[Head, ...] = ()
         self._rows: tuple[TableRow, ...] = ()
         self._left = 0
-        self._value = LEAST
-        """The widest cell so far: columns only grow while the values change."""
-        self._number = LEAST
-        """The widest so far that may be a number, which is never cut as a text is."""
+        self._values: list[int] = []
+        """The widest cell of each column so far: columns only grow while the values change."""
+        self._numbers: list[int] = []
+        """The widest of each so far that may be a number, which is never cut as a text is."""
 
     def show(self, heads: Sequence[Head], rows: Sequence[TableRow]) -> None:
         """Show these from now on."""
         if (tuple(heads), tuple(rows)) == (self._heads, self._rows):
             return
         if len(heads) != len(self._heads):
-            self._value = self._number = LEAST
+            least = LEAST if any(head.sign for head in heads) else 0
+            self._values, self._numbers = [least] * len(heads), [least] * len(heads)
         self._heads, self._rows = tuple(heads), tuple(rows)
-        lengths = [cell_len(cell.text) for row in rows for cell in row.cells]
-        self._value = min(MOST, max([self._value, *lengths]))
-        numbers = [length for length in lengths if length <= NUMBER]
-        self._number = max([self._number, *numbers])
-        self._left = min(self._left, max(0, len(heads) - self._fitting))
+        for place in range(len(heads)):
+            lengths = [cell_len(row.cells[place].text) for row in rows]
+            self._values[place] = min(MOST, max([self._values[place], *lengths]))
+            numbers = [length for length in lengths if length <= NUMBER]
+            self._numbers[place] = max([self._numbers[place], *numbers])
+        self._left = min(self._left, self._last_left())
         self.set_count(len(rows))
 
     @property
-    def _widths(self) -> tuple[int, int]:
-        """Cells of the labels, and of a column: names are shown as far as there is room."""
-        label = max([LABEL, *(len(row.label) for row in self._rows)])
-        label = min(label, LABEL_MOST)
-        columns = max(1, len(self._heads))
-        room = (self.width - label) // columns - GAP
-        name = max((cell_len(head.name) for head in self._heads), default=0)
-        wanted = max(self._value, min(name, MOST))
-        return label, max(self._number, min(room, wanted))
+    def _label_width(self) -> int:
+        """Cells of the labels."""
+        most = LABEL_MOST if any(head.sign for head in self._heads) else max(LABEL, self.width // 3)
+        return min(max([LABEL, *(cell_len(row.label) for row in self._rows)]), most)
 
     @property
-    def _fitting(self) -> int:
-        """Columns that can be seen at once."""
-        label, column = self._widths
-        return max(1, (self.width - label) // (GAP + column))
+    def _widths(self) -> list[int]:
+        """Cells of each column: names and texts are shown as far as there is room."""
+        columns = max(1, len(self._heads))
+        room = (self.width - self._label_width) // columns - GAP
+        widths = []
+        for head, value, number in zip(self._heads, self._values, self._numbers, strict=True):
+            if head.sign:
+                wanted = max(value, min(cell_len(head.name), MOST))
+                widths.append(max(number, min(room, wanted)))
+            else:
+                widths.append(max(number, min(cell_len(head.name), NUMBER), min(value, NUMBER + 8)))
+        return widths
+
+    def _fitting(self, left: int) -> int:
+        """Columns that can be seen at once from one on."""
+        room, count = self.width - self._label_width, 0
+        for width in self._widths[left:]:
+            room -= GAP + width
+            if room < 0:
+                break
+            count += 1
+        return max(1, count)
+
+    def _last_left(self) -> int:
+        """The first column that is seen when the last one is."""
+        left = max(0, len(self._heads) - 1)
+        while left and left - 1 + self._fitting(left - 1) >= len(self._heads):
+            left -= 1
+        return left
 
     @property
     def _seen(self) -> range:
-        return range(self._left, min(len(self._heads), self._left + self._fitting))
+        return range(self._left, min(len(self._heads), self._left + self._fitting(self._left)))
 
     def on_resize(self, _: events.Resize) -> None:
-        self._left = min(self._left, max(0, len(self._heads) - self._fitting))
+        self._left = min(self._left, self._last_left())
         self.refresh()
 
     def head(self, y: int) -> list[Piece]:
-        label, column = self._widths
+        label, widths = self._label_width, self._widths
         if y == 0:
             pieces = [(fitted(self._hidden(), label), "muted")]
             for place in self._seen:
                 head = self._heads[place]
-                width = max(0, column - cell_len(head.sign) - cell_len(head.note))
+                width = max(0, widths[place] - cell_len(head.sign) - cell_len(head.note))
                 pieces += [
                     (" " * (GAP + width) + head.note, "muted"),
                     (head.sign, f"{head.ink} strong".strip()),
@@ -123,8 +162,8 @@ class ColumnTable(LineView):
             return pieces
         pieces = [(" " * label, "")]
         for place in self._seen:
-            name = fitted_name(self._heads[place].name, column).rstrip()
-            pieces.append((" " * (GAP + column - cell_len(name)) + name, "muted"))
+            name = fitted_name(self._heads[place].name, widths[place]).rstrip()
+            pieces.append((" " * (GAP + widths[place] - cell_len(name)) + name, "muted"))
         return pieces
 
     def _hidden(self) -> str:
@@ -133,17 +172,16 @@ class ColumnTable(LineView):
         return f"{f'← {before}' if before else ''}{f'  {after} →' if after else ''}".strip()
 
     def line(self, index: int) -> list[Piece]:
-        label, column = self._widths
+        widths = self._widths
         row = self._rows[index]
-        pieces = [(fitted(row.label, label), "muted")]
+        pieces = [(fitted(row.label, self._label_width), row.ink)]
         for place in self._seen:
             cell = row.cells[place]
-            text = fitted(cell.text, column).rstrip()
-            pieces.append((" " * (GAP + column - cell_len(text)) + text, cell.ink))
+            text = fitted(cell.text, widths[place]).rstrip()
+            pieces.append((" " * (GAP + widths[place] - cell_len(text)) + text, cell.ink))
         return pieces
 
     def action_move_columns(self, columns: int) -> None:
         """Go left or right."""
-        last = max(0, len(self._heads) - self._fitting)
-        self._left = max(0, min(self._left + columns, last))
+        self._left = max(0, min(self._left + columns, self._last_left()))
         self.refresh()

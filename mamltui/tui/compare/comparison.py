@@ -13,9 +13,9 @@ from mamltui.results import Evaluation, StepResult
 from mamltui.runs import ListedRun, RunCatalogue, RunFolder, RunInfo
 from mamltui.tui.session.following import Follower
 
-MOST = 6
-"""Curves that a chart can tell apart."""
-LETTERS = "ABCDEF"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MOST = len(LETTERS)
+"""Runs that can be chosen: beyond six the letter at the end of a curve tells it apart."""
 SETTLED_SECONDS = 1.0
 """A run that is over and said nothing for so long has said everything: its files are let go."""
 LIVE = ("running", "paused")

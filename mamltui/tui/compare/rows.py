@@ -18,10 +18,11 @@ from mamltui.results import (
 )
 from mamltui.results.evaluation import OTHER_PROTOCOL
 from mamltui.runs import ListedRun
-from mamltui.statistics import holm
+from mamltui.statistics import holm, paired_difference
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import Cell, TableRow
 from mamltui.tui.compare.comparison import Compared
+from mamltui.tui.compare.seeds import Seeds, interval_text
 from mamltui.tui.shared.chart.content import MARKS
 from mamltui.tui.shared.row_list import Column, Row, Tone
 
@@ -41,6 +42,8 @@ COLUMNS = (
     Column("state", 11, 4),
     Column("best %", 6, 2, right=True),
 )
+LOOKS = len(MARKS)
+"""Colours, dashes and marks; further runs begin with the first again."""
 INKS = ("accent", "", "success", "warning", "error", "muted")
 """Of the letters: the colours that the chart draws its curves in."""
 TONES: tuple[Tone, ...] = ("accent", "plain", "good", "warn", "bad", "muted")
@@ -49,7 +52,7 @@ TONES: tuple[Tone, ...] = ("accent", "plain", "good", "warn", "bad", "muted")
 
 def sign(run: Compared) -> str:
     """The letter of a run and the mark of its curve."""
-    return f"{run.letter} {MARKS[run.slot]}"
+    return f"{run.letter} {MARKS[run.slot % LOOKS]}"
 
 
 def one_line(text: str) -> str:
@@ -69,7 +72,7 @@ def list_row(listed: ListedRun, run: Compared | None, differs: str) -> Row:
     known = run or Compared(listed, 0)
     ink = STATE_INKS.get(known.state, "warning")
     cells: tuple[tuple[str, Tone], ...] = (
-        (sign(run), TONES[run.slot]) if run else ("", "plain"),
+        (sign(run), TONES[run.slot % LOOKS]) if run else ("", "plain"),
         (visible(differs), "accent"),
         (known.state, STATE_TONES[ink] if run else "muted"),
         ("-" if known.best is None else f"{100 * known.best:.2f}", "plain"),
@@ -97,6 +100,53 @@ def table_rows(runs: Sequence[Compared], *, to_baseline: bool) -> list[TableRow]
         cells.row("time", lambda run: run.elapsed, duration, _longer),
     ]
     return [*rows, *_profile_rows(runs, to_baseline)]
+
+
+def seeds_rows(columns: Sequence[Seeds], *, to_baseline: bool) -> list[TableRow]:
+    """The same for runs taken together by their seeds: means with their 95% intervals.
+
+    A difference to the first is that of the same seeds, pair by pair, where they share two.
+    """
+    if not columns:
+        return []
+
+    def row(label: str, text_of: Callable[[Seeds], str]) -> TableRow:
+        return TableRow(
+            label, [Cell(text) if (text := text_of(each)) else UNKNOWN for each in columns]
+        )
+
+    def tested(each: Seeds) -> str:
+        first = columns[0].tests
+        shared = sorted(first.keys() & each.tests.keys())
+        if each is columns[0] or not to_baseline or len(shared) < 2:
+            return interval_text(each.interval(list(each.tests.values())))
+        pairs = paired_difference(
+            [first[seed] for seed in shared],
+            [each.tests[seed] for seed in shared],
+            "training seeds",
+        )
+        width = 100 * pairs.interval.half_width
+        return f"{_points(100 * pairs.difference)} ± {width:.2f}"
+
+    def spread(each: Seeds) -> str:
+        found = list(each.tests.values())
+        return f"{100 * min(found):.2f} to {100 * max(found):.2f}" if len(found) > 1 else ""
+
+    rows = [
+        row("seeds", lambda each: each.group.words),
+        TableRow(
+            "state", [Cell(each.state, STATE_INKS.get(each.state, "warning")) for each in columns]
+        ),
+        row(
+            "best validation %",
+            lambda each: interval_text(each.interval([run.best for run in each.runs])),
+        ),
+        row("test %", tested),
+        row("test, lowest to highest", spread),
+        row("time", lambda each: duration(sum(run.elapsed or 0.0 for run in each.runs))),
+    ]
+    firsts = [each.first for each in columns]
+    return [*rows, *(row for row in _profile_rows(firsts, to_baseline) if row.label != "meta.seed")]
 
 
 def _best(run: Compared) -> float | None:

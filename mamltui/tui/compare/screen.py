@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events, on
@@ -17,9 +18,19 @@ from mamltui.errors import MamltuiError, RunError
 from mamltui.runs import ListedRun
 from mamltui.runs.differing import short_labels, told_apart
 from mamltui.text import visible
-from mamltui.tui.compare.column_table import ColumnTable, Head
+from mamltui.tui.compare.column_table import ColumnTable, Head, turned
 from mamltui.tui.compare.comparison import MOST, Compared, Comparison
-from mamltui.tui.compare.rows import COLUMNS, INKS, list_row, one_line, sign, table_rows
+from mamltui.tui.compare.rows import (
+    COLUMNS,
+    INKS,
+    LOOKS,
+    list_row,
+    one_line,
+    seeds_rows,
+    sign,
+    table_rows,
+)
+from mamltui.tui.compare.seeds import Seeds, folded
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.chart.chart import Chart, Curve
 from mamltui.tui.shared.chart.content import CURVE_STYLES
@@ -42,14 +53,16 @@ HURRY_SECONDS = 0.05
 
 
 class CompareScreen(AppScreen):
-    """Up to six runs beside each other."""
+    """Runs beside each other, each a column, or a row where they are many."""
 
     CSS_PATH = "compare.tcss"
+    MORE_KEYS = ("y", "S")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose"),
         Binding("b", "baseline", "Baseline"),
         Binding("m", "metric", "Metric"),
         Binding("s", "smooth", "Smooth"),
+        Binding("f", "fold", "Seeds", tooltip="Take runs that differ in the seed together"),
         Binding("y", "log_axis", "Log axis", show=False),
         Binding("t", "show_table", "Table"),
         Binding("slash", "filter", "Filter"),
@@ -59,22 +72,27 @@ class CompareScreen(AppScreen):
     ]
     HELP = """## Compare
 
-Curves of up to six runs over each other, and a column for each: how far it is, its best accuracy on
-the validation classes, its newest result on the test classes with the 95 % interval, the time it
-trained; below them only those keys of the profiles that differ. Runs marked in Home are chosen at
-first; those that still train are followed.
+Curves of runs over each other, the letter of each at its end, and a column for each: how far it is,
+its best accuracy on the validation classes, its newest result on the test classes with the 95 %
+interval, the time it trained; below them only those keys of the profiles that differ. Of more than
+six each is a row. Runs marked in Home are chosen at first; those that still train are followed.
+
+Runs that differ in the seed alone are taken together by `f`: the mean of the seeds with its 95 %
+interval (Student's), in the chart with a band from the lowest to the highest.
 
 | key | does |
 |---|---|
 | space | choose the run at the cursor, or leave it out |
 | b | make it the baseline: the others show their difference to it; again: none |
 | m | validation accuracy, validation loss, query loss, query accuracy, gradient norm |
+| f | runs that differ in the seed alone together, or each by itself |
 | s | smoothing: none, 0.6, 0.9, 0.98 (weight of the moving average) |
 | y | logarithmic axis |
 | [ ] | zoom out, zoom in; \\\\ shows all; the mouse wheel zooms at the pointer |
 | t | the table instead of the chart |
 | / | only runs with these words; Enter keeps the filter, Escape ends it |
 | Enter | open the run |
+| S, O | sort the list by the next column, the other way |
 | Tab | to the list, the chart (left and right read values), the table |
 
 The interval of a difference is that of two results on different episodes.
@@ -114,6 +132,9 @@ The interval of a difference is that of two results on different episodes.
         metric = memory.get("compare.metric", "validation_accuracy")
         self._metric = metric if metric in METRICS else "validation_accuracy"
         self._smooth = memory.get("compare.smooth", 0.0)
+        self._folded = memory.get("compare.folded", False)
+        self._seeds: list[Seeds] = []
+        """What is shown together while ``_folded``."""
         self._chart.log_y = memory.get("compare.log_axis", False)
         self._list.focus()
         self._come()
@@ -192,7 +213,7 @@ The interval of a difference is that of two results on different episodes.
             comparison.runs,
             comparison.baseline,
             [(run.name, run.slot, run.version) for run in chosen],
-            (self._metric, self._smooth, self._asked),
+            (self._metric, self._smooth, self._asked, self._folded),
         )
         if shown == self._shown:
             return
@@ -228,33 +249,52 @@ The interval of a difference is that of two results on different episodes.
         self._list.show(rows, title=title, empty=empty)
 
     def _show_chart(self, chosen: list[Compared]) -> None:
-        labels = short_labels([run.listed for run in chosen])
-        curves = [
-            Curve(
+        self._seeds = folded(chosen, self._seeds) if self._folded else []
+        labels = self._labels(chosen)
+        marks = self._metric.startswith("validation")
+        curves = []
+        for run in chosen if not self._folded else (seeds.first for seeds in self._seeds):
+            curve = Curve(
                 f"{run.letter} {labels[run.name]}",
                 run.curve(self._metric),
-                CURVE_STYLES[run.slot],
+                CURVE_STYLES[run.slot % LOOKS],
                 smooth=self._smooth,
-                marks=self._metric.startswith("validation"),
+                marks=marks,
+                end=run.letter if len(chosen) > 1 else "",
             )
-            for run in chosen
-        ]
+            curves.append(curve)
+        for place, seeds in enumerate(self._seeds):
+            if len(seeds.runs) > 1:
+                mean, band = seeds.curve(self._metric, self._smooth)
+                curves[place] = replace(curves[place], series=mean, smooth=0.0, band=band)
         self._chart.percent = self._metric.endswith("accuracy")
         self._chart.show(curves)
 
+    def _labels(self, chosen: list[Compared]) -> dict[str, str]:
+        """What each column and curve is called, by the name of its first run."""
+        if not self._folded:
+            return short_labels([run.listed for run in chosen])
+        firsts = [seeds.first.listed for seeds in self._seeds]
+        return short_labels(firsts, seeds=False)
+
     def _show_table(self, chosen: list[Compared]) -> None:
         baseline = self._comparison.baseline
-        labels = short_labels([run.listed for run in chosen])
+        labels = self._labels(chosen)
+        shown = [seeds.first for seeds in self._seeds] if self._folded else chosen
         heads = [
             Head(
                 sign=sign(run),
-                ink=INKS[run.slot],
+                ink=INKS[run.slot % LOOKS],
                 note="baseline  " if run.name == baseline else "",
                 name=visible(labels[run.name]),
             )
-            for run in chosen
+            for run in shown
         ]
-        self._table.show(heads, table_rows(chosen, to_baseline=bool(baseline)))
+        if self._folded:
+            rows = seeds_rows(self._seeds, to_baseline=bool(baseline))
+        else:
+            rows = table_rows(chosen, to_baseline=bool(baseline))
+        self._table.show(*(turned(heads, rows) if len(heads) > LOOKS else (heads, rows)))
 
     def _show_note(self, chosen: list[Compared]) -> None:
         """What the chart shows, and what cannot be read, is being read, or can be done."""
@@ -277,6 +317,8 @@ The interval of a difference is that of two results on different episodes.
         shown = [METRICS[self._metric]]
         shown += [f"smoothing {self._smooth}"] if self._smooth else []
         shown += ["log axis"] if self._chart.log_y else []
+        if any(len(seeds.runs) > 1 for seeds in self._seeds):
+            shown.append("mean of the seeds, band: lowest to highest")
         line = Content.assemble(("   ".join(shown), "bold"), "   ", note)
         self._note.show([line])
 
@@ -360,6 +402,12 @@ The interval of a difference is that of two results on different episodes.
         self.redraw()
 
     # The chart.
+
+    def action_fold(self) -> None:
+        """Take runs that differ in the seed alone together, or each by itself."""
+        self._folded = not self._folded
+        self.session.memory.set("compare.folded", self._folded)
+        self.redraw()
 
     def action_metric(self) -> None:
         """Another metric in the chart."""

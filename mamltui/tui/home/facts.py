@@ -15,6 +15,8 @@ from mamltui.results import (
     published_figures,
 )
 from mamltui.runs import ListedRun, RunInfo
+from mamltui.runs.differing import changed_settings
+from mamltui.runs.seeds import SeedGroup, spread_words
 from mamltui.text import visible
 from mamltui.tui.home.profiles import ListedProfile
 from mamltui.tui.shared.details import Entry
@@ -115,6 +117,22 @@ def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
     return entries
 
 
+def group_entries(group: SeedGroup) -> list[Entry]:
+    """Of runs that differ in the seed alone: what they reach together, then each."""
+    entries = [Entry.of(("group", MUTED), f"{group.words}, alike but for the seed")]
+    for label, values in (("test", group.tests), ("validation", group.validations)):
+        if values:
+            entries.append(Entry.of((label, MUTED), spread_words(values)))
+    entries += [*_experiment(group.first), SPACE]
+    for run in group.runs:
+        seed = f"seed {run.info.seed}" if run.info else ""
+        test = run.headline
+        score = f"test {accuracy_cell(test.headline())} %" if test else ""
+        text = f"{seed:<12}{run.what:<13}{score:<22}{run.title}"
+        entries.append(Entry.of(visible(text)))
+    return entries
+
+
 def _value_text(value: object, key: Key) -> str:
     """Without the quotation marks of TOML, which say nothing to a reader."""
     if isinstance(value, bool):
@@ -206,6 +224,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
     if info is not None and info.data is not None:
         data = f"{info.data.name}, split {info.data.split}"
     about = f": {profile.description}" if profile.description else ""
+    other = changed_settings(profile)
     return [
         Entry.of(("profile", MUTED), visible(f"{profile.name}{about}")),
         Entry.of(
@@ -220,6 +239,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
             f"alpha {inner.alpha:g}, {inner.loss_scale} loss",
         ),
         Entry.of(("data", MUTED), visible(data)),
+        *([Entry.of(("other", MUTED), visible(other))] if other else []),
     ]
 
 

@@ -17,6 +17,7 @@ from mamltui.tui.shared.row_list import Column, RowList
 
 if TYPE_CHECKING:  # these import pydantic, which the first paint does without
     from mamltui.runs import ListedRun
+    from mamltui.runs.seeds import SeedGroup
     from mamltui.tui.home.profiles import ListedProfile
 
 PROFILE_COLUMNS = (
@@ -54,6 +55,8 @@ class HomeLists(Container):
         super().__init__(id=id)
         self.at_hand = "profiles"
         self._listing: Listing | None = None
+        self._groups: dict[str, SeedGroup] = {}
+        """The folded rows, by the name of the first run of each."""
 
     def compose(self) -> ComposeResult:
         yield RowList("Profiles", PROFILE_COLUMNS, id="profiles")
@@ -64,16 +67,20 @@ class HomeLists(Container):
         self._rows("profiles").show((), title="Profiles", empty=text)
         self._rows("runs").show((), title="Runs", empty=text)
 
-    def show(self, listing: Listing, asked: str, marked: Collection[str]) -> None:
+    def show(
+        self, listing: Listing, asked: str, marked: Collection[str], *, folded: bool = False
+    ) -> None:
         """Show what is listed, as far as it fulfils a query.
 
         Args:
             asked: words, and for runs conditions: see :mod:`mamltui.runs.query`.
             marked: names of runs.
+            folded: runs that differ in their seed alone share a row.
         """
         from mamltui.errors import UsageError
         from mamltui.runs.differing import told_apart
         from mamltui.runs.query import Query
+        from mamltui.runs.seeds import seed_groups
         from mamltui.text import visible
         from mamltui.tui.home import rows
 
@@ -86,16 +93,26 @@ class HomeLists(Container):
         except UsageError as error:
             problem = visible(error.what)
         words = list(query.words)
-        differing = told_apart(listing.runs)
         profiles = [
             rows.profile_row(profile)
             for profile in listing.profiles
             if rows.profile_passes(profile, words)
         ]
+        found = [run for run in listing.runs if not problem and query.matches(run)]
+        groups = seed_groups(found) if folded else []
+        self._groups = {group.first.name: group for group in groups if len(group.runs) > 1}
+        differing = told_apart(listing.runs, seeds=not folded)
+        shown = [group.first for group in groups] if folded else found
         runs = [
-            rows.run_row(run, now, differs=differing[run.name], marked=run.name in marked)
-            for run in listing.runs
-            if not problem and query.matches(run)
+            rows.group_row(
+                self._groups[run.name],
+                now,
+                differs=differing[run.name],
+                marked=all(each.name in marked for each in self._groups[run.name].runs),
+            )
+            if run.name in self._groups
+            else rows.run_row(run, now, differs=differing[run.name], marked=run.name in marked)
+            for run in shown
         ]
         nothing = problem or ("none fits the filter" if asked.strip() else "")
         self._rows("profiles").show(
@@ -105,7 +122,7 @@ class HomeLists(Container):
         )
         self._rows("runs").show(
             runs,
-            title=_count("Runs", len(runs), len(listing.runs)),
+            title=_count("Runs", len(found), len(listing.runs)),
             empty=listing.runs_problem or nothing or "none yet: Enter opens a profile, r runs it",
         )
 
@@ -124,6 +141,18 @@ class HomeLists(Container):
         if self._listing is None or row is None:
             return None
         return next((item for item in self._listing.runs if item.name == row.key), None)
+
+    @property
+    def group(self) -> SeedGroup | None:
+        """The runs that share the row under the cursor of the runs."""
+        row = self._rows("runs").row
+        return self._groups.get(row.key) if row else None
+
+    @property
+    def runs(self) -> list[ListedRun]:
+        """All of the row under the cursor of the runs."""
+        group, run = self.group, self.run
+        return list(group.runs) if group is not None else [run] if run is not None else []
 
     @property
     def current(self) -> ListedProfile | ListedRun | None:

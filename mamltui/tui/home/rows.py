@@ -6,6 +6,8 @@ from datetime import datetime
 
 from mamltui.measures import age
 from mamltui.runs import ListedRun
+from mamltui.runs.seeds import SeedGroup
+from mamltui.statistics import seed_interval
 from mamltui.text import visible
 from mamltui.tui.home.profiles import ListedProfile
 from mamltui.tui.shared.row_list import Row, Tone
@@ -68,6 +70,34 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
             kind,
             _days(listed, now),
         ),
+    )
+
+
+def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) -> Row:
+    """A row for runs that differ in the seed alone: mean and 95% interval over the seeds."""
+    first = group.first
+    values, of = (group.tests, "test") if group.tests else (group.validations, "valid.")
+    interval = seed_interval(values) if values else None
+    name = f"{visible(first.info.profile if first.info else first.name)}, {group.words}"
+    if interval is not None and len(values) > 1:
+        name += f" ± {100 * interval.half_width:.2f}"
+    states = {run.what for run in group.runs}
+    state: tuple[str, Tone] = ("mixed", "plain")
+    if len(states) == 1:
+        state = (first.what, STATE_TONES.get(first.state, "plain"))
+    score = f"{100 * interval.mean:.2f} %" if interval is not None else ""
+    return Row(
+        first.name,
+        name,
+        (
+            (visible(differs), "accent"),
+            state,
+            (score, "plain"),
+            (of if score else "", "muted"),
+            (age(first.info.created, now) if first.info else "", "muted"),
+        ),
+        marked=marked,
+        order=(name, visible(differs) or None, state[0], score, of, _days(first, now)),
     )
 
 

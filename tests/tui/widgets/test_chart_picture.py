@@ -244,3 +244,41 @@ def test_every_size_can_be_drawn() -> None:
                     assert [sum(len(text) for text, _ in line) for line in lines] == [
                         width
                     ] * height
+
+
+def test_marks_of_several_curves_stand_beside_each_other_where_they_would_hide() -> None:
+    points = Series([0, 5, 10], [1, 2, 3])
+    curves = [
+        Curve(name, points, style, marks=True)
+        for name, style in zip("abc", CURVE_STYLES, strict=False)
+    ]
+    text = picture(*curves).draw(40, 12).text()
+    plot = "\n".join(line[4:] for line in text.splitlines()[1:])
+    assert [plot.count(mark) for mark in "●◆▲"] == [3, 3, 3]
+
+
+def test_the_ends_of_the_lines_are_named_each_beside_its_own() -> None:
+    short = Series([0, 5], [9, 9])
+    curves = [Curve("up", HILL, end="A"), Curve("same", HILL, "second", end="B")]
+    lines = (
+        picture(*curves, Curve("short", short, "third", end="C")).draw(40, 12).text().splitlines()
+    )
+    ends = {end: next(y for y, line in enumerate(lines) if end in line) for end in "ABC"}
+    assert lines[ends["A"]].index("A") == lines[ends["B"]].index("B") == 39
+    assert abs(ends["A"] - ends["B"]) == 1 and ends["A"] > 7
+    assert lines[ends["C"]].index("C") < 30 and ends["C"] < 4
+
+
+def test_a_band_reaches_from_the_lowest_to_the_highest_around_its_curve() -> None:
+    x = range(11)
+    band = Series(x, [4] * 11), Series(x, [8] * 11)
+    canvas = picture(Curve("mean", Series(x, [6] * 11), band=band)).draw(30, 10)
+    filled = [y for y in range(1, 8) if FAINT in inks(canvas, y)]
+    middle = [y for y in range(1, 8) if CURVE in inks(canvas, y)]
+    assert filled and min(filled) < min(middle) <= max(middle) < max(filled)
+
+
+def test_of_more_curves_than_looks_the_legend_is_left_to_the_ends() -> None:
+    curves = [Curve(f"run {k}", Series([0, 1], [k, k]), end=chr(65 + k)) for k in range(8)]
+    text = picture(*curves).draw(40, 20).text()
+    assert "run 0" not in text and all(chr(65 + k) in text for k in range(8))

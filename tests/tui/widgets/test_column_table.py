@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.app import App, ComposeResult
 
-from mamltui.tui.compare.column_table import Cell, ColumnTable, Head, TableRow
+from mamltui.tui.compare.column_table import Cell, ColumnTable, Head, TableRow, turned
 from tests.tui.conftest import settled
 
 DESCRIPTION = "a description that goes on and on, as descriptions do when nobody stops them"
@@ -40,3 +40,10 @@ async def test_both_columns_and_their_last_digits_are_seen_beside_the_scrollbar(
         assert lines[3].split()[-3:] == ["94.96", "±", "0.44"]
         assert "…" in lines[4] and lines[4].split()[-1] == "short"
         assert lines[5].split()[-1] == "4.96"
+
+
+def test_runs_become_rows_with_a_column_for_each_of_what_is_told() -> None:
+    heads, rows = turned(HEADS, ROWS[:2])
+    assert [head.name for head in heads] == ["iterations", "test %"]
+    assert [row.label for row in rows] == ["A ● run-A", "B ● run-B"]
+    assert [cell.text for cell in rows[1].cells] == ["60,800", "94.96 ± 0.44"]

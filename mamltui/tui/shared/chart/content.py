@@ -25,6 +25,8 @@ class Curve:
         style: colour, dashes and mark; ``raw`` is a faint line that gives way to all others.
         smooth: weight of the moving average drawn over the then faint values; 0 draws the values.
         marks: mark the points as well.
+        band: the lowest and the highest values around it, at the same x; drawn as a faint area.
+        end: written at the right end of the line, such as a letter.
     """
 
     label: str
@@ -32,6 +34,8 @@ class Curve:
     style: CurveStyle = "accent"
     smooth: float = 0.0
     marks: bool = False
+    band: tuple[Series, Series] | None = None
+    end: str = ""
 
     @property
     def look(self) -> int:

@@ -23,6 +23,7 @@ class Line(NamedTuple):
     """``[columns with a value]``; the points next to the window on either side lie outside."""
     minimum: Floats
     maximum: Floats
+    is_band: bool = False
 
     def extent(self, width: int) -> tuple[float, float]:
         """The smallest and largest value in ``width`` columns, or on the way through them."""
@@ -43,7 +44,9 @@ def lines(
     Args:
         positive: leave values out that are not above zero.
     """
-    drawn = []
+    drawn = [
+        band for curve in curves if (band := _band(curve, low, high, width, positive=positive))
+    ]
     for curve, ink, weight in sorted(_strokes(curves), key=lambda stroke: not is_faint(stroke[1])):
         column, minimum, maximum = curve.series.envelope(
             low, high, width, weight=weight, positive=positive
@@ -79,3 +82,25 @@ def _strokes(curves: Sequence[Curve]) -> Iterator[tuple[Curve, int, float]]:
         if curve.smooth > 0:
             yield curve, FAINT + curve.look, 0.0
         yield curve, CURVE + curve.look, curve.smooth
+
+
+def _band(curve: Curve, low: float, high: float, width: int, *, positive: bool) -> Line | None:
+    """The area between the lowest and the highest values; None where there is none."""
+    if curve.band is None:
+        return None
+    lowest, highest = (
+        series.envelope(low, high, width, positive=positive) for series in curve.band
+    )
+    columns = np.intersect1d(lowest.column, highest.column)
+    if not len(columns):
+        return None
+    return Line(
+        curve,
+        FAINT + curve.look,
+        curve.series.x,
+        curve.series.y,
+        columns.astype(np.float64),
+        lowest.minimum[np.isin(lowest.column, columns)],
+        highest.maximum[np.isin(highest.column, columns)],
+        is_band=True,
+    )

@@ -31,6 +31,8 @@ VALUE_DASHES = "11110000"
 BOUND_DASHES = "00010000"
 BOUND_DISTANCE = 3
 """Dot rows between a reference and the ends of its interval, which are not drawn when closer."""
+BAND_DASHES = "1000"
+"""The dot columns of a band that are drawn, so that curves are seen in it."""
 LARGEST = 1e300
 """What lies further from zero is outside of every axis."""
 
@@ -45,12 +47,17 @@ class Layout(NamedTuple):
     x_rows: int
 
     @classmethod
-    def of(cls, width: int, height: int, label_width: int) -> Layout:
-        """Leave room for legend and labels as far as ``width`` and ``height`` allow."""
+    def of(cls, width: int, height: int, label_width: int, end_width: int = 0) -> Layout:
+        """Leave room for legend and labels as far as ``width`` and ``height`` allow.
+
+        Args:
+            end_width: cells of the longest text at the end of a line.
+        """
         top = int(height >= 4)
         x_rows = int(height >= 3) + int(height >= 9)
         left = label_width + 2 if label_width and width >= label_width + 12 else 0
-        return cls(left, top, width - left, height - top - x_rows, x_rows)
+        right = end_width + 1 if end_width and width >= left + end_width + 12 else 0
+        return cls(left, top, width - left - right, height - top - x_rows, x_rows)
 
 
 class Picture:
@@ -80,7 +87,8 @@ class Picture:
         """The chart on ``width`` by ``height`` cells, each at least 1."""
         canvas = Canvas(width, height)
         self._forget_other_axis()
-        self.layout = Layout.of(width, height, self._label_width)
+        end_width = max((cell_len(visible(each.end)) for each in self.window.curves), default=0)
+        self.layout = Layout.of(width, height, self._label_width, end_width)
         low, high = self.window.limits
         while True:
             sampled = self._sample(low, high)
@@ -91,7 +99,7 @@ class Picture:
                 break
             # Wider labels leave fewer columns, for which the curves are sampled again.
             self._label_width = widest
-            self.layout = Layout.of(width, height, widest)
+            self.layout = Layout.of(width, height, widest, end_width)
         self._draw_legend(canvas, (high - low) / self.layout.columns)
         if not sampled:
             self._say_why_empty(canvas)
@@ -156,20 +164,30 @@ class Picture:
         if cursor is not None and low <= cursor <= high:
             across = min(int((cursor - low) / (high - low) * columns), columns - 1)
             canvas.rule(left + across, top, top + rows, ink.CURSOR)
+        taken: set[tuple[int, int]] = set()
         for line in sampled:
+            if line.is_band:
+                continue
             if len(line.curve.series) == 1 or (line.curve.marks and not ink.is_faint(line.ink)):
-                self._mark(canvas, line, axis)
+                self._mark(canvas, line, axis, taken)
         self._label_references(canvas, axis)
+        self._label_ends(canvas, sampled[len(faint) :], axis)
 
     def _stroke(self, canvas: Canvas, line: Line, axis: Axis, width: int, height: int) -> None:
         highest, lowest = self._dots(line.maximum, axis), self._dots(line.minimum, axis)
         bits = trace(line.column, highest, lowest, width, height)
-        if line.ink >= ink.CURVE and not ink.is_faint(line.ink):
+        if line.is_band:
+            bits &= _dashes(BAND_DASHES, width)
+        elif line.ink >= ink.CURVE and not ink.is_faint(line.ink):
             bits &= _dashes(DASHES[line.curve.look], width)
         canvas.stroke(self.layout.top, self.layout.left, cells(bits), ink=line.ink)
 
-    def _mark(self, canvas: Canvas, line: Line, axis: Axis) -> None:
-        """Mark all points if they are few, else the first in every few columns, where it stays."""
+    def _mark(self, canvas: Canvas, line: Line, axis: Axis, taken: set[tuple[int, int]]) -> None:
+        """Mark all points if they are few, else the first in every few columns, where it stays.
+
+        Args:
+            taken: the cells of other curves' marks; what would hide one stands beside it.
+        """
         left, top, columns, rows, _ = self.layout
         low, high = self.window.limits
         start, stop = np.searchsorted(line.x, low), np.searchsorted(line.x, high, side="right")
@@ -183,7 +201,34 @@ class Picture:
         column = ((line.x[first] - low) / (high - low) * columns).astype(np.intp)
         seen = (row >= 0) & (row < rows)
         column = np.minimum(column[seen], columns - 1)
-        canvas.mark(top + row[seen], left + column, MARKS[line.curve.look], line.ink)
+        placed = []
+        for at_row, at_column in zip(row[seen].tolist(), column.tolist(), strict=True):
+            beside = [at_column, *range(at_column + 1, at_column + 6), *range(at_column)[-5:][::-1]]
+            free = [each for each in beside if each < columns and (at_row, each) not in taken]
+            placed.append((at_row, (free or [at_column])[0]))
+        taken.update(placed)
+        if placed:
+            rows_, columns_ = np.array(placed, np.intp).T
+            canvas.mark(top + rows_, left + columns_, MARKS[line.curve.look], line.ink)
+
+    def _label_ends(self, canvas: Canvas, drawn: Sequence[Line], axis: Axis) -> None:
+        """Write what stands at the ends of the lines, none over another."""
+        left, top, columns, rows, _ = self.layout
+        if canvas.width == left + columns:
+            return  # there is no room for them
+        taken: set[tuple[int, int]] = set()
+        ends = [line for line in drawn if line.curve.end and len(line.column)]
+        for line in sorted(ends, key=lambda line: -float(line.maximum[-1])):
+            dot = self._dots(np.array([(line.minimum[-1] + line.maximum[-1]) / 2]), axis)[0]
+            wanted = min(max(round(float(dot)) // DOWN, 0), rows - 1)
+            text = visible(line.curve.end)
+            start = min(max(int(line.column[-1]) // ACROSS + 2, 0), columns + 1)
+            cells_ = range(start, start + cell_len(text))
+            free = [row for row in range(rows) if taken.isdisjoint((row, at) for at in cells_)]
+            if free:
+                row = min(free, key=lambda each: (abs(each - wanted), each))
+                taken.update((row, at) for at in cells_)
+                canvas.write(top + row, left + start, text, line.ink)
 
     def _draw_reference(
         self, canvas: Canvas, reference: Reference, axis: Axis, width: int, height: int
@@ -258,6 +303,9 @@ class Picture:
         if not self.layout.top:
             return
         curves = self.window.curves
+        if len(curves) > len(DASHES):  # there is no room for all: the ends of the lines name them
+            canvas.write(0, 0, shortened_name(visible(self.title), canvas.width), ink.TITLE)
+            return
         readings = [self._reading(curve, reach) for curve in curves]
         spare = canvas.width - sum(SAMPLE + 3 + len(reading) for reading in readings)
         names = [visible(curve.label) for curve in curves]
