@@ -20,7 +20,7 @@ from mamltui.tui.episode.glyphs import Glyph, draw
 if TYPE_CHECKING:  # these import torch, which takes seconds: only threads do
     from mamltui.data.banks import Banks
     from mamltui.data.episodes import EpisodeSampler
-    from mamltui.maml.adaptation import Seen
+    from mamltui.maml.adaptation import Adaptation, Seen
     from mamltui.maml.learner import Learner
     from mamltui.maml.network import Parameters
     from mamltui.tui.session.training import Training
@@ -158,6 +158,46 @@ class Looker:
             query=_images(episodes.query_x[0].numpy(), found.query, way),
             seconds=time.perf_counter() - begun,
         )
+
+    def adapted(
+        self, request: Request, tasks: int, should_stop: Callable[[], bool]
+    ) -> Adaptation | None:
+        """Adapt to several tasks from that of ``request`` on; None when ``should_stop`` came first.
+
+        Raises:
+            MamltuiError: the run, its data or its parameters cannot be had.
+        """
+        from mamltui.learner import learner_of
+        from mamltui.maml.adaptation import adapt
+        from mamltui.maml.chunks import Interrupted
+
+        try:
+            profile = request.run.profile
+            sampler = self._sampler(request, profile)
+            learner = learner_of(profile, sampler.bank)
+            _, parameters = _parameters(request, learner, should_stop)
+            inner = replace(learner.inner, alpha=request.alpha)
+            if learns_rates(profile):
+                parameters = learner.with_rates_times(
+                    request.alpha / profile.inner.alpha, parameters
+                )
+            return adapt(
+                learner.network,
+                inner,
+                parameters,
+                sampler.batch(request.task, tasks),
+                steps=request.steps,
+                should_stop=should_stop,
+            )
+        except Interrupted:
+            return None
+
+    def class_names(self, request: Request, tasks: int) -> list[list[str]]:
+        """``[tasks][way]``: the classes of several tasks from that of ``request`` on."""
+        sampler = self._sampler(request, request.run.profile)
+        plan = sampler.plan(request.task, tasks)
+        names = sampler.bank.class_names
+        return [[names[number] for number in row] for row in plan.class_index.tolist()]
 
     def _sampler(self, request: Request, profile: Profile) -> EpisodeSampler:
         from mamltui.data.episodes import EpisodeSampler

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile, learns_rates
@@ -25,6 +26,8 @@ from mamltui.tui.episode.inspector import (
     alpha_problem,
     read_task,
 )
+from mamltui.tui.episode.query import Query, QueryView, queries_of, wrong_queries
+from mamltui.tui.episode.searches import Searches
 from mamltui.tui.episode.sheet import EpisodeSheet
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.dialogs import Ask
@@ -33,6 +36,8 @@ from mamltui.tui.shared.screen import AppScreen
 if TYPE_CHECKING:  # imports torch, which takes seconds
     from mamltui.tui.session.training import Training
 
+BESIDE = 120
+"""Columns from which on a query stands beside the images."""
 PATIENCE = 0.3
 """Seconds after which a look is given up for a newer request."""
 LIVE_SECONDS = 2.0
@@ -75,6 +80,7 @@ class EpisodeScreen(AppScreen):
     """The support and query images of an episode, and the predictions as they adapt."""
 
     CSS_PATH = "episode.tcss"
+    MORE_KEYS = ("c", "W", "plus", "minus", "0")
     HELP = """
 ## Episode
 
@@ -93,7 +99,14 @@ The arrows ↑ and ↓ between the rows say which images are which.
 | a | another alpha, or learned step sizes times a factor, for this look only |
 | +, - | more, fewer inner steps |
 | 0 | back to the profile's alpha and steps |
+| Tab | choose a query, the wrong ones first: all class probabilities at every step, and beside it \
+the support of the class it is taken for; Escape: none |
+| w | the next task with an error after the step that is shown |
+| W | the worst tasks of an evaluation that the run folder holds |
+| c | which alphabets are taken for which, over a hundred tasks |
 | up, down | scroll |
+
+From 120 columns on the query stands beside the images, from 160 on it is drawn large.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l", "step(1)", "Step", key_display="← →"),
@@ -107,12 +120,23 @@ The arrows ↑ and ↓ between the rows say which images are which.
         Binding("plus,equals_sign", "steps(1)", "More steps", show=False),
         Binding("minus", "steps(-1)", "Fewer steps", show=False),
         Binding("0", "as_profile", "As the profile", show=False),
+        Binding("tab", "query(1)", "Query"),
+        Binding("shift+tab", "query(-1)", "Query before", show=False),
+        Binding("escape", "no_query", "No query", show=False),
+        Binding("w", "next_error", "Error", tooltip="The next task with an error"),
+        Binding(
+            "W", "worst", "Worst tasks", show=False, tooltip="The worst tasks of an evaluation"
+        ),
+        Binding("c", "confusion", "Confusion", show=False, tooltip="Confusion by alphabet"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self._head = EpisodeHead(id="head")
         self._sheet = EpisodeSheet(id="sheet")
+        self._query_view = QueryView(id="query")
+        self._query: Query | None = None
+        """Chosen by the user, until another episode is shown."""
         self._shown_run: RunFolder | None = None
         """A run that was asked for by name, until another is opened."""
         self._opened: object = None
@@ -137,9 +161,16 @@ The arrows ↑ and ↓ between the rows say which images are which.
         self._asked_at = self._looked_at = 0.0
         self._live_version = -1
 
+    def on_mount(self) -> None:
+        self._searches = Searches(
+            self.host, self.session, self._wanted, self._go_to, self.bring_up_to_date
+        )
+
     def body(self) -> ComposeResult:
         yield self._head
-        yield self._sheet
+        with Horizontal(id="episode"):
+            yield self._sheet
+            yield self._query_view
 
     def show_run(self, run: RunFolder, split: str, step: int) -> None:
         """Show the first episode of ``run`` on a split, after ``step`` inner steps."""
@@ -283,12 +314,30 @@ The arrows ↑ and ↓ between the rows say which images are which.
         if self._text or look is None:
             head.show(None, 0, "" if self._text else self._status(), "one")
             sheet.say(self._text)
+            self.set_class(False, "-query", "-beside")
+            self._query_view.show(None, None, 0)
             return
-        head.show(look, self._step_of(look), self._status(), head_form)
-        sheet.show(look, self._step_of(look), "text" if small else "images")
+        step = self._step_of(look)
+        query = self._query if self._query in queries_of(look) else None
+        beside = not small and width >= BESIDE
+        self.set_class(beside, "-beside")
+        self.set_class(query is not None and not beside, "-query")
+        head.show(look, step, self._status(), head_form)
+        sheet.show(
+            look,
+            step,
+            "text" if small else "images",
+            chosen=query if beside or not self.has_class("-query") else None,
+        )
+        shown = query
+        if shown is None and beside:
+            shown = (wrong_queries(look, step) or queries_of(look))[0]
+        self._query_view.show(look, shown, step)
 
     def _status(self) -> str:
         """A word for work that takes so long that one wonders."""
+        if self._searches.status:
+            return self._searches.status
         if not self._is_busy:
             return ""
         if self._look is None:
@@ -325,6 +374,52 @@ The arrows ↑ and ↓ between the rows say which images are which.
     def action_task(self, by: int) -> None:
         """Show the next or the previous task."""
         self._number = min(max(self._number + by, 0), LARGEST_TASK)
+        self.redraw()
+
+    def action_query(self, by: int) -> None:
+        """Choose the next query: those answered wrong first, then the others."""
+        if self._look is None:
+            return
+        wrong = wrong_queries(self._look, self._step_of(self._look))
+        order = wrong + [query for query in queries_of(self._look) if query not in wrong]
+        here = order.index(self._query) if self._query in order else -1 if by > 0 else 0
+        self._query = order[(here + by) % len(order)]
+        self._draw()
+
+    def action_no_query(self) -> None:
+        """Show the episode alone again."""
+        self._query = None
+        self._draw()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape goes back from the screen while no query is chosen."""
+        if action == "no_query":
+            return self._query is not None
+        return super().check_action(action, parameters)
+
+    # Looking through many episodes.
+
+    def action_next_error(self) -> None:
+        """Go to the next task with an error after the step that is shown."""
+        if self._request is not None and self._look is not None:
+            self._searches.next_error(self._request, self._step_of(self._look))
+
+    def action_confusion(self) -> None:
+        """Count which alphabets are taken for which."""
+        if self._request is not None and self._look is not None:
+            self._searches.confusion(self._request, self._step_of(self._look))
+
+    def action_worst(self) -> None:
+        """List the worst tasks of an evaluation, to go to one."""
+        if self._request is not None and self._look is not None:
+            self._searches.worst(self._request, self._look.profile.meta.seed)
+
+    def _wanted(self) -> tuple[object, ...]:
+        """What a search is about: nobody waits for it when this has changed."""
+        return (self._path, self._source, self._split, self._number, self._alpha, self._steps)
+
+    def _go_to(self, task: int) -> None:
+        self._number = task
         self.redraw()
 
     def action_source(self) -> None:

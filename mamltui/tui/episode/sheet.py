@@ -19,6 +19,7 @@ from mamltui.measures import sparkline
 from mamltui.text import visible
 from mamltui.tui.episode.head import COLUMN_WIDTH, LABEL_WIDTH, shown_steps
 from mamltui.tui.episode.inspector import Look
+from mamltui.tui.episode.query import Query
 from mamltui.tui.shared.fitting import fitted
 
 CELL = 14
@@ -78,15 +79,33 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
         self._look: Look | None = None
         self._step = 0
         self._form: Form = "images"
+        self._chosen: Query | None = None
+        self._has_steps = True
         self._text = ""
         self._text_lines: list[str] = []
         self._rows: list[Row] = []
 
-    def show(self, look: Look, step: int, form: Form) -> None:
-        """Show the predictions after inner step ``step``."""
-        if (look, step, form) == (self._look, self._step, self._form):
+    def show(
+        self,
+        look: Look,
+        step: int,
+        form: Form,
+        *,
+        chosen: Query | None = None,
+        has_steps: bool = True,
+    ) -> None:
+        """Show the predictions after inner step ``step``.
+
+        Args:
+            chosen: a query that stands out.
+            has_steps: below the images a line for each query, with a column for each step.
+        """
+        shown = (look, step, form, chosen, has_steps)
+        if shown == (self._look, self._step, self._form, self._chosen, self._has_steps):
             return
         same = self._look is not None and self._form == form and _alike(self._look, look)
+        same = same and has_steps == self._has_steps
+        self._chosen, self._has_steps = chosen, has_steps
         self._look, self._step, self._form, self._text = look, step, form, ""
         if same:
             self.refresh()
@@ -122,7 +141,8 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
             self._rows = [Row("entry", first) for first in range(0, queries, columns)]
         else:
             roomy = self.container_size.height >= ROOMY_LINES
-            self._rows = image_rows(self._look, _columns(width + GAP, CELL + GAP), roomy=roomy)
+            columns = _columns(width + GAP, CELL + GAP)
+            self._rows = image_rows(self._look, columns, roomy=roomy, has_steps=self._has_steps)
         self.virtual_size = Size(width, len(self._rows))
         self.refresh()
 
@@ -138,7 +158,7 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
         elif self._look is None or row.kind == "blank":
             parts = []
         else:
-            parts = row_parts(self._look, row, self._step, self.virtual_size.width)
+            parts = row_parts(self._look, row, self._step, self.virtual_size.width, self._chosen)
         segments = [
             Segment(text, self.get_component_rich_style(name) if name else base)
             for text, name in parts
@@ -160,10 +180,10 @@ def _alike(first: Look, second: Look) -> bool:
     return shape(first) == shape(second)
 
 
-def image_rows(look: Look, columns: int, *, roomy: bool) -> list[Row]:
+def image_rows(look: Look, columns: int, *, roomy: bool, has_steps: bool = True) -> list[Row]:
     """Bands of classes, side by side; in each the first support and query images come first.
 
-    Then a line for each query, with what is predicted after every inner step.
+    Then, if asked for, a line for each query, with what is predicted after every inner step.
     """
     shot, query = len(look.support.drawn[0]), len(look.query.drawn[0])
     height = len(look.support.drawn[0][0].lines)
@@ -180,19 +200,25 @@ def image_rows(look: Look, columns: int, *, roomy: bool) -> list[Row]:
             if example < query:
                 rows += [Row("query", first, example, line) for line in range(height)]
                 rows += [Row("prediction", first, example, line) for line in range(labels)]
+    if not has_steps:
+        return rows
     rows += [Row("blank"), Row("title")]
     rows += [Row("steps", label, example) for label in range(look.way) for example in range(query)]
     return rows
 
 
-def row_parts(look: Look, row: Row, step: int, width: int) -> list[tuple[str, str]]:
+def row_parts(
+    look: Look, row: Row, step: int, width: int, chosen: Query | None = None
+) -> list[tuple[str, str]]:
     """A line as texts, each with its component class."""
     if row.kind == "heading":
         return [(heading(look, row.example), "sheet--quiet")]
     if row.kind == "title":
         return [("predicted label and its probability in %, after each inner step", "sheet--quiet")]
     if row.kind == "steps":
-        return _every_step(look, row.first, row.example, step, width)
+        own = chosen == (row.first, row.example)
+        parts = every_step(look, row.first, row.example, step, width)
+        return [*parts, (" ◂", "sheet--label")] if own else parts
     if row.kind == "entry":
         per_class = len(look.query.drawn[0])
         last = min(row.first + _columns(width, ENTRY), look.way * per_class)
@@ -204,11 +230,14 @@ def row_parts(look: Look, row: Row, step: int, width: int) -> list[tuple[str, st
     parts = []
     last = min(row.first + _columns(width + GAP, CELL + GAP), look.way)
     for label in range(row.first, last):
-        parts += [_cell(look, row, label, step), (" " * GAP, "")]
+        is_chosen = row.kind == "prediction" and chosen == (label, row.example)
+        # Brackets, since no colour is ever the only sign of anything.
+        gap = ("◂ ", "sheet--label") if is_chosen and not row.line else (" " * GAP, "")
+        parts += [_cell(look, row, label, step), gap]
     return parts
 
 
-def _every_step(
+def every_step(
     look: Look, label: int, example: int, step: int, width: int
 ) -> list[tuple[str, str]]:
     """A query's name, and in the columns of the scores what it was taken for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,3 +32,23 @@ def lines_of(bits: Bits) -> list[str]:
     padded = np.pad(bits, ((0, -height % DOWN), (0, -width % ACROSS)))
     codes = BLANK + cells(padded).astype("<u4")
     return [row.tobytes().decode("utf-32-le") for row in codes]
+
+
+def bits_of(lines: Sequence[str]) -> Bits:
+    """What :func:`lines_of` packed: ``[4 * lines, 2 * characters] bool``."""
+    codes = np.array([[ord(character) - BLANK for character in line] for line in lines])
+    bits = np.zeros((len(lines) * DOWN, codes.shape[1] * ACROSS), np.bool_)
+    for down, weights in enumerate(_WEIGHTS):
+        for across, weight in enumerate(weights):
+            bits[down::DOWN, across::ACROSS] = codes & weight != 0
+    return bits
+
+
+def enlarged(lines: Sequence[str]) -> list[str]:
+    """The same picture twice as wide and high: half a cell for each dot."""
+    bits = bits_of(lines)
+    upper, lower = bits[::2], bits[1::2]
+    return [
+        "".join(" ▀▄█"[top + 2 * bottom] for top, bottom in zip(*pair, strict=True))
+        for pair in zip(upper.tolist(), lower.tolist(), strict=True)
+    ]

@@ -1,0 +1,160 @@
+"""One query of an episode: every class's probability at every step, and whom it is taken for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from rich.cells import cell_len
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.geometry import Size
+
+from mamltui.measures import counted
+from mamltui.text import visible
+from mamltui.tui.episode.inspector import Look
+from mamltui.tui.shared.braille import enlarged
+from mamltui.tui.shared.fitting import fitted
+from mamltui.tui.shared.lines import Lines
+
+GAP = 2
+LABEL = 18
+"""Cells of a class's name in the table."""
+COLUMN = 7
+MUTED = "$text-muted"
+
+
+class Query(NamedTuple):
+    """A query image by its class and its number in that."""
+
+    label: int
+    example: int
+
+
+def queries_of(look: Look) -> list[Query]:
+    """All of an episode, in the order of the sheet."""
+    examples = range(len(look.query.drawn[0]))
+    return [Query(label, example) for label in range(look.way) for example in examples]
+
+
+def wrong_queries(look: Look, step: int) -> list[Query]:
+    """Those that are answered wrong after a step."""
+    answers = look.query.probabilities[step].argmax(axis=-1)
+    return [query for query in queries_of(look) if int(answers[query]) != query.label]
+
+
+def query_lines(
+    look: Look, query: Query, step: int, width: int, height: int = 1000
+) -> list[Content]:
+    """What is told of a query on ``width`` cells, drawn large where ``height`` leaves the room."""
+    probabilities = look.query.probabilities[:, query.label, query.example]
+    answer = rival(look, query, step)
+    return [
+        *_title(look, query, step, width),
+        Content(""),
+        *_pictures(look, query, answer, width, height - look.way - 6),
+        Content(""),
+        *_table(look, query, probabilities, step, width),
+    ]
+
+
+def rival(look: Look, query: Query, step: int) -> int:
+    """The class that the query is taken for; where it is right, the one that comes second."""
+    order = np.argsort(-look.query.probabilities[step, query.label, query.example], kind="stable")
+    found = int(order[0])
+    return found if found != query.label or len(order) == 1 else int(order[1])
+
+
+def _title(look: Look, query: Query, step: int, width: int) -> list[Content]:
+    chances = look.query.probabilities[step, query.label, query.example]
+    answer = int(chances.argmax())
+    after = f"after {counted(step, 'step')}" if step else "before adaptation"
+    name = f"query {query.label}"
+    if len(look.query.drawn[0]) > 1:
+        name += f" #{query.example + 1}"
+    percent = f"{100 * chances[answer]:.1f} %"
+    if not np.isfinite(chances).all():
+        words, style = f"{name}: no answer {after}", "$error"
+    elif answer == query.label:
+        words, style = f"{name}: right {after}, {percent}", "$success"
+    else:
+        words, style = f"{name}: taken for {answer} {after}, {percent}", "$error"
+    return Content.styled(words, style).wrap(max(8, width))
+
+
+def _pictures(look: Look, query: Query, other: int, width: int, height: int) -> list[Content]:
+    """The query, and beside it the support of the class it is taken for; of its own if it fits."""
+    shown = [
+        ("query", query.label, look.query.drawn[query.label][query.example].lines),
+        ("support of", other, look.support.drawn[other][0].lines),
+        ("support of", query.label, look.support.drawn[query.label][0].lines),
+    ]
+    across = cell_len(shown[0][2][0])
+    if width >= 2 * 2 * across + GAP and height >= 2 * len(shown[0][2]):
+        shown = [(words, label, enlarged(lines)) for words, label, lines in shown]
+        across *= 2
+    shown = shown[: max(1, (width + GAP) // (across + GAP))]
+    space = " " * GAP
+    heads = space.join(fitted(f"{words} {label}", across) for words, label, _ in shown)
+    names = space.join(fitted(_name(look, label), across) for _, label, _ in shown)
+    return [
+        Content.styled(heads, MUTED),
+        *(Content(space.join(lines)) for lines in zip(*(each[2] for each in shown), strict=True)),
+        Content.styled(names, MUTED),
+    ]
+
+
+def _name(look: Look, label: int) -> str:
+    """Without the folders above it."""
+    return visible(look.class_names[label]).rpartition("/")[2]
+
+
+def _table(
+    look: Look, query: Query, probabilities: np.ndarray, step: int, width: int
+) -> list[Content]:
+    """A row a class, a column a step: the probability in percent; the greatest of a step strong."""
+    fitting = max(1, (width - LABEL) // COLUMN)
+    first = max(0, min(step - fitting // 2, look.steps + 1 - fitting))
+    steps = range(first, min(first + fitting, look.steps + 1))
+    heads = "".join(f"{('before' if each == 0 else each):>{COLUMN}}" for each in steps)
+    lines = [Content.styled(f"{'probability in %':<{LABEL}}{heads}", MUTED)]
+    answers = probabilities.argmax(axis=-1)
+    for label in range(look.way):
+        own = label == query.label
+        name = fitted(f"{label} {_name(look, label)}", LABEL - 2)
+        parts: list[tuple[str, str]] = [(f"{name}{'✓' if own else ' '} ", "bold" if own else MUTED)]
+        for each in steps:
+            text = f"{100 * probabilities[each, label]:>{COLUMN}.1f}"
+            style = ""
+            if answers[each] == label:
+                style = "bold $success" if own else "bold $error"
+            parts.append((text, style))
+        lines.append(Content.assemble(*parts))
+    return lines
+
+
+class QueryView(VerticalScroll):
+    """Shows a query; hidden by its screen while none is chosen and there is no room beside."""
+
+    DEFAULT_CSS = """
+    QueryView { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    QueryView > Lines { height: auto; width: 1fr; }
+    """
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(Lines(id="query-lines"), id=id, can_focus=False)
+        self._shown: tuple[Look | None, Query | None, int, Size] = (None, None, 0, Size())
+
+    def show(self, look: Look | None, query: Query | None, step: int) -> None:
+        """Show this query after an inner step; None: nothing."""
+        size = self.scrollable_content_region.size
+        shown = (look, query, step, size)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        found = [] if look is None or query is None else query_lines(look, query, step, *size)
+        self.query_one(Lines).show(found)
+
+    def on_resize(self) -> None:
+        look, query, step, _ = self._shown
+        self.show(look, query, step)

@@ -1,0 +1,127 @@
+"""Looking through many episodes: for the next with an error, and for what is taken for what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from mamltui.results import Evaluation
+from mamltui.tui.episode.inspector import LARGEST_TASK, Looker, Request
+
+AT_ONCE = 16
+"""Tasks that are adapted to side by side."""
+MOST_SEARCHED = 2_000
+CONFUSION_TASKS = 100
+"""As many as tell alphabets apart, in seconds."""
+
+
+def next_error(
+    looker: Looker, request: Request, step: int, should_stop: Callable[[], bool]
+) -> int | None:
+    """The first task after the one of ``request`` with a query answered wrong after ``step`` steps.
+
+    None: not among the next ``MOST_SEARCHED``, or it was stopped.
+
+    Raises:
+        MamltuiError: the run, its data or its parameters cannot be had.
+    """
+    first = request.task + 1
+    last = min(first + MOST_SEARCHED, LARGEST_TASK)
+    request = replace(request, steps=max(step, 1))
+    for start in range(first, last, AT_ONCE):
+        found = looker.adapted(replace(request, task=start), AT_ONCE, should_stop)
+        if found is None:
+            return None
+        accuracies = found.query.scores.accuracy[:, min(step, request.steps)].tolist()
+        wrong = [place for place, accuracy in enumerate(accuracies) if not accuracy >= 1]
+        if wrong:
+            return start + wrong[0]
+    return None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Of the query images of one alphabet, or of one class where names have none."""
+
+    name: str
+    queries: int
+    wrong: int
+    taken_for: tuple[tuple[str, int], ...]
+    """Alphabets of the wrong answers with their numbers, the most frequent first."""
+
+
+def alphabet_of(class_name: str) -> str:
+    """What stands above the class; the class itself where nothing does."""
+    return class_name.rpartition("/")[0] or class_name
+
+
+def confusions(
+    looker: Looker,
+    request: Request,
+    step: int,
+    should_stop: Callable[[], bool],
+    tasks: int = CONFUSION_TASKS,
+) -> list[Confusion] | None:
+    """Whose query images are taken for whose, over tasks 0 to ``tasks``; most errors first.
+
+    None: it was stopped.
+
+    Raises:
+        MamltuiError: the run, its data or its parameters cannot be had.
+    """
+    queries: Counter[str] = Counter()
+    wrong: dict[str, Counter[str]] = {}
+    for start in range(0, tasks, AT_ONCE):
+        count = min(AT_ONCE, tasks - start)
+        found = looker.adapted(replace(request, task=start), count, should_stop)
+        if found is None:
+            return None
+        names = looker.class_names(replace(request, task=start), count)
+        answers = found.query.probabilities[:, min(step, request.steps)].argmax(dim=-1).tolist()
+        for own, row in zip(names, answers, strict=True):
+            for place, answer in enumerate(row):
+                alphabet = alphabet_of(own[place * len(own) // len(row)])
+                queries[alphabet] += 1
+                if answer != place * len(own) // len(row):
+                    wrong.setdefault(alphabet, Counter())[alphabet_of(own[answer])] += 1
+    return sorted(
+        (
+            Confusion(
+                name,
+                count,
+                sum(wrong.get(name, Counter()).values()),
+                tuple(wrong.get(name, Counter()).most_common()),
+            )
+            for name, count in queries.items()
+        ),
+        key=lambda each: (-each.wrong / each.queries, each.name),
+    )
+
+
+def worst_tasks(evaluation: Evaluation, most: int = 100) -> list[tuple[int, float]]:
+    """The numbers of the tasks with the lowest accuracy, and that, the worst first; not the whole.
+
+    Only of tasks with an error.
+    """
+    accuracies = evaluation.accuracies()
+    wrong = [(task, accuracy) for task, accuracy in enumerate(accuracies) if accuracy < 1]
+    return sorted(wrong, key=lambda pair: (pair[1], pair[0]))[:most]
+
+
+def evaluation_of(
+    evaluations: Sequence[Evaluation], request: Request, seed: int
+) -> Evaluation | None:
+    """The newest evaluation whose tasks are those that ``request`` counts; None: there is none."""
+    return next(
+        (
+            each
+            for each in evaluations
+            if each.split == request.split
+            and each.checkpoint == request.source
+            and each.seed == seed
+            and not each.disjoint
+            and each.outcomes
+        ),
+        None,
+    )

@@ -1,0 +1,185 @@
+"""Searches through many episodes, in the background, and the tables of what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from textual.app import App
+
+from mamltui.measures import counted
+from mamltui.results import Evaluation
+from mamltui.runs import ListedRun
+from mamltui.text import visible
+from mamltui.tui.episode.inspector import Looker, Request
+from mamltui.tui.episode.search import (
+    CONFUSION_TASKS,
+    MOST_SEARCHED,
+    Confusion,
+    confusions,
+    evaluation_of,
+    next_error,
+    worst_tasks,
+)
+from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.row_list import Column, Row
+from mamltui.tui.shared.table_dialog import TableDialog
+
+if TYPE_CHECKING:
+    from mamltui.tui.session.session import Session
+    from mamltui.tui.shared.host import Host
+
+Found = TypeVar("Found")
+
+
+class Searches:
+    """One search at a time; given up when what it is about is no longer shown.
+
+    Args:
+        wanted: what is shown now: a search about something else is over.
+        go_to: shows a task by its number.
+        changed: called when ``status`` has changed.
+
+    Attributes:
+        status: what is looked for just now, in words; empty: nothing.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        session: Session,
+        wanted: Callable[[], tuple[object, ...]],
+        go_to: Callable[[int], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self.status = ""
+        self._host, self._session = host, session
+        self._app = cast("App[Any]", host)
+        self._wanted, self._go_to, self._changed = wanted, go_to, changed
+
+    def next_error(self, request: Request, step: int) -> None:
+        """Go to the next task with an error after so many steps."""
+
+        def show(task: int | None) -> None:
+            if task is not None:
+                self._go_to(task)
+            else:
+                text = f"No error in the {MOST_SEARCHED:,} tasks after {request.task:,}."
+                self._app.notify(text, markup=False)
+
+        # The looks at single episodes go on beside it, so it has a looker of its own.
+        looker = Looker(self._session.banks)
+        self._begin(
+            "looking for an error",
+            lambda should_stop: next_error(looker, request, step, should_stop),
+            show,
+        )
+
+    def confusion(self, request: Request, step: int) -> None:
+        """Show which alphabets are taken for which."""
+        looker = Looker(self._session.banks)
+        self._begin(
+            "counting what is taken for what",
+            lambda should_stop: confusions(looker, request, step, should_stop),
+            lambda found: self._show_confusion(found or [], step),
+        )
+
+    def worst(self, request: Request, seed: int) -> None:
+        """Show the worst tasks of an evaluation, to go to one.
+
+        Args:
+            seed: of the tasks that are shown.
+        """
+        run = request.run
+        self._begin(
+            "reading the results",
+            lambda _: evaluation_of(ListedRun.read(run.path).evaluations, request, seed),
+            lambda evaluation: self._show_worst(evaluation, request),
+        )
+
+    def _begin(
+        self,
+        status: str,
+        work: Callable[[Callable[[], bool]], Found],
+        show: Callable[[Found], None],
+    ) -> None:
+        if self.status:
+            self._app.notify(f"Still {self.status}.", markup=False)
+            return
+        self.status, about, screen = status, self._wanted(), self._app.screen
+
+        def should_stop() -> bool:
+            return about != self._wanted() or not self._app.is_running
+
+        def done(found: Found) -> None:
+            self.status = ""
+            self._changed()
+            if about == self._wanted() and self._app.screen is screen:
+                show(found)
+
+        def failed(error: Exception) -> None:
+            self.status = ""
+            self._host.report("The episodes cannot be looked through", error)
+
+        in_background(self._app, lambda: work(should_stop), done, failed)
+        self._changed()
+
+    def _show_confusion(self, found: list[Confusion], step: int) -> None:
+        rows = []
+        for each in found:
+            others = ", ".join(
+                f"{_last_part(name)} {100 * count / each.wrong:.0f} %"
+                for name, count in each.taken_for[:3]
+            )
+            share = f"{100 * each.wrong / each.queries:.1f}"
+            rows.append(
+                Row(
+                    each.name,
+                    _last_part(each.name),
+                    ((f"{each.queries:,}", "muted"), (share, "plain"), (others, "plain")),
+                )
+            )
+        columns = (
+            Column("queries", 7, 3, right=True),
+            Column("wrong %", 7, 1, right=True),
+            Column("taken for", 34, 2),
+        )
+        wrong, queries = sum(each.wrong for each in found), sum(each.queries for each in found)
+        title = (
+            f"Confusion over {CONFUSION_TASKS} tasks after {counted(step, 'step')}: "
+            f"{wrong:,} of {queries:,} queries wrong"
+        )
+        keys = "S sorts by the next column, O the other way; Escape closes"
+        self._app.push_screen(TableDialog(title, "alphabet", columns, rows, keys))
+
+    def _show_worst(self, evaluation: Evaluation | None, request: Request) -> None:
+        if evaluation is None:
+            text = (
+                f"No result of the {request.source} checkpoint on the {request.split} split "
+                "holds single episodes: evaluate it (4)."
+            )
+            self._app.notify(text, markup=False)
+            return
+        rows = [
+            Row(str(task), f"task {task:,}", ((f"{100 * accuracy:.1f} %", "plain"),))
+            for task, accuracy in worst_tasks(evaluation)
+        ]
+        title = (
+            f"Worst of {evaluation.episodes:,} tasks, {evaluation.scored}, "
+            f"after {counted(evaluation.test_steps, 'step')}"
+        )
+        dialog = TableDialog(
+            title,
+            "task",
+            (Column("accuracy", 9, 1, right=True),),
+            rows,
+            "Enter goes to the task, Escape closes",
+        )
+        self._app.push_screen(
+            dialog, lambda key: self._go_to(int(key)) if key is not None else None
+        )
+
+
+def _last_part(name: str) -> str:
+    """Of a class or an alphabet, without the folders above it; to be shown."""
+    return visible(name).rpartition("/")[2]
