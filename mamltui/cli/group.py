@@ -34,8 +34,11 @@ COMMANDS: dict[str, Command] = {
     "adapt": Command(
         "mamltui.cli.adapt", "adapt", "Classify images of your own, from a few that are labelled."
     ),
-    "runs": Command("mamltui.cli.runs", "app", "List, show, compare, export and remove runs."),
+    "runs": Command(
+        "mamltui.cli.runs", "app", "List, show, compare, name, tag, export and remove runs."
+    ),
     "study": Command("mamltui.cli.study", "app", "Run, watch and report sets of experiments."),
+    "queue": Command("mamltui.cli.queue", "app", "Queue trainings, one after another."),
     "plot": Command("mamltui.cli.plot", "plot", "Draw the curves of runs as SVG or PNG."),
     "profiles": Command(
         "mamltui.cli.profiles", "app", "List, show, check and write profiles; explain their keys."

@@ -235,7 +235,7 @@ class InnerSection(_Model):
         3,
         ge=0,
         le=1000,
-        description="Gradient steps on the support set in validation.",
+        description="Gradient steps on the support set in validation, and for the test's headline.",
         json_schema_extra=_unit("steps"),
     )
     alpha: float = Field(

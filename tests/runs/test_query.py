@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import UsageError
-from mamltui.profiles import load_profile
+from mamltui.profiles import Profile, load_profile
 from mamltui.runs import ListedRun, RunFolder, list_runs
-from mamltui.runs.differing import short_labels, told_apart
+from mamltui.runs.differing import changed_settings, short_labels, told_apart
 from mamltui.runs.query import Query, sorted_by
 
 
@@ -108,3 +108,12 @@ def test_archived_runs_are_found_only_when_asked_for(runs: dict[str, ListedRun])
     assert not Query.parse("").matches(archived)
     assert Query.parse("archived=yes").matches(archived)
     assert not Query.parse("archived=yes").matches(runs["b"])
+
+
+def test_what_was_changed_of_a_profile_is_told_by_its_keys() -> None:
+    assert changed_settings(load_profile("5way1shot")) == ""
+    changed = changed_settings(load_profile("5way1shot", ["inner.steps=5", "meta.seed=3"]))
+    assert changed == "than 5way1shot: inner.steps 5, meta.seed 3"
+    assert changed_settings(Profile(name="mine")) == ""
+    own = changed_settings(load_profile("5way1shot", ["name=mine", "inner.steps=5"]))
+    assert own.startswith("than the defaults: ") and "inner.steps 5" in own

@@ -188,3 +188,17 @@ async def test_what_ends_in_the_background_after_the_app_was_left_is_told_to_nob
     left.set()
     await asyncio.to_thread(lambda: [thread.join() for thread in before])
     assert told == []
+
+
+@pytest.mark.usefixtures("place")
+async def test_more_keys_are_named_at_the_foot_where_there_is_room(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(
+            pilot, lambda: "D Remove" in screen_text(app) and "N Rename" in screen_text(app)
+        )
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "D Remove" not in screen_text(app))
+        assert "r Run" in screen_text(app).splitlines()[-1]
+        await pilot.press("f6")
+        await until(pilot, lambda: app.current_mode == "log")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mamltui.data.banks import Banks
+from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, grids
 from mamltui.runs import Best, ListedRun, RunFolder
 from mamltui.tui.evaluate.board import Board
@@ -19,6 +20,8 @@ from mamltui.tui.evaluate.candidates import (
     task_of,
     unmeasured,
 )
+from mamltui.tui.evaluate.cells import MISSING, cell_parts
+from mamltui.tui.evaluate.lines import cell_text
 from mamltui.tui.evaluate.sweep import Sweep
 from tests.tui.conftest import SECONDS
 from tests.tui.runs import listed, make_run
@@ -162,3 +165,20 @@ def test_a_renamed_runs_results_carry_its_new_name(run: ListedRun, found: Evalua
     renamed = listed(path.parent.parent)["renamed"]
     known = known_evaluation(renamed, Settings(), [found])
     assert known is not None and known.run == RunFolder(path).name == "renamed"
+
+
+def test_what_was_published_is_a_row_in_the_column_of_the_headline(place: Path) -> None:
+    made = RunFolder.create(load_profile("5way1shot", ["inner.test_steps=2"]), place / "runs")
+    made.release()
+    (section,) = Board().sections([ListedRun.read(made.path)], Settings(), "transductive")
+    row = section.grid.rows[-1]
+    assert "MAML" in row.label
+    known = {
+        step: cell.accuracy
+        for step, cell in zip(section.grid.steps, row.cells, strict=True)
+        if cell is not None
+    }
+    assert known == {2: 0.987}
+    assert cell_text(section, row, 2).startswith("98.70 ± 0.40 % after 2 inner steps; ")
+    assert "loss" not in cell_text(section, row, 2) and "training" not in cell_text(section, row, 2)
+    assert cell_parts(row.cells[section.grid.steps.index(2)], "loss", None) == (MISSING, "")

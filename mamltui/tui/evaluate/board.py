@@ -8,14 +8,17 @@ from dataclasses import replace
 from mamltui.results import (
     Comparison,
     Evaluation,
+    Figure,
     Grid,
+    GridRow,
+    StepResult,
     compare_with_published,
     grids,
 )
 from mamltui.runs import ListedRun
 from mamltui.runs.differing import short_labels
 from mamltui.tui.evaluate.candidates import Settings, known_evaluation, unmeasured
-from mamltui.tui.evaluate.cells import Section
+from mamltui.tui.evaluate.cells import UNKNOWN_STEPS, Section
 from mamltui.tui.evaluate.sweep import OVER, Part, Sweep
 
 
@@ -86,7 +89,21 @@ def _section(
         figure = comparison.figure
         reference = float(figure.accuracy)
         title += f"   {figure.whose} {figure.printed}"
+        grid = replace(grid, rows=(*grid.rows, _published_row(grid, figure, evaluation)))
     return Section(grid, title, reference, status)
+
+
+def _published_row(grid: Grid, figure: Figure, evaluation: Evaluation) -> GridRow:
+    """What was published, in the column of the headline: it is said for no other step."""
+    result = StepResult(
+        evaluation.test_steps,
+        float(figure.accuracy) / 100,
+        float("nan") if figure.interval is None else float(figure.interval) / 100,
+        float("nan"),
+        float("nan"),
+    )
+    cells = tuple(result if step == evaluation.test_steps else None for step in grid.steps)
+    return GridRow(figure.whose, UNKNOWN_STEPS, None, cells)
 
 
 def first_comparison(evaluation: Evaluation, statistics: str) -> Comparison | None:

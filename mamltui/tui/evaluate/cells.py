@@ -18,6 +18,8 @@ SHOWN_WORDS = {
     "difference": "to published",
 }
 MISSING = "·"
+UNKNOWN_STEPS = -1
+"""Inner steps in training of a published result that does not say them."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def cell_parts(cell: StepResult | None, shown: Shown, reference: float | None) -
     if not is_measured(cell):
         return MISSING, ""
     if shown == "loss":
-        return f"{cell.loss:.4f}", ""
+        return (MISSING if math.isnan(cell.loss) else f"{cell.loss:.4f}"), ""
     if shown == "difference":
         return ("", "") if reference is None else (f"{100 * cell.accuracy - reference:+.2f}", "")
     interval = "" if math.isnan(cell.accuracy_ci95) else f"±{100 * cell.accuracy_ci95:.2f}"

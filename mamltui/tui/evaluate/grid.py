@@ -19,6 +19,7 @@ from textual.widget import Widget
 from mamltui.results import GridRow, StepResult
 from mamltui.text import visible
 from mamltui.tui.evaluate.cells import (
+    UNKNOWN_STEPS,
     Section,
     Shown,
     best_column,
@@ -28,6 +29,8 @@ from mamltui.tui.evaluate.cells import (
 )
 from mamltui.tui.shared.fitting import fitted, fitted_name
 
+SHADES = 0.35
+"""Of the accent in the background of the best cell."""
 BEST_OF_ALL, BEST_OF_ROW, HEADLINE = "◆", "◇", "†"
 NAME, TRAIN, STATUS = (10, 20, 30), 6, 10
 """Cells for a run's name, at least, at ease and at most; its train steps; how far it is."""
@@ -43,6 +46,8 @@ class Line:
     """The column with the row's best score."""
     is_best: bool = False
     """That score is the best of the section's runs."""
+    worst_and_best: tuple[float, float] | None = None
+    """Accuracies of the section; None: nothing is measured."""
 
     @property
     def key(self) -> tuple[str, str, str, int] | None:
@@ -233,7 +238,10 @@ class ResultGrid(Widget, can_focus=True):
         hidden = len(self._lines) > self.size.height - 1
         place = sum(line.row is not None for line in self._lines[: self._cursor[0] + 1])
         name = f"run {place} of {rows}" if hidden else "run"
-        label = fitted(name, self._label_width - 11) + " train/test"
+        words = " trained with \\ tested after"
+        if self._label_width < len(words) + len(name) + 1:
+            words = " train\\test"
+        label = fitted(name, self._label_width - len(words)) + words
         steps = self._steps[self._left : self._left + self._columns]
         cells = "".join(f" {step:>{self._widths[0]}}".ljust(self._cell_width) for step in steps)
         if self._left:
@@ -256,7 +264,8 @@ class ResultGrid(Widget, can_focus=True):
         best = None if line.best is None else section.grid.steps[line.best]
         for column in range(self._left, min(self._left + self._columns, len(self._steps))):
             step = self._steps[column]
-            style = plain + self._style("best") if step == best and line.is_best else plain
+            style = plain + self._shade(line, cells.get(step))
+            style += self._style("best") if step == best and line.is_best else Style.null()
             if (place, column) == self._cursor:
                 style += self._style("cursor" if self.has_focus else "cursor-blurred")
             text = self._cell(line, step, cells.get(step), step == best)
@@ -265,12 +274,24 @@ class ResultGrid(Widget, can_focus=True):
             segments.append((text, style))
         return segments
 
+    def _shade(self, line: Line, cell: StepResult | None) -> Style:
+        """A background by how good the accuracy is among those of the section."""
+        if cell is None or not is_measured(cell) or line.worst_and_best is None:
+            return Style.null()
+        accent = self.get_visual_style("grid--title").foreground
+        worst, best = line.worst_and_best
+        share = (cell.accuracy - worst) / (best - worst) if best > worst else 0.0
+        if accent is None:
+            return Style.null()
+        shade = self.background_colors[1].blend(accent, SHADES * share)
+        return Style(bgcolor=shade.rich_color)
+
     def _label(self, label: str, row: GridRow, status: str) -> str:
         width = self._label_width - TRAIN
         if not self._has_status:
-            return f"{fitted_name(label, width - 1)} {row.train_steps:>{TRAIN - 1}} "
+            return f"{fitted_name(label, width - 1)} {_trained(row):>{TRAIN - 1}} "
         name = fitted_name(label, width - STATUS - 1)
-        return f"{name} {fitted(status, STATUS - 1)} {row.train_steps:>{TRAIN - 1}} "
+        return f"{name} {fitted(status, STATUS - 1)} {_trained(row):>{TRAIN - 1}} "
 
     def _cell(self, line: Line, step: int, cell: StepResult | None, is_best: bool) -> str:
         assert line.row is not None
@@ -322,13 +343,20 @@ class ResultGrid(Widget, can_focus=True):
         self.action_move(*((0, -1) if event.shift else (-1, 0)))
 
 
+def _trained(row: GridRow) -> str:
+    """The inner steps in training; nothing where they are not known."""
+    return "" if row.train_steps == UNKNOWN_STEPS else str(row.train_steps)
+
+
 def _lines(section: Section, shown: Shown) -> list[Line]:
     rows = section.grid.rows
     best = best_row(rows, shown)
+    accuracies = [cell.accuracy for row in rows for cell in row.cells if cell and is_measured(cell)]
+    ends = (min(accuracies), max(accuracies)) if accuracies else None
     return [
         Line(section),
         *(
-            Line(section, row, best_column(row, shown), place == best)
+            Line(section, row, best_column(row, shown), place == best, ends)
             for place, row in enumerate(rows)
         ),
     ]

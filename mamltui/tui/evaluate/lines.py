@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from textual.content import Content
@@ -14,7 +15,13 @@ from mamltui.runs import ListedRun
 from mamltui.text import visible
 from mamltui.tui.evaluate.board import Board, first_comparison
 from mamltui.tui.evaluate.candidates import Settings, refusal
-from mamltui.tui.evaluate.cells import SHOWN_WORDS, Section, Shown, is_measured
+from mamltui.tui.evaluate.cells import (
+    SHOWN_WORDS,
+    UNKNOWN_STEPS,
+    Section,
+    Shown,
+    is_measured,
+)
 from mamltui.tui.evaluate.grid import BEST_OF_ALL, BEST_OF_ROW, HEADLINE
 from mamltui.tui.evaluate.sweep import Sweep
 
@@ -98,9 +105,11 @@ def cell_text(section: Section, row: GridRow, steps: int) -> str:
     after = f"after {steps} inner step{'' if steps == 1 else 's'}" if steps else "before adaptation"
     scores = "not measured"
     if cell is not None and is_measured(cell):
-        scores = f"{accuracy_cell(cell)} %, loss {cell.loss:.4f}"
+        scores = f"{accuracy_cell(cell)} %"
+        scores += "" if math.isnan(cell.loss) else f", loss {cell.loss:.4f}"
     headline = " (headline)" if row.headline == steps else ""
-    return f"{scores} {after}{headline}; {row.label}, {row.train_steps} in training"
+    trained = "" if row.train_steps == UNKNOWN_STEPS else f", {row.train_steps} in training"
+    return f"{scores} {after}{headline}; {row.label}{trained}"
 
 
 def published_text(evaluation: Evaluation, steps: int, statistics: str) -> str:

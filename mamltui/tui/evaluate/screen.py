@@ -16,6 +16,7 @@ from textual.events import Resize
 from textual.widgets import Input, Static
 
 from mamltui.commands import eval_command
+from mamltui.curves import Series
 from mamltui.profiles import Profile, parse_steps
 from mamltui.profiles.steps import steps_text
 from mamltui.results import (
@@ -29,12 +30,14 @@ from mamltui.text import visible
 from mamltui.tui.evaluate.answers import episodes_problem, path_problem, steps_problem, write_new
 from mamltui.tui.evaluate.board import Board
 from mamltui.tui.evaluate.candidates import KINDS, SPLITS, Settings, refusal
-from mamltui.tui.evaluate.cells import SHOWN, Shown
+from mamltui.tui.evaluate.cells import SHOWN, Shown, is_measured
 from mamltui.tui.evaluate.grid import BEST_OF_ALL, BEST_OF_ROW, HEADLINE, ResultGrid
 from mamltui.tui.evaluate.lines import cell_lines, problem_line, progress_line, settings_line
 from mamltui.tui.evaluate.run_choice import RunChoice
 from mamltui.tui.evaluate.sweep import Sweep, tell_end
 from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.chart.chart import Chart, Curve
+from mamltui.tui.shared.chart.content import CURVE_STYLES
 from mamltui.tui.shared.dialogs import Ask
 from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput
 from mamltui.tui.shared.screen import AppScreen
@@ -44,6 +47,7 @@ class EvaluateScreen(AppScreen):
     """Runs to choose above, their results below."""
 
     CSS_PATH = "evaluate.tcss"
+    MORE_KEYS = ("n", "d", "o", "v", "m", "M", "S")
     HELP = f"""## Evaluate
 
 Mark runs above and score them below: a row a run, a column for each number of inner steps at test.
@@ -100,17 +104,22 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         # Kept, not looked up: results still arrive while the app is left.
         self._choice = RunChoice(id="runs")
         self._grid = ResultGrid(id="grid")
+        self._chart = Chart(id="by-steps")
+        self._chart.percent, self._chart.title = True, "accuracy % by inner steps at test"
         self._filter = FilterInput(self._choice, placeholder=QUERY_HINT)
         self._lines = {
             name: Static(id=name, markup=False) for name in ("settings", "details", "progress")
         }
         self._texts: dict[str, Content] = {}
+        self._series: dict[tuple[object, ...], Series] = {}
+        """Of the chart: the same while the results are."""
 
     def body(self) -> ComposeResult:
         yield self._choice
         yield self._filter
         yield self._lines["settings"]
         yield self._grid
+        yield self._chart
         yield self._lines["details"]
         yield self._lines["progress"]
 
@@ -212,9 +221,35 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             problems = (refusal(run, self._settings.checkpoint) for run in self._choice.chosen)
             lines = [problem_line(problem) for problem in problems if problem]
         width = max(1, self.size.width - 2)
+        self._show_chart()
         self._update(
             "details", Content("\n").join(line.truncate(width, ellipsis=True) for line in lines[:3])
         )
+
+    def _show_chart(self) -> None:
+        """Accuracy by inner steps, of the rows of the section at the cursor."""
+        cell = self._grid.selected
+        curves = []
+        if cell is not None and self._chart.display:
+            section = cell[0]
+            measured = [row for row in section.grid.rows if any(map(is_measured, row.cells))]
+            for place, row in enumerate(measured[: len(CURVE_STYLES)]):
+                scores = [
+                    (step, each) for step, each in zip(section.grid.steps, row.cells, strict=True)
+                ]
+                known = [
+                    (step, each.accuracy) for step, each in scores if each and is_measured(each)
+                ]
+                key = (row.label, tuple(known))
+                if key not in self._series:
+                    self._series[key] = Series(*zip(*known, strict=True))
+                curves.append(
+                    Curve(section.label(row), self._series[key], CURVE_STYLES[place], marks=True)
+                )
+        self._series = {
+            key: each for key, each in self._series.items() if any(c.series is each for c in curves)
+        }
+        self._chart.show(curves)
 
     def _show_progress(self) -> None:
         self._update("progress", progress_line(self._board.sweep))

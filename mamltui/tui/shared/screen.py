@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
+from textual.binding import ActiveBinding
 from textual.screen import Screen
 from textual.widgets import Footer
 
@@ -27,6 +30,9 @@ class AppScreen(Screen[None]):
 
     HELP: ClassVar[str] = ""
     """Markdown: what the screen shows and what its keys do."""
+    _foot_width_shown = 0
+    MORE_KEYS: ClassVar[tuple[str, ...]] = ()
+    """Of the keys that the foot of the screen leaves out, those that it names where it can."""
 
     @property
     def host(self) -> Host:
@@ -43,6 +49,27 @@ class AppScreen(Screen[None]):
         yield from self.body()
         yield Footer(compact=True, show_command_palette=False)
 
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """As Textual has them; of ``MORE_KEYS`` as many are shown as there is room for."""
+        found = super().active_bindings
+        shown = {each.binding.action: each for each in found.values() if each.binding.show}
+        room = self.size.width - sum(self._foot_width(each) for each in shown.values())
+        for key in (*self.MORE_KEYS, "C"):
+            each = found.get(key)
+            if each is None or each.binding.show:
+                continue
+            room -= self._foot_width(each)
+            if room < 0:
+                break
+            found[key] = each._replace(binding=replace(each.binding, show=True))
+        return found
+
+    def _foot_width(self, active: ActiveBinding) -> int:
+        """Cells of a key with what it does at the foot of the screen."""
+        key = self.app.get_key_display(active.binding)
+        return cell_len(key) + cell_len(active.binding.description) + 2
+
     def body(self) -> ComposeResult:
         """The widgets between the status line and the keys."""
         yield from ()
@@ -53,6 +80,9 @@ class AppScreen(Screen[None]):
     def bring_up_to_date(self) -> None:
         """Redraw the screen and its status line, if it has been built and is not being left."""
         if self.is_mounted and self.app.is_running:
+            if self.size.width != self._foot_width_shown:
+                self._foot_width_shown = self.size.width
+                self.refresh_bindings()  # another width names other keys
             self.redraw()
             self.query_one(StatusLine).update()
 
