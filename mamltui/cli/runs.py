@@ -47,6 +47,15 @@ class What(str, Enum):
     evaluation = "evaluation"
 
 
+class Steering(str, Enum):
+    """What a training can be asked to do."""
+
+    pause = "pause"
+    resume = "resume"
+    checkpoint = "checkpoint"
+    stop = "stop"
+
+
 @app.command("list")
 def list_command(
     where: Where = "",
@@ -102,6 +111,7 @@ def show(
     """Show a run: its state, its settings, its best validation, its results."""
     from mamltui.profiles import method_of
     from mamltui.runs import find_run
+    from mamltui.runs.differing import changed_settings
     from mamltui.text import visible
 
     folder = find_run(run, runs_dir)
@@ -135,6 +145,7 @@ def show(
         "data": "" if info.data is None else f"{info.data.name}, split {info.data.split}",
         "device": info.device or "",
         "seed": str(profile.meta.seed),
+        "other": changed_settings(profile),
         "called": info.title,
         "tags": " ".join(info.tags),
         "marks": ", ".join(
@@ -355,6 +366,22 @@ def tag(
         tags = changed_tags(folder.info().tags, add or (), remove_tags or ())
         folder.annotate(tags=tags)
         typer.echo(f"{visible(folder.name)}: {visible(' '.join(tags)) or 'no tags'}")
+
+
+@app.command("steer")
+def steer(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
+    what: Annotated[Steering, typer.Argument(help="What its training is asked to do.")],
+    runs_dir: RunsDir = None,
+) -> None:
+    """Ask the process that trains a run to pause, go on, save a checkpoint or stop after one."""
+    from mamltui.runs import find_run
+    from mamltui.runs.requests import ask
+    from mamltui.text import visible
+
+    folder = find_run(run, runs_dir)
+    ask(folder, what.value)
+    typer.echo(f"{visible(folder.name)}: asked to {what.value}")
 
 
 @app.command("rename")

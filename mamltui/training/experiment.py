@@ -15,6 +15,7 @@ from mamltui.maml.chunks import Interrupted
 from mamltui.results import Evaluation
 from mamltui.runs import RunFolder
 from mamltui.runs.backlog import RETRY_SECONDS
+from mamltui.runs.requests import obeyed
 from mamltui.runs.rescue import forget, give_up
 from mamltui.training.control import Control
 from mamltui.training.plan import Plan
@@ -61,7 +62,7 @@ def run_experiment(
     Args:
         plan: of :func:`make_plan`, which has made nothing yet: a new run's folder is made here.
         control: pauses and stops the training and stops the evaluation, from any thread or from a
-            signal handler.
+            signal handler. Other processes ask it through :mod:`mamltui.runs.requests`.
         reader: told of everything in order. What it raises ends the training after a checkpoint,
             so that the run can be gone on with, and is raised here.
 
@@ -98,7 +99,7 @@ def _train(plan: Plan, run: RunFolder, control: Control, reader: Reader) -> Even
     """The last event."""
     # A generator: closed early, it saves a checkpoint.
     events = cast(Generator[Event, None, None], Trainer(plan, run, control).train())
-    with closing(events):
+    with closing(events), obeyed(run, control):
         for event in events:
             reader.show(event)
     return event

@@ -24,6 +24,7 @@ from mamltui.tui.shared.status_line import SCREENS
 from mamltui.tui.themes import DARK, THEMES
 
 if TYPE_CHECKING:
+    from mamltui.profiles import Profile
     from mamltui.runs import RunFolder
     from mamltui.tui.episode.screen import EpisodeScreen
 
@@ -51,12 +52,14 @@ class MamltuiApp(App[None]):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(key, f"go('{name}')", title, show=False)
+            # The function keys are where number keys give other characters (AZERTY).
+            Binding(f"{key},f{key}", f"go('{name}')", title, show=False)
             for name, (key, title) in SCREENS.items()
         ),
         Binding("escape", "go_back", "Back", show=False),
         Binding("question_mark", "help", "Help"),
         Binding("C", "copy_command", "Copy command", show=False),
+        Binding("Q", "queue", "Queue", show=False, tooltip="The trainings that wait"),
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("ctrl+c", "quit", "Quit", show=False),
     ]
@@ -65,6 +68,8 @@ class MamltuiApp(App[None]):
         super().__init__()
         self.session = Session(options)
         self._leaving = False
+        self._detaches = False
+        """The training goes on in a process of its own when the app is left."""
         self._came_from = ""
         """The screen that was seen before."""
         self._loads_torch = False
@@ -125,6 +130,7 @@ class MamltuiApp(App[None]):
         """Bring what is seen up to date."""
         for news in self.session.take_news():
             self._toast(news)
+        self.session.begin_queue()
         with suppress(ScreenStackError):  # the app is being left
             if isinstance(self.screen, AppScreen):
                 self.screen.bring_up_to_date()
@@ -180,6 +186,40 @@ class MamltuiApp(App[None]):
     def action_go(self, name: str) -> None:
         self.go(name)
 
+    def offer_queue(self, profile: Profile) -> None:
+        """Ask whether ``profile`` is to be trained after the training that is going on."""
+        from mamltui.tui.shared.dialogs import Confirm
+
+        def answered(yes: bool | None) -> None:
+            if not yes:
+                return
+            try:
+                self.session.queue.add(profile)
+            except MamltuiError as error:
+                self.report("Not queued", error)
+            else:
+                self.notify(f"{profile.name} waits; Q shows the queue.", markup=False)
+
+        text = "A training is running. This one is begun when it is over, also if you quit."
+        self.push_screen(Confirm(f"Queue {profile.name}?", text), answered)
+
+    def action_queue(self) -> None:
+        """Show what waits, runs and is done."""
+        from mamltui.tui.queue.dialog import QueueDialog
+
+        if isinstance(self.screen, AppScreen):
+            self.push_screen(QueueDialog(self.session), self._open_queued)
+
+    def _open_queued(self, run: RunFolder | None) -> None:
+        if run is None:
+            return
+        try:
+            self.session.watch(run)
+        except MamltuiError as error:
+            self.report("The run cannot be opened", error)
+        else:
+            self.go("train")
+
     def report(self, title: str, error: BaseException) -> None:
         """Show an error of something that was asked for; the app lives on."""
         self.session.tell_error(title, error)
@@ -200,7 +240,7 @@ class MamltuiApp(App[None]):
             self.notify("This screen has no command of its own yet.", markup=False)
             return
         self.copy_to_clipboard(command)
-        self.notify(command, title="Copied", timeout=10, markup=False)
+        self.notify(command, title="Sent to the terminal's clipboard", timeout=10, markup=False)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the command palette offers."""
@@ -219,22 +259,25 @@ class MamltuiApp(App[None]):
 
     async def action_quit(self) -> None:
         """Leave; a training is stopped after a checkpoint, if the user agrees."""
-        from mamltui.tui.shared.dialogs import Confirm
+        from mamltui.tui.shared.dialogs import Confirm, Leave
 
-        if self._leaving or isinstance(self.screen, Confirm):
+        if self._leaving or isinstance(self.screen, Confirm | Leave):
             return
         lost = []
-        if self.session.is_training:
-            lost.append(
-                "A training is running: it saves a checkpoint first, and can be resumed from Home "
-                "or with mamltui run --resume."
-            )
         if any(getattr(screen, "is_changed", False) for screen in self.screen_stack):
             lost.append("The profile in the editor is not saved.")
-        if lost:
+        if self.session.is_training:
+            self.push_screen(Leave("\n".join(lost)), self._answer_leave)
+        elif lost:
             question = Confirm("Quit?", "\n".join(lost))
             self.push_screen(question, lambda yes: self.leave() if yes else None)
         else:
+            self.leave()
+
+    def _answer_leave(self, answer: str | None) -> None:
+        """Leave the training stopped, or to a process of its own."""
+        if answer:
+            self._detaches = answer == "detach"
             self.leave()
 
     def leave(self, code: int = 0) -> None:
@@ -248,6 +291,8 @@ class MamltuiApp(App[None]):
         limit = time.monotonic() + QUIT_SECONDS
         while self.session.is_training and time.monotonic() < limit:
             await asyncio.sleep(0.02)
+        with suppress(MamltuiError):
+            self.session.leave_queue(detach=self._detaches)
         self.exit(return_code=code)
 
 
@@ -272,6 +317,9 @@ def _print_how_to_go_on(session: Session) -> None:
         return
     from mamltui.commands import run_command
 
+    if session.is_detached:
+        print(f"The training goes on. Watch it with: mamltui attach {training.run.name}")
+        return
     profile = str(training.run.path / "profile.toml")
     command = run_command(profile, session.options.place, resume=training.run.name)
     print(f"The training was stopped. Go on with it: {command}")

@@ -11,6 +11,7 @@ from mamltui.errors import StorageError
 from mamltui.events import Event, Finished, Step, Stopped
 from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder
+from mamltui.runs.requests import ask
 from mamltui.training import Control, Plan, run_experiment
 from tests.training.small import (
     CPU,
@@ -135,3 +136,18 @@ def test_a_result_that_cannot_be_kept_is_not_lost(root: Path) -> None:
     with pytest.raises(StorageError, match="the results are not in the run folder"):
         run_experiment(replace(make_plan(root), run=run), reader=reader)
     assert [evaluation.episodes for evaluation in reader.evaluations] == [4]
+
+
+def test_another_process_stops_a_training_through_its_folder(root: Path) -> None:
+    class Asking(Noting):
+        def show(self, event: Event) -> None:
+            super().show(event)
+            if isinstance(event, Step) and event.iteration == 2:
+                (run,) = root.iterdir()
+                ask(RunFolder(run), "pause")
+                ask(RunFolder(run), "stop")
+
+    plan = Plan.of(make_profile("meta.iterations=100000"), make_bank(), CPU, runs=root)
+    outcome = run_experiment(plan, reader=Asking())
+    assert isinstance(outcome.end, Stopped)
+    assert outcome.end.reason == "stopped from another process"

@@ -40,6 +40,7 @@ class HomeScreen(AppScreen):
     """The profiles and the runs."""
 
     CSS_PATH = "home.tcss"
+    MORE_KEYS = ("R", "D", "s", "t", "f", "a", "m", "N", "S")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Run"),
         Binding("n", "new", "New"),
@@ -48,6 +49,7 @@ class HomeScreen(AppScreen):
         Binding("space", "mark", "Mark"),
         Binding("c", "compare", "Compare"),
         Binding("R", "resume", "Resume", show=False),
+        Binding("f", "fold", "Fold seeds", show=False),
         Binding("s", "star", "Star", show=False),
         Binding("t", "tag", "Tags", show=False, tooltip="Tag the marked runs"),
         Binding("a", "archive", "Archive", show=False, tooltip="Archive the marked runs"),
@@ -71,7 +73,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 | key | does |
 |---|---|
 | Enter | open: a profile to run it, a run to look at it |
-| r | run the profile now |
+| r | run the profile now; during a training: queue it |
 | R | resume the run; from the profiles, the newest interrupted one |
 | n | new profile from the one under the cursor, or from the run's |
 | e | edit the profile; a packaged one becomes a new one |
@@ -79,6 +81,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 | space | mark runs, for Compare and Evaluate |
 | c | compare the marked runs |
 | D | remove the marked runs, or the one at the cursor, after asking |
+| f | fold runs that differ in the seed alone into one row: mean, 95 % interval, number |
 | s, t, a | star, tag, archive the same runs; archived ones are listed by `/ archived=yes` |
 | N, m | call the run at the cursor otherwise; write notes about it |
 | S, O | sort by the next column, the other way; so does a click on its title |
@@ -139,7 +142,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     def _work(self) -> Listing:
         from mamltui.errors import RunError
-        from mamltui.runs import RunCatalogue, differing, query  # noqa: F401
+        from mamltui.runs import RunCatalogue, differing, query, seeds  # noqa: F401
         from mamltui.text import visible
         from mamltui.tui.home import facts, rows  # noqa: F401 - showing need not wait for them
         from mamltui.tui.home.profiles import ProfileCatalogue
@@ -197,7 +200,8 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
             return
         self._filled_at = time.monotonic()
         asked = self.query_one("#words", Input).value
-        self._lists.show(self._listing, asked, set(self.session.marked))
+        folded = self.session.memory.get("home.folded", False)
+        self._lists.show(self._listing, asked, set(self.session.marked), folded=folded)
         self._show_current()
 
     @on(HomeLists.Changed)
@@ -213,15 +217,18 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         self._show_offer()
         listed, now = self._lists.current, datetime.now(timezone.utc)
         info = listed.info if isinstance(listed, ListedRun) else None
-        shown = (listed, age(info.created, now) if info else "")
+        group = self._lists.group if isinstance(listed, ListedRun) else None
+        shown = (listed, group, age(info.created, now) if info else "")
         if shown == self._details_of:
             return
         self._details_of = shown
         title = visible(listed.name) if listed else ""
         if isinstance(listed, ListedRun) and listed.title != listed.name:
             title = f"{visible(listed.title)}   {title}"
-        self.query_one("#subject", Lines).show([Content(title)])
         entries = facts.entries(listed, now) if listed else []
+        if group is not None:
+            title, entries = f"{title}, {group.words}", facts.group_entries(group)
+        self.query_one("#subject", Lines).show([Content(title)])
         self.query_one(Details).show(entries, of=f"{type(listed)} {title}")
 
     def _show_offer(self) -> None:
@@ -330,6 +337,9 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         if listed.profile is None:
             self._refuse_damaged(listed)
             return
+        if self.session.is_training:
+            self.host.offer_queue(listed.profile)
+            return
         try:
             self.session.start(listed.profile, listed.source)
         except MamltuiError as error:
@@ -389,16 +399,23 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     def action_mark(self) -> None:
         """Mark the run, or no longer."""
-        run, marked = self._lists.run, self.session.marked
-        if self._lists.at_hand == "profiles" or run is None:
+        names, marked = [run.name for run in self._lists.runs], self.session.marked
+        if self._lists.at_hand == "profiles" or not names:
             self.notify("Runs can be marked: Tab goes to them.", markup=False)
             return
-        if run.name in marked:
-            marked.remove(run.name)
+        others = [name for name in names if name not in marked]
+        if others:
+            marked += others
         else:
-            marked.append(run.name)
+            marked[:] = [name for name in marked if name not in names]
         self._fill()
         self._lists.step_down()
+
+    def action_fold(self) -> None:
+        """Have runs that differ in the seed alone share a row, or each have its own."""
+        memory = self.session.memory
+        memory.set("home.folded", not memory.get("home.folded", False))
+        self._fill()
 
     def action_compare(self) -> None:
         """To the marked runs."""
@@ -434,7 +451,8 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         if len(runs) > NAMES_SHOWN:
             names.append(f"and {len(runs) - NAMES_SHOWN} more")
         one = len(runs) == 1
-        question = f"Remove {names[0]}?" if one else f"Remove the {len(runs)} marked runs?"
+        which, marked = ("the", "marked ") if self.session.marked else ("these", "")
+        question = f"Remove {names[0]}?" if one else f"Remove {which} {len(runs)} {marked}runs?"
         text = "Its" if one else "\n".join(names) + "\nTheir"
         text += " checkpoints, metrics and results are deleted for good."
         self.app.push_screen(Confirm(question, text), answered)
@@ -492,5 +510,4 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         runs = self._listing.runs if self._listing else ()
         if marked:
             return [run for run in runs if run.name in marked]
-        run = self._lists.run
-        return [run] if run is not None and self._lists.at_hand == "runs" else []
+        return self._lists.runs if self._lists.at_hand == "runs" else []

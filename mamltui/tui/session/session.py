@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # these import pydantic and numpy, which the first paint does
     from mamltui.data.banks import Banks
     from mamltui.profiles import Profile
     from mamltui.runs import RunFolder
+    from mamltui.studies.waiting import TrainingQueue
     from mamltui.tui.session.training import Training
     from mamltui.tui.session.watched import Watched
 
@@ -51,6 +52,11 @@ class Session:
         """Names of the runs that are marked in Home, in the order of their marking."""
         self.log: deque[News] = deque(maxlen=2000)
         """All news, oldest first."""
+        self.is_detached = False
+        """The training goes on in a process of its own."""
+        self._queue: TrainingQueue | None = None
+        self._has_trained = False
+        """A training was going on when ``begin_queue`` looked last."""
         self._banks: Banks | None = None
         self._unread: SimpleQueue[News] = SimpleQueue()
 
@@ -62,6 +68,45 @@ class Session:
 
             self._banks = Banks(self.options.place.data)
         return self._banks
+
+    @property
+    def queue(self) -> TrainingQueue:
+        """The trainings that wait."""
+        if self._queue is None:
+            from mamltui.studies.waiting import TrainingQueue
+
+            self._queue = TrainingQueue(self.options.place.runs)
+        return self._queue
+
+    def begin_queue(self) -> None:
+        """When a training of this process has ended by itself, have what waits begin."""
+        training = self.training
+        if self.is_training:
+            self._has_trained = True
+        elif self._has_trained and training is not None:
+            self._has_trained = False
+            if not training.was_stopped and self._waits():
+                self.queue.start(self.options.place)
+                self.tell("The queue goes on", "Q shows it.")
+
+    def leave_queue(self, *, detach: bool) -> None:
+        """Have what waits begin when the app is left.
+
+        Args:
+            detach: with the training of this process, which goes on from its checkpoint.
+
+        Raises:
+            MamltuiError: the queue cannot be written or started.
+        """
+        training = self.training
+        if detach and training is not None and training.run is not None and training.is_over:
+            self.queue.add(training.run.profile, first=True)
+            self.is_detached = True
+        if self.is_detached or (self._queue is not None and self._waits()):
+            self.queue.start(self.options.place)
+
+    def _waits(self) -> bool:
+        return any(waiting.state == "waiting" for waiting in self.queue.read())
 
     @property
     def is_training(self) -> bool:

@@ -87,6 +87,11 @@ class Training:
         return self._control.stop_reason is not None and not self.is_over
 
     @property
+    def was_stopped(self) -> bool:
+        """It was asked to end before its time."""
+        return self._control.stop_reason is not None
+
+    @property
     def state(self) -> str:
         """In one word, for people."""
         if self.phase == "training":

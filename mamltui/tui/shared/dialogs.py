@@ -78,3 +78,41 @@ class Confirm(ModalScreen[bool]):
 
     def action_answer(self, answer: bool) -> None:
         self.dismiss(answer)
+
+
+class Leave(ModalScreen[str | None]):
+    """Asks what becomes of the training when the app is left: ``stop``, ``detach`` or None.
+
+    Args:
+        lost: what else would be lost, in words.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "answer('stop')", "Stop", show=False),
+        Binding("d", "answer('detach')", "Detach", show=False),
+        Binding("n,escape", "answer('')", "Stay", show=False),
+    ]
+
+    def __init__(self, lost: str) -> None:
+        super().__init__(classes="dialog")
+        self._lost = lost
+
+    def compose(self) -> ComposeResult:
+        text = (
+            "A training is running. It saves a checkpoint; then it stops, and can be resumed from "
+            "Home or with mamltui run --resume, or it goes on in a process of its own, which "
+            "mamltui attach watches."
+        )
+        with Vertical(classes="dialog-box"):
+            yield Label("Quit?", classes="dialog-title")
+            yield Label(
+                Content("\n".join(part for part in (text, self._lost) if part)),
+                classes="dialog-text",
+            )
+            yield Label(
+                "y or Enter: stop it    d: leave it running    n or Escape: stay",
+                classes="dialog-keys",
+            )
+
+    def action_answer(self, answer: str) -> None:
+        self.dismiss(answer or None)

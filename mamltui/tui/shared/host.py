@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from mamltui.profiles import Profile
     from mamltui.runs import RunFolder
     from mamltui.tui.session.session import Session
 
@@ -24,6 +25,9 @@ class Host(Protocol):
 
     def open_episode(self, run: RunFolder, split: str, step: int) -> None:
         """Show the episodes of ``run`` on a split, after ``step`` inner steps."""
+
+    def offer_queue(self, profile: Profile) -> None:
+        """Ask whether ``profile`` is to be trained after the training that is going on."""
 
     def report(self, title: str, error: BaseException) -> None:
         """Show an error of something that was asked for; the app lives on."""

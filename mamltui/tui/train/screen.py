@@ -13,6 +13,7 @@ from textual.content import Content
 from mamltui.errors import MamltuiError
 from mamltui.results import Figure
 from mamltui.runs.advice import after_divergence, to_resume
+from mamltui.runs.requests import Wish, ask
 from mamltui.text import visible
 from mamltui.tui.session.training import Training
 from mamltui.tui.session.watched import Watched
@@ -36,6 +37,7 @@ class TrainScreen(AppScreen):
     """The run or profile that is watched."""
 
     CSS_PATH = "train.tcss"
+    MORE_KEYS = ("y", "left_square_bracket", "right_square_bracket")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Run", tooltip="Run the profile, or resume the run"),
         Binding("p", "pause", "Pause"),
@@ -59,10 +61,15 @@ accuracy minus what the MAML paper prints for the test split, in points.
 
 | key | does |
 |---|---|
-| r | run the profile; resume a run that was interrupted |
+| r | run the profile; resume a run that was interrupted; during a training: queue it |
 | p | pause after the meta-step at hand; again: go on |
 | x | stop after a checkpoint |
 | k | save a checkpoint now |
+
+`p`, `x` and `k` reach a run that another process trains as well.
+
+| key | does |
+|---|---|
 | m | what the chart shows: accuracy, loss, gradient norm, support accuracy, speed |
 | s | smoothing: none, 0.6, 0.9, 0.98 (weight of the moving average) |
 | y | logarithmic axis |
@@ -209,6 +216,8 @@ accuracy minus what the MAML paper prints for the test split, in points.
                 watched.training.resume()
             elif watched.is_live:
                 self.notify("It is running already.", markup=False)
+            elif self.session.is_training:
+                self.host.offer_queue(watched.profile)
             elif watched.can_resume and watched.run is not None:
                 self.session.resume(watched.run)
             else:
@@ -219,6 +228,9 @@ accuracy minus what the MAML paper prints for the test split, in points.
 
     def action_pause(self) -> None:
         """Pause, or go on."""
+        watched = self.session.watched
+        if self._ask_other("resume" if watched and watched.state == "paused" else "pause"):
+            return
         training = self._mine("paused")
         if training is None:
             return
@@ -229,16 +241,36 @@ accuracy minus what the MAML paper prints for the test split, in points.
 
     def action_stop(self) -> None:
         """Stop after a checkpoint."""
+        if self._ask_other("stop"):
+            return
         training = self._mine("stopped")
         if training is not None:
             training.stop("stopped by the user")
 
     def action_checkpoint(self) -> None:
         """Save a checkpoint now."""
+        if self._ask_other("checkpoint"):
+            return
         training = self._mine("saved")
         if training is not None:
             training.checkpoint()
             self.notify("A checkpoint is saved after this meta-step.", markup=False)
+
+    def _ask_other(self, wish: Wish) -> bool:
+        """Ask the process that trains the run that is shown; False: no other process does."""
+        watched = self.session.watched
+        if watched is None or watched.training is not None or not watched.is_live:
+            return False
+        assert watched.run is not None
+        try:
+            ask(watched.run, wish)
+        except MamltuiError as error:
+            self.host.report("Cannot be asked", error)
+        else:
+            words = {"pause": "pause", "resume": "go on", "stop": "stop", "checkpoint": "save"}
+            text = f"The process that trains it is asked to {words[wish]}."
+            self.notify(text, markup=False)
+        return True
 
     def _mine(self, what: str) -> Training | None:
         """The training of this process that is shown, if it goes on."""
@@ -246,9 +278,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
         training = watched.training if watched else None
         if training is not None and not training.is_over:
             return training
-        elsewhere = watched is not None and watched.is_live
-        reason = "another process trains this run" if elsewhere else "nothing is running here"
-        self.notify(f"Cannot be {what}: {reason}.", markup=False)
+        self.notify(f"Cannot be {what}: nothing is running here.", markup=False)
         return None
 
     def action_metric(self) -> None:

@@ -1,0 +1,1 @@
+"""The trainings that wait for each other."""
