@@ -115,9 +115,9 @@ class TrainingQueue:
         """The run of a training, once there is one."""
         try:
             run = find_fitting(self.root, self.profile(waiting))
-            return None if run is None else (run, run.info())
         except MamltuiError:
             return None
+        return None if run is None or run.info is None else (run.folder, run.info)
 
     def add(self, profile: Profile, title: str = "", *, first: bool = False) -> Waiting:
         """Have a profile trained after all that waits, or before it.
