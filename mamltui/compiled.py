@@ -97,7 +97,9 @@ def why_unavailable(source: Path, scalar: str) -> str | None:
     if (source, scalar) in _refused:
         return _refused[source, scalar]
     try:
-        _kept(source, scalar)
+        path = _kept(source, scalar)
+        if path is not None:
+            _loaded[source, scalar] = _load(path)
     except NotCompiledError as error:
         return str(error)
     return None
@@ -118,6 +120,11 @@ def _alone(should_stop: Callable[[], bool] | None) -> Iterator[None]:
 def _kept(source: Path, scalar: str) -> Path | None:
     """The library, if it is there and whole: loading half of one kills the process."""
     folder, stem = cache_folder() / "compiled", _stem(source, scalar)
+    if _runs_nothing(folder):
+        raise NotCompiledError(
+            f"the cache folder {cache_folder()} is on a disk that runs no programs (mounted "
+            "noexec); MAMLTUI_CACHE_DIR names another"
+        )
     try:
         found = [path for path in folder.iterdir() if path.name.startswith(f"{stem}.")]
         return next((path for path in found if path.name == _name(stem, path.read_bytes())), None)
@@ -125,6 +132,16 @@ def _kept(source: Path, scalar: str) -> Path | None:
         return None
     except OSError as error:
         raise NotCompiledError(f"the cache folder cannot be read: {error}") from error
+
+
+def _runs_nothing(folder: Path) -> bool:
+    """Whether the file system of ``folder``, or of what it would be made in, is mounted noexec."""
+    if not hasattr(os, "ST_NOEXEC"):
+        return False
+    for place in (folder, *folder.parents):
+        with suppress(OSError):
+            return bool(os.statvfs(place).f_flag & os.ST_NOEXEC)
+    return False
 
 
 def _load(path: Path) -> ctypes.CDLL:

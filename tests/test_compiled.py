@@ -6,6 +6,7 @@ Each library is loaded by a process of its own, as one remembers what it has loa
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -324,6 +325,56 @@ def test_a_cache_folder_of_somebody_else_is_said_in_words(
         assert "Permission denied" in said(start(source))[-1]
     finally:
         cache_dir.chmod(0o700)
+
+
+NOEXEC = "the cache folder {} is on a disk that runs no programs (mounted noexec)"
+
+
+def test_a_cache_folder_that_runs_no_programs_is_said_in_words_before_compiling(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, cache_dir: Path
+) -> None:
+    log = tmp_path / "log"
+    use_compiler(monkeypatch, tmp_path, f'echo compiling >> "{log}"\nexec "{COMPILER}" "$@"')
+    noexec = "os.statvfs = lambda _: type('', (), {'f_flag': os.ST_NOEXEC})"
+    begun, reason = said(start(source, before=f"import os\n{noexec}"))
+    assert begun == "at once"
+    assert reason.startswith(NOEXEC.format(cache_dir))
+    assert "MAMLTUI_CACHE_DIR names another" in reason
+    assert not log.exists()
+
+
+@pytest.mark.skipif(shutil.which("mount") is None, reason="this system cannot mount")
+def test_a_cache_folder_that_is_mounted_noexec_is_said_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path
+) -> None:
+    place = tmp_path / "noexec"
+    place.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "noexec,size=16m", "tmpfs", str(place)]
+    if subprocess.run(mounted, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount")
+    try:
+        monkeypatch.setenv("MAMLTUI_CACHE_DIR", str(place / "cache"))
+        begun, reason = said(start(source))
+        assert begun == "at once"
+        assert reason.startswith(NOEXEC.format(place / "cache"))
+        assert list(place.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_library_that_cannot_be_loaded_is_known_before_it_is_used(source: Path) -> None:
+    assert said(start(source)) == ("compiling", "8")
+    refuse = """
+def refuse(path):
+    raise OSError("failed to map segment from shared object")
+compiled.ctypes.CDLL = refuse
+print(compiled.why_unavailable(source, scalar))
+sys.exit()
+"""
+    (reason,) = said(start(source, before=refuse))
+    assert reason == (
+        "the compiled library cannot be loaded: failed to map segment from shared object"
+    )
 
 
 @pytest.mark.parametrize("kept", ["nothing", "half", "other bytes"])

@@ -48,6 +48,16 @@ MEMORY = 2**30
 
 def why_not(case: Case) -> str | None:
     """Why this strategy does not cover ``case``; None: it does, or will when it is compiled."""
+    return why_unfit(case) or why_missing(case.dtype)
+
+
+def why_missing(dtype: torch.dtype) -> str | None:
+    """Why there are no kernels on this machine, and none can be compiled; else None."""
+    return compiled.why_unavailable(SOURCE, SCALARS[dtype])
+
+
+def why_unfit(case: Case) -> str | None:
+    """Why the kernels are not for ``case``, on any machine; None: they are."""
     if case.device.type != "cpu":
         return "it runs on processors only"
     if case.precision != "fp32":
@@ -56,7 +66,7 @@ def why_not(case: Case) -> str | None:
         return f"it has no kernels for {case.dtype}"
     if case.network.filters < LEAST_FILTERS:
         return f"fewer than {LEAST_FILTERS} filters leave the processor's vectors half empty"
-    return compiled.why_unavailable(SOURCE, SCALARS[case.dtype])
+    return None
 
 
 def must_compile(dtype: torch.dtype) -> bool:
