@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mamltui.errors import DeviceError, DivergedError, UsageError
+from mamltui.errors import DivergedError, UsageError
 from mamltui.learner import Head, inner_loop_of, with_way
-from mamltui.maml.chunks import is_out_of_memory
 from mamltui.maml.episode import Episodes
 from mamltui.maml.learner import Learner
+from mamltui.maml.memory import memory_explained
 from mamltui.maml.module import ConvNet, as_module
 from mamltui.maml.network import NetworkSpec, NormStatistics, Parameters, at_step
 from mamltui.maml.outer import adapted_step_by_step
@@ -25,6 +25,7 @@ Kind = Literal["best", "last"]
 """Of the checkpoints: the best by validation, or the last."""
 _AT_ONCE = 256
 """Query images; answers do not depend on it but for rounding."""
+_FEWER_IMAGES = "give fewer images, or use --device cpu"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Adapted:
     ) -> Tensor:
         running = self.network.running_steps > 0 and not transductive
         own = transductive or running or self.network.normalisation != "batch"
-        with torch.no_grad(), exact_products(images.device), _memory_errors():
+        with torch.no_grad(), exact_products(images.device), memory_explained(_FEWER_IMAGES):
             tape = Analytic(self.network, images[None].float()).forward(
                 at_step(self.network, state.values, step),
                 running=running,
@@ -191,7 +192,7 @@ def adapt(
     network, inner = learner.network, learner.inner
     states: dict[int, _State] = {}
     accuracy = 0.0
-    with exact_products(device), _memory_errors():
+    with exact_products(device), memory_explained(_FEWER_IMAGES):
         passes = adapted_step_by_step(
             network, inner, parameters, episodes, steps, should_stop=should_stop
         )
@@ -216,16 +217,3 @@ def _check_images(images: Tensor, network: NetworkSpec) -> None:
             f"images of {list(images.shape)} are not [images, {', '.join(map(str, wanted))}], "
             "which is what the network sees"
         )
-
-
-class _memory_errors:  # noqa: N801 - used as a function
-    """Running out of memory, as an error for people."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, Exception) and is_out_of_memory(error):
-            raise DeviceError(
-                "the device is out of memory", hint="Give fewer images, or use --device cpu."
-            ) from error

@@ -15,13 +15,13 @@ from mamltui.data.bank import ImageBank
 from mamltui.data.disjoint import DisjointSampler
 from mamltui.data.episodes import EpisodeSampler, SplitName
 from mamltui.data.splits import split_classes
-from mamltui.errors import CheckpointError, DeviceError, UsageError
+from mamltui.errors import CheckpointError, UsageError
 from mamltui.learner import learner_of
-from mamltui.maml.chunks import is_out_of_memory
 from mamltui.maml.engine import Engine
-from mamltui.maml.ensemble import ensemble_scores
-from mamltui.maml.evaluate import Scores, StepScores, mean_and_ci95
+from mamltui.maml.episode import Episodes
+from mamltui.maml.evaluate import StepScores, mean_and_ci95
 from mamltui.maml.learner import Learner
+from mamltui.maml.memory import halving, memory_explained
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.ranks import Ranks
 from mamltui.maml.shared_engine import SharedEngine
@@ -204,6 +204,7 @@ def evaluate_as_planned(
     partial: Partial | None = None,
     should_stop: ShouldStop | None = None,
     ranks: Ranks | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Evaluate the best checkpoint on the test split as the run's profile says.
 
@@ -222,6 +223,7 @@ def evaluate_as_planned(
         partial=partial,
         should_stop=should_stop,
         ranks=ranks,
+        say=say,
     )
 
 
@@ -275,28 +277,27 @@ def _score_chunks(
         say=say,
         should_stop=should_stop,
     )
-    score: Callable[..., Scores]
+    score = partial(engine.score_ensemble, members)
     if len(members) == 1:
         score = partial(engine.score, members[0])
-    else:
-        chunk_size = profile.engine.task_chunk
-        score = partial(ensemble_scores, network, inner, members, task_chunk=chunk_size)
+    first = 0
     block = block_size(profile, network, device) * (1 if ranks is None else ranks.size)
-    for first in range(0, episodes, block):
-        batch = sampler.batch(first, min(block, episodes - first), device=device)
+    remedy = "look for a machine with more of it: one episode alone does not fit"
+    if device.type != "cpu":
+        remedy = "evaluate on the processor: --device cpu"
+
+    def drawn(size: int) -> Episodes:
+        return sampler.batch(first, min(size, episodes - first), device=device)
+
+    while first < episodes:
+        with memory_explained(remedy):
+            batch, block = halving(drawn, block, say or (lambda _: None), of="episodes")
         for chunk in batch.chunks(engine.tasks_at_once(batch)):
-            try:
+            with memory_explained(remedy):
                 scores = score(chunk, steps=steps, should_stop=should_stop)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if device.type == "cpu":
-                    hint = "One episode alone does not fit: end what else uses the memory."
-                else:
-                    hint = "Evaluate on the processor: --device cpu"
-                raise DeviceError("the device is out of memory", hint=hint) from error
             assert scores.support_statistics is not None
             yield {"transductive": scores.transductive, "support": scores.support_statistics}
+        first += batch.tasks
 
 
 def block_size(profile: Profile, network: NetworkSpec, device: torch.device) -> int:

@@ -20,11 +20,8 @@ from mamltui.errors import DeviceError, ExitCode, MamltuiError, UsageError
 
 TRACEBACK_VARIABLE = "MAMLTUI_TRACEBACK"
 """Set to 1, an error prints its traceback."""
-OUT_OF_MEMORY = DeviceError(
-    "the machine is out of memory",
-    hint="Close other programs, or take a smaller data.image_size, fewer images, or fewer ways, "
-    "shots and filters.",
-)
+SMALLER = "take a smaller data.image_size, fewer images, or fewer ways, shots and filters"
+"""What helps where memory runs out, whatever is done."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             narrate(_message(error))
             code = error.exit_code
         except Exception as error:
-            if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
-                narrate(_message(OUT_OF_MEMORY))
-                code = OUT_OF_MEMORY.exit_code
+            explained = _memory_error(error)
+            if explained is not None:
+                narrate(_message(explained))
+                code = explained.exit_code
             else:
                 _report_bug(error, arguments)
                 code = ExitCode.FAILURE
@@ -141,6 +139,19 @@ def _message(error: MamltuiError) -> str:
     if error.hint:
         lines += [f"  {line}" for line in error.hint.splitlines()]
     return "\n".join(lines)
+
+
+def _memory_error(error: Exception) -> DeviceError | None:
+    """The error for people, if it is memory that ran out."""
+    if "torch" not in sys.modules:  # which would take more of it
+        if not isinstance(error, MemoryError):
+            return None
+        return DeviceError(
+            "the machine is out of memory", hint=f"Close other programs, or {SMALLER}."
+        )
+    from mamltui.maml.memory import memory_error
+
+    return memory_error(error, SMALLER)
 
 
 def _traceback_wanted() -> bool:

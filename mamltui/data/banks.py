@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mamltui.data.bank import ImageBank
 from mamltui.data.load import load_bank
 from mamltui.data.progress import Progress
+from mamltui.maml.memory import memory_explained
 
 if TYPE_CHECKING:
     from mamltui.profiles import DataSection
@@ -31,9 +32,11 @@ class Banks:
 
         Raises:
             DataError: the images are not there, damaged or hostile.
+            DeviceError: there is no memory for them.
         """
         key = (data.set, data.path, data.resize, data.image_size)
         with self._lock:
             if key not in self._loaded:
-                self._loaded[key] = load_bank(data, self._data_dir, progress=progress)
+                with memory_explained("take a smaller data.image_size, or fewer images"):
+                    self._loaded[key] = load_bank(data, self._data_dir, progress=progress)
             return self._loaded[key]

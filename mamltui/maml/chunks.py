@@ -23,13 +23,6 @@ class Interrupted(Exception):  # noqa: N818 - asked for, so no error
     """Work was asked to stop before its end, and did: there is no result."""
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device, or the machine, had no memory left."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "DefaultCPUAllocator" in str(error)
-    )
-
-
 def patch_bytes(network: NetworkSpec, examples: int, element: int = 4) -> int:
     """Bytes of the largest layer's patches for one task of ``examples`` images."""
     layers = zip(network.inputs(), network.convolved_sizes(), strict=True)

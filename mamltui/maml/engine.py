@@ -6,18 +6,20 @@ chunk and flat over the iterations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import torch
 
 from mamltui.maml import outer
-from mamltui.maml.chunks import Interrupted, choose_task_chunk, is_out_of_memory
+from mamltui.maml.chunks import Interrupted, choose_task_chunk
+from mamltui.maml.ensemble import ensemble_scores
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.memory import halving
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.strategies import Case, covering, must_compile, native, why_not
 from mamltui.maml.strategies.analytic import Analytic
@@ -165,6 +167,34 @@ class Engine:
             ),
         )
 
+    def score_ensemble(
+        self,
+        members: Sequence[Parameters],
+        episodes: Episodes,
+        *,
+        steps: int,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Scores:
+        """:func:`ensemble_scores` with as many tasks at once as memory allows.
+
+        Raises:
+            Interrupted: ``should_stop`` said so.
+            torch.OutOfMemoryError: not even one task fits.
+        """
+        return self._halving(
+            episodes,
+            0,
+            lambda size: ensemble_scores(
+                self.network,
+                self.inner,
+                members,
+                episodes,
+                steps=steps,
+                task_chunk=size,
+                should_stop=should_stop,
+            ),
+        )
+
     def tasks_at_once(self, episodes: Episodes) -> int:
         """As many of the episodes as are scored well in one call."""
         return self.task_chunk or self._task_chunk(0, episodes)
@@ -178,15 +208,9 @@ class Engine:
         self, episodes: Episodes, kept_steps: int, work: Callable[[int], Result]
     ) -> Result:
         """``work`` with as many tasks at once as memory allows, found out the hard way."""
-        while True:
-            size = self.task_chunk or self._task_chunk(kept_steps, episodes)
-            try:
-                return work(size)
-            except (RuntimeError, MemoryError) as error:
-                size = min(size, episodes.tasks)
-                if not is_out_of_memory(error) or size == 1:
-                    raise
-            self.task_chunk = size // 2
-            self._say(f"out of memory with {size} tasks at once: from here on {self.task_chunk}")
-            if episodes.support_x.is_cuda:
-                torch.cuda.empty_cache()
+        chosen = self.task_chunk or self._task_chunk(kept_steps, episodes)
+        size = min(chosen, episodes.tasks)
+        result, fitting = halving(work, size, self._say)
+        if fitting < size:
+            self.task_chunk = fitting
+        return result

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from mamltui.errors import DeviceError, MamltuiError
-from mamltui.maml.chunks import is_out_of_memory
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.memory import memory_error
 from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.ranks import Ranks, RanksError
 
@@ -296,9 +296,7 @@ def _device(kind: str) -> torch.device:
 
 
 def _explained(error: Exception, rank: int) -> MamltuiError:
-    if is_out_of_memory(error):
-        return DeviceError(
-            f"rank {rank} is out of memory",
-            hint="One task alone does not fit there: end what else uses its memory.",
-        )
+    explained = memory_error(error, "take fewer processes on its machine")
+    if explained is not None:
+        return DeviceError(f"rank {rank}: {explained.what}", hint=explained.hint)
     return RanksError(f"rank {rank} failed: {type(error).__name__}: {error}")

@@ -34,6 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     except MamltuiError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except (RuntimeError, MemoryError) as error:
+        from mamltui.maml.memory import memory_error
+
+        explained = memory_error(error, "let the study have fewer workers")
+        if explained is None:
+            raise
+        print(explained, file=sys.stderr)
+        return explained.exit_code
 
 
 def _work(asked: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ from mamltui.maml import outer
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
+from mamltui.maml.memory import memory_of
 from mamltui.maml.outer import Backend
 from mamltui.maml.strategies.analytic import Analytic
 from mamltui.training.clipping import global_norm
@@ -227,7 +228,7 @@ def _kind(inner: InnerLoop) -> InnerLoop:
 def _ran_out_of_memory(error: BaseException | None) -> bool:
     """Also where that broke a capture, which then ends with an error of its own."""
     while error is not None:
-        if isinstance(error, torch.OutOfMemoryError):
+        if memory_of(error) is not None:
             return True
         error = error.__context__
     return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from mamltui.errors import DeviceError, UsageError
-from mamltui.maml.chunks import is_out_of_memory
 
 
 def resolve_device(name: str) -> torch.device:
@@ -35,15 +34,3 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return device.type
-
-
-def out_of_memory(error: Exception) -> DeviceError | None:
-    """The error for people, if it is the device that ran out of memory."""
-    if not is_out_of_memory(error):
-        return None
-    on_gpu = isinstance(error, torch.OutOfMemoryError)
-    return DeviceError(
-        "the GPU is out of memory" if on_gpu else "the machine is out of memory",
-        hint="One task alone does not fit: end what else uses "
-        f"{'the GPU' if on_gpu else 'its memory'}, or train with fewer ways, shots or inner steps.",
-    )

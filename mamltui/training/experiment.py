@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from mamltui.errors import RunError, StorageError
 from mamltui.evaluation import evaluate_as_planned, keep_results
-from mamltui.events import DiskFailing, DiskRestored, Event, Finished
+from mamltui.events import DiskFailing, DiskRestored, Event, Finished, Notice
 from mamltui.maml.chunks import Interrupted
 from mamltui.results import Evaluation
 from mamltui.runs import RunFolder
@@ -26,7 +26,7 @@ class Reader(Protocol):
     """Who follows an experiment; called in the thread that trains, which waits for it."""
 
     def show(self, event: Event) -> None:
-        """The next event of the training; it is in the run folder."""
+        """What happens next. The events of the training itself are in the run folder."""
 
     def evaluating(self, done: int, episodes: int) -> None:
         """``done`` of the ``episodes`` of the evaluation on the test split are scored."""
@@ -144,6 +144,7 @@ def _evaluate(plan: Plan, run: RunFolder, control: Control, reader: Reader) -> E
         progress=reader.evaluating,
         should_stop=lambda: control.stop_reason is not None,
         ranks=plan.ranks,
+        say=lambda text: reader.show(Notice(run.info().iteration, text)),
     )
 
 

@@ -10,6 +10,7 @@ from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.memory import memory_explained
 from mamltui.maml.running import start_statistics
 from mamltui.training.captured import CapturedStep, Metrics
 from mamltui.training.choice import choose_engine
@@ -147,7 +148,8 @@ class MetaStep:
 
     def _episodes(self) -> Episodes:
         batch = self._profile.meta.batch
-        return self._sampler.batch(self._state.iteration * batch, batch, self._device)
+        with memory_explained("take a smaller meta.batch: its images alone do not fit"):
+            return self._sampler.batch(self._state.iteration * batch, batch, self._device)
 
     def _scores(self, episodes: Episodes) -> Scores:
         """At the parameters as they are."""

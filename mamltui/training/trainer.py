@@ -26,6 +26,7 @@ from mamltui.events import (
     Validated,
 )
 from mamltui.maml.chunks import Interrupted
+from mamltui.maml.memory import memory_error
 from mamltui.maml.ranks import RanksError
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.backlog import RETRY_SECONDS
@@ -34,7 +35,7 @@ from mamltui.runs.kept import keep_only
 from mamltui.runs.rescue import forget, give_up, rescue
 from mamltui.training.clock import Clock
 from mamltui.training.control import Control
-from mamltui.training.device import describe_device, out_of_memory
+from mamltui.training.device import describe_device
 from mamltui.training.divergence import Divergence, Watch
 from mamltui.training.meta_step import Logged, MetaStep
 from mamltui.training.plan import Plan
@@ -44,6 +45,10 @@ from mamltui.training.validation import Validator, ranked
 
 INFO_SECONDS = 5.0
 """``run.json`` follows the metrics at most this often."""
+SMALLER_TASKS = (
+    "train with fewer ways, shots or inner steps, a smaller network.filters or data.image_size: "
+    "one task alone does not fit"
+)
 
 
 class Trainer:
@@ -105,7 +110,7 @@ class Trainer:
                 self._fail(error)
                 raise
             except Exception as error:
-                explained = out_of_memory(error)
+                explained = memory_error(error, SMALLER_TASKS)
                 self._fail(explained or error)
                 if explained is not None:
                     raise explained from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ import torch
 from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
-from mamltui.errors import CheckpointError
+from mamltui.errors import CheckpointError, DeviceError
 from mamltui.learner import inner_loop_of, network_of
+from mamltui.maml import ensemble
 from mamltui.maml.ensemble import ensemble_scores
 from mamltui.results import STATISTICS, result_stem
 from mamltui.runs import Best, RunFolder
@@ -40,6 +42,35 @@ def keep_run(make_run: MakeRun, bank: ImageBank) -> KeepRun:
         return run
 
     return keep
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()],
+    ids=["gpu", "python"],
+)
+def test_where_memory_runs_out_fewer_episodes_are_scored_as_one_at_once(
+    keep_run: KeepRun, bank: ImageBank, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said = keep_run(10, 40), list[str]()
+    expected = evaluated(run, bank, checkpoint="ensemble")
+    true, fitting, asked = ensemble.adapted_step_by_step, 2, list[int]()
+
+    def full(*arguments: Any, **more: Any) -> Any:
+        asked.append(arguments[3].tasks)
+        if asked[-1] > fitting:
+            raise error
+        return true(*arguments, **more)
+
+    monkeypatch.setattr(ensemble, "adapted_step_by_step", full)
+    found = evaluated(run, bank, checkpoint="ensemble", say=said.append)
+    assert max(asked) > fitting >= asked[-1]
+    assert said[-1].startswith("out of memory with")
+    for ours, theirs in zip(found.transductive, expected.transductive, strict=True):
+        assert ours.accuracy == pytest.approx(theirs.accuracy)
+    fitting = 0
+    with pytest.raises(DeviceError, match="out of memory"):
+        evaluated(run, bank, checkpoint="ensemble")
 
 
 def test_the_kept_are_scored_as_one(keep_run: KeepRun, bank: ImageBank) -> None:

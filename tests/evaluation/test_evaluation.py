@@ -17,6 +17,7 @@ from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
 from mamltui.evaluation import block_size, evaluate_as_planned, evaluate_run
+from mamltui.learner import learner_of
 from mamltui.maml import chunks, engine
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.inner import InnerLoop
@@ -384,17 +385,26 @@ def test_an_evaluation_without_interval_or_steps_is_refused(
         evaluated(make_run(), bank, **settings)
 
 
-@pytest.mark.parametrize(
-    "error",
+OUT_OF_MEMORY = pytest.mark.parametrize(
+    ("error", "what"),
     [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 80 bytes."),
-        MemoryError(),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+            "the GPU is out of memory",
+        ),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 80 bytes."),
+            "the machine is out of memory",
+        ),
+        (MemoryError(), "the machine is out of memory"),
     ],
     ids=["gpu", "processor", "python"],
 )
+
+
+@OUT_OF_MEMORY
 def test_a_device_without_memory_left_is_said_in_words(
-    make_run: MakeRun, bank: ImageBank, error: Exception, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun, bank: ImageBank, error: Exception, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[int] = []
 
@@ -403,9 +413,59 @@ def test_a_device_without_memory_left_is_said_in_words(
         raise error
 
     monkeypatch.setattr(engine, "score", full)
-    with pytest.raises(DeviceError, match="out of memory"):
+    with pytest.raises(DeviceError, match=what) as caught:
         evaluated(make_run(), bank)
-    assert tried[-1] == 1  # not even one episode
+    assert tried[-1] == 1
+    assert "one episode alone does not fit" in str(caught.value.hint)
+
+
+def test_a_gpu_without_memory_left_is_answered_with_the_processor(
+    make_run: MakeRun, bank: ImageBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    sampler = EpisodeSampler.of(run.profile, bank, split_classes(bank), "test")
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(sampler, "batch", full)
+    scores = subject._score_chunks(
+        run.profile,
+        learner_of(run.profile, bank),
+        [],
+        sampler,
+        steps=1,
+        episodes=4,
+        device=torch.device("cuda"),
+        should_stop=None,
+        say=None,
+    )
+    with pytest.raises(DeviceError, match="the GPU is out of memory") as caught:
+        next(scores)
+    assert "evaluate on the processor: --device cpu" in str(caught.value.hint)
+
+
+@OUT_OF_MEMORY
+def test_where_the_images_of_many_episodes_do_not_fit_fewer_are_drawn_at_once(
+    make_run: MakeRun, bank: ImageBank, error: Exception, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    expected = evaluated(run, bank)
+    true, asked, said = EpisodeSampler.batch, list[tuple[int, int]](), list[str]()
+
+    def batch(self: EpisodeSampler, first: int, tasks: int, *arguments: Any, **more: Any) -> Any:
+        asked.append((first, tasks))
+        if tasks > 5:
+            raise error
+        return true(self, first, tasks, *arguments, **more)
+
+    monkeypatch.setattr(EpisodeSampler, "batch", batch)
+    found = evaluated(run, bank, say=said.append)
+    assert said[0].startswith("out of memory with ") and "episodes at once" in said[0], what
+    drawn = [range(first, first + tasks) for first, tasks in asked if tasks <= 5]
+    assert [task for tasks in drawn for task in tasks] == list(range(found.episodes))
+    for ours, theirs in zip(found.transductive, expected.transductive, strict=True):
+        assert ours.accuracy == pytest.approx(theirs.accuracy)
 
 
 def test_the_evaluation_after_a_training_is_the_profiles(

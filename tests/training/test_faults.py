@@ -52,25 +52,67 @@ def test_an_unexpected_error_is_noted_and_raised(
     assert_same_training(run, unbroken)
 
 
-@pytest.mark.parametrize(
-    "error",
+OUT_OF_MEMORY = pytest.mark.parametrize(
+    ("error", "what", "used"),
     [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 80 bytes."),
-        MemoryError(),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+            "the GPU is out of memory",
+            "End what else uses the GPU, or",
+        ),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(x)"),
+            "the GPU is out of memory",
+            "End what else uses the GPU, or",
+        ),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 80 bytes."),
+            "the machine is out of memory",
+            "End what else uses its memory, or",
+        ),
+        (MemoryError(), "the machine is out of memory", "End what else uses its memory, or"),
     ],
+    ids=["gpu", "gpu library", "processor", "python"],
 )
+
+
+@OUT_OF_MEMORY
 def test_too_little_memory_for_a_single_task_is_explained(
-    run: RunFolder, error: Exception, monkeypatch: pytest.MonkeyPatch
+    run: RunFolder, error: Exception, what: str, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = make_trainer(run)
     asked = fail_at(monkeypatch, trainer, 3, error)
-    with pytest.raises(DeviceError, match="out of memory") as caught:
+    with pytest.raises(DeviceError, match=what) as caught:
         list(trainer.train())
     assert asked == [3, 1]
-    assert "fewer ways, shots or inner steps" in str(caught.value.hint)
+    assert str(caught.value.hint).startswith(f"{used} train with fewer ways, shots or inner steps")
     assert run.info().state == "failed"
-    assert "out of memory" in str(run.info().error)
+    assert what in str(run.info().error)
+
+
+@OUT_OF_MEMORY
+def test_too_little_memory_for_the_images_of_a_meta_batch_is_explained(
+    run: RunFolder, error: Exception, what: str, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(run)
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(trainer._meta_step._sampler, "batch", full)
+    with pytest.raises(DeviceError, match=what) as caught:
+        list(trainer.train())
+    assert str(caught.value.hint).startswith(f"{used} take a smaller meta.batch")
+    assert what in str(run.info().error)
+
+
+def test_other_errors_of_the_device_stay_what_they_are(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(run)
+    fail_at(monkeypatch, trainer, 3, RuntimeError("CUDA error: an illegal memory access"))
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        list(trainer.train())
 
 
 def test_a_keyboard_interrupt_in_a_step_leaves_the_last_checkpoint(
