@@ -12,9 +12,11 @@ def run_process() -> NoReturn:
 
     In :func:`~mamltui.cli.main`, Ctrl+C is answered. While modules are imported, and after all is
     done, nobody would answer it but Python, with a traceback: there it ends the process at once.
+    SIGUSR1, by which a scheduler warns, ends nothing; while training it saves a checkpoint.
     """
     answer = signal.getsignal(signal.SIGINT)
     _end_on_interrupt(answer)
+    _pass_over_warnings()
     from mamltui.cli import main
     from mamltui.errors import ExitCode
     from mamltui.processors import limit_threads
@@ -37,6 +39,12 @@ def _end_on_interrupt(answer: object) -> None:
         answer is signal.default_int_handler
     ):  # else it is ignored, as by nohup and in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _pass_over_warnings() -> None:
+    number = getattr(signal, "SIGUSR1", None)
+    if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
