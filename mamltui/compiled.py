@@ -190,10 +190,13 @@ def _call(
     It has a process group of its own: what is called a compiler only starts the ones that work.
     """
     end = time.monotonic() + SECONDS
-    process = subprocess.Popen(
-        command, stderr=errors, env=os.environ | {"TMPDIR": str(folder)}, start_new_session=True
-    )
+    environment = os.environ | {"TMPDIR": str(folder)}
+    process = None
     try:
+        with _signals_held():
+            process = subprocess.Popen(
+                command, stderr=errors, env=environment, start_new_session=True
+            )
         while process.poll() is None:
             if should_stop is not None and should_stop():
                 raise CompilingStoppedError
@@ -201,7 +204,7 @@ def _call(
                 raise NotCompiledError(f"the compiler was not done after {SECONDS} s")
             time.sleep(POLL_SECONDS)
     finally:
-        if process.returncode is None:
+        if process is not None and process.returncode is None:
             with suppress(ProcessLookupError):
                 if os.name == "posix":
                     os.killpg(process.pid, signal.SIGKILL)
@@ -209,6 +212,24 @@ def _call(
                     process.kill()
             process.wait()
     return process.returncode
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Answer signals that come meanwhile after it: nobody would know a process just started."""
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):
+                before[number] = signal.signal(number, lambda each, _: came.append(each))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in came:
+            signal.raise_signal(each)
 
 
 class _Terminated(BaseException):

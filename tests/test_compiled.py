@@ -236,6 +236,32 @@ def test_a_signal_while_compiling_ends_all_of_it(
     assert left not in libraries(cache_dir)
 
 
+def test_a_signal_while_the_compiler_is_being_started_ends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Path, cache_dir: Path
+) -> None:
+    begun = tmp_path / "begun"
+    use_compiler(
+        monkeypatch, tmp_path, f'echo $$ > "{begun}.new"; mv "{begun}.new" "{begun}"; sleep 99'
+    )
+    before = f"""
+import os, signal, time
+class Popen(compiled.subprocess.Popen):
+    def __init__(self, command, **options):
+        super().__init__(command, **options)
+        while "-shared" in command and not os.path.exists({str(begun)!r}):
+            time.sleep(0.01)
+        if "-shared" in command:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+compiled.subprocess.Popen = Popen
+"""
+    with start(source, before=before) as process:
+        process.communicate(timeout=SECONDS)
+    assert process.returncode in (-signal.SIGINT, 130)
+    wait_until(lambda: not is_running(int(begun.read_text())))
+    assert libraries(cache_dir) == []
+
+
 def is_running(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
