@@ -79,39 +79,87 @@ def give_up(run: RunFolder, error: StorageError) -> StorageError:
     return StorageError(error.what, where=error.where, hint=hint)
 
 
+def with_rescued(run: RunFolder) -> tuple[RunFolder, str]:
+    """The run as it will be when a resume has brought back what was rescued, and a word on it.
+
+    Nothing is written, so that a plan can be made of it. ``run`` itself, if there is nothing.
+
+    Raises:
+        RunError: what was rescued is damaged.
+    """
+    ahead = RunFolder(run.path)
+    found = _find(ahead)
+    if found is None or not found.is_ahead(ahead):
+        return run, ""
+    found.wait_for(ahead)
+    return ahead, f"{found.path} is brought back first: iteration {found.about.iteration:,}"
+
+
 def bring_back(run: RunFolder) -> str | None:
     """Put what was rescued of a locked run into its folder; in words, None: there was nothing.
 
     Raises:
         RunError: it is damaged, or the folder cannot be written; nothing is lost then.
     """
+    found = _find(run)
+    if found is None:
+        return None
+    is_ahead = found.is_ahead(run)
+    if is_ahead:
+        found.wait_for(run)
+        run.backlog.settle()
+        run.take_arrived()
+    forget(run)
+    if not is_ahead:
+        return None
+    iteration = found.about.iteration
+    return f"brought back from {found.path}: iteration {iteration:,}, which the run folder lacked"
+
+
+@dataclass(frozen=True)
+class _Rescued:
+    """What a file holds."""
+
+    path: Path
+    about: _About
+    files: dict[str, bytes]
+    """By their paths in the run folder."""
+
+    def is_ahead(self, run: RunFolder) -> bool:
+        """The run folder is not as far."""
+        try:
+            return self.about.iteration > run.load_checkpoint("last").iteration
+        except CheckpointError:
+            return True
+
+    def wait_for(self, run: RunFolder) -> None:
+        """Let it wait in memory to be written to the run folder."""
+        files = dict(self.files)
+        for name, log in run.backlog.logs.items():
+            log.put_back(self.about.offsets[name], files.pop(name, b""))
+        run.backlog.info_content = files.pop(run.backlog.info.name, None)
+        for name, content in files.items():
+            run.backlog.replace(run.path / name, content, self.about.iteration)
+
+
+def _find(run: RunFolder) -> _Rescued | None:
+    """What was rescued of this very run, and not of another one of its name."""
     for path in _paths(run):
         if not path.is_file() or path.is_symlink() or not (_is_own(path) and _is_own(path.parent)):
             continue
         try:
             files = _unpacked(read_file(path, 2 * LIMIT_BYTES))
             about = checked(_About, parse_json(files.pop(ABOUT)))
-            offsets = {name: about.offsets[name] for name in run.backlog.logs}
+            if not about.offsets.keys() >= run.backlog.logs.keys():
+                raise ValueError("offsets are missing")
         except (OSError, tarfile.TarError, ValueError, KeyError) as error:
             raise RunError(
                 f"what was rescued of the run is damaged: {error}",
                 where=str(path),
                 hint="Delete the file to go on without it.",
             ) from error
-        if about.created != run.info().created:
-            continue  # of another run with this name
-        iteration = about.iteration
-        if iteration > _saved_iteration(run):
-            for name, log in run.backlog.logs.items():
-                log.put_back(offsets[name], files.pop(name, b""))
-            info = files.pop(run.backlog.info.name, None)
-            for name, content in files.items():
-                run.backlog.replace(run.path / name, content, iteration)
-            run.backlog.info_content = info
-            run.backlog.settle()
-            run.take_arrived()
-        forget(run)
-        return f"brought back from {path}: iteration {iteration:,}, which the run folder lacked"
+        if about.created == run.info().created:
+            return _Rescued(path, about, files)
     return None
 
 
@@ -133,13 +181,6 @@ def _paths(run: RunFolder) -> Iterator[Path]:
 def _is_own(path: Path) -> bool:
     """Nobody else may have made it: a folder for temporary files is everybody's."""
     return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
-
-
-def _saved_iteration(run: RunFolder) -> int:
-    try:
-        return run.load_checkpoint("last").iteration
-    except CheckpointError:
-        return -1
 
 
 def _packed(files: dict[str, bytes]) -> bytes:

@@ -16,7 +16,7 @@ from mamltui.results import Evaluation
 from mamltui.runs import RunFolder
 from mamltui.runs.backlog import RETRY_SECONDS
 from mamltui.runs.requests import obeyed
-from mamltui.runs.rescue import forget, give_up
+from mamltui.runs.rescue import bring_back, forget, give_up
 from mamltui.training.control import Control
 from mamltui.training.plan import Plan
 from mamltui.training.trainer import Trainer
@@ -108,6 +108,7 @@ def _train(plan: Plan, run: RunFolder, control: Control, reader: Reader) -> Even
 def _finished(plan: Plan, run: RunFolder) -> Finished:
     """How a run that is trained has ended, ready to be evaluated as ``plan`` says."""
     run.acquire()
+    bring_back(run)
     if run.profile != plan.profile:
         run.set_profile(plan.profile)
     info = run.info()

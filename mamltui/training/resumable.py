@@ -14,6 +14,7 @@ from mamltui.profiles import Profile, differences, other_learning, parse_profile
 from mamltui.runs import Checkpoint, RunFolder, RunInfo, find_run, list_runs
 from mamltui.runs.folder import Place
 from mamltui.runs.kept import kept_iterations
+from mamltui.runs.rescue import with_rescued
 
 PASSED_OVER_SHOWN = 5
 
@@ -176,16 +177,19 @@ def _resumable(
         if each.key != "description"
     ]
     notices = [f"its own settings stay, but for --set: {', '.join(stays)}"] if stays else []
-    checkpoint, _ = find_checkpoint(run)
+    ahead, word = with_rescued(run)
+    notices += [word] if word else []
+    info = ahead.info()
+    checkpoint, _ = find_checkpoint(ahead)
     is_trained = False
     if checkpoint is not None:
         try:
-            check_unfinished(run, checkpoint, wanted)
+            check_unfinished(ahead, checkpoint, wanted)
         except RunError as finished:
             is_trained = info.state == "finished" and checkpoint.iteration <= wanted.meta.iterations
             if not is_trained:
                 raise
-            if kept_result(run, wanted) is not None:
+            if kept_result(ahead, wanted) is not None:
                 again = commands.eval_command([run.name], commands.Place(runs))
                 finished.hint = f"{finished.hint}\nTo evaluate it again: {again}"
                 raise

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mamltui.errors import StorageError
+from mamltui.errors import RunError, StorageError
 from mamltui.events import (
     DiskFailing,
     DiskRestored,
@@ -24,6 +26,7 @@ from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder, backlog
 from mamltui.runs.rescue import bring_back
 from mamltui.training import Control, Plan, experiment, run_experiment
+from mamltui.training.resumable import find_resumable
 from tests.training.file_operations import Fault, Operation, watched
 from tests.training.small import (
     CPU,
@@ -307,3 +310,106 @@ def test_an_evaluation_is_told_before_the_disk_is_given_up(root: Path, unbroken:
     assert "brought back" in str(bring_back(run))
     assert run.info().state == "finished"
     assert_same_training(run, unbroken)
+
+
+def test_a_run_that_was_trained_in_memory_alone_is_evaluated_by_a_resume(
+    root: Path, unbroken: RunFolder
+) -> None:
+    control = Control()
+
+    class Impatient(Watching):
+        def show(self, event: Event) -> None:
+            super().show(event)
+            if isinstance(event, Finished):
+                control.stop("enough")
+
+    reader, more = Impatient(), ("evaluation.episodes=4", "evaluation.steps=0..2")
+    with watched(root, reader.before), pytest.raises(StorageError):
+        run_experiment(plan_of(root), control, reader)
+    assert reader.evaluations == []
+    (path,) = root.iterdir()
+    assert RunFolder(path).info().state == "interrupted"
+    (rescued,) = root.parent.rglob("*.tar")
+    before = {each: each.read_bytes() for each in path.rglob("*") if each.is_file()}
+    said: list[str] = []
+    found = find_resumable(make_profile(*more), (), "auto", root, said.append)
+    assert found is not None
+    assert found.is_trained
+    assert said == [
+        f"going on with {path.name}: it is trained, its evaluation is left",
+        f"{rescued} is brought back first: iteration 12",
+    ]
+    assert {each: each.read_bytes() for each in path.rglob("*") if each.is_file()} == before
+    plan = Plan.of(found.profile, make_bank(), CPU, run=found.run, runs=root)
+    outcome = run_experiment(replace(plan, is_trained=found.is_trained))
+    assert kept_evaluations(outcome.run.evaluation) == [outcome.evaluation]
+    assert not rescued.exists()
+    assert RunFolder(path).info().state == "finished"
+    assert_same_training(RunFolder(path), unbroken)
+    assert find_resumable(make_profile(*more), (), "auto", root, said.append) is None
+    assert "the run is finished" in said[2]
+
+
+def test_a_plan_says_that_it_goes_on_from_what_was_rescued(root: Path, unbroken: RunFolder) -> None:
+    run = make_run(root, make_profile("run.disk_patience=0"))
+    fill(run, 6)
+    saved = RunFolder(run.path).load_checkpoint("last").iteration
+    (rescued,) = root.parent.rglob("*.tar")
+    said: list[str] = []
+    found = find_resumable(make_profile(), (), "auto", root, said.append)
+    assert found is not None and found.iteration is not None
+    assert found.iteration > saved
+    assert said[0] == f"going on with {run.name}: from iteration {found.iteration}"
+    assert f"{rescued} is brought back first: iteration {found.iteration}" in said
+    assert train(found.run, found.profile)[0].iteration == found.iteration
+    assert_same_training(RunFolder(run.path), unbroken)
+
+
+def test_what_was_rescued_and_is_damaged_is_named(root: Path) -> None:
+    run = make_run(root, make_profile("run.disk_patience=0"))
+    fill(run, 6)
+    (rescued,) = root.parent.rglob("*.tar")
+    rescued.write_bytes(rescued.read_bytes()[:700])
+    said: list[str] = []
+    assert find_resumable(make_profile(), (), "auto", root, said.append) is None
+    assert "what was rescued of the run is damaged" in said[0]
+    with pytest.raises(RunError, match="damaged") as caught:
+        find_resumable(make_profile(), (), run.name, root, said.append)
+    assert caught.value.where == str(rescued)
+
+
+@pytest.mark.parametrize(("minutes", "outlives"), [(9, True), (11, False)])
+def test_a_fault_is_outlived_for_as_long_as_the_patience(
+    root: Path,
+    unbroken: RunFolder,
+    minutes: int,
+    outlives: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of ten minutes; a minute passes from one attempt to the next."""
+    clock = iter(range(10**6))
+    monkeypatch.setattr(backlog.time, "monotonic", lambda: 10.0 * next(clock))
+    monkeypatch.setattr(backlog, "RETRY_SECONDS", 60.0)
+    run = make_run(root, make_profile("run.disk_patience=10"))
+    since: list[float] = []
+
+    def before(operation: Operation) -> None:
+        if operation.number < 40:
+            return
+        since.append(backlog.time.monotonic())
+        if since[-1] - since[0] < 60 * minutes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with watched(run.path, before):
+        if not outlives:
+            with pytest.raises(StorageError, match="Input/output error") as caught:
+                train(run)
+            assert "has refused for 10 minutes (run.disk_patience" in str(caught.value.hint)
+            assert "a resume brings it back" in str(caught.value.hint)
+            return
+        events = train(run)
+        assert isinstance(events[-1], Finished)
+        while not run.settle():
+            pass
+    run.release()
+    assert_same_training(RunFolder(run.path), unbroken)
