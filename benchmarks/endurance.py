@@ -99,7 +99,7 @@ def growth(found: list[dict[str, Any]], key: str) -> float:
     line = statistics.linear_regression(
         [each["iteration"] for each in late], [each[key] for each in late]
     )
-    return 1000 * line.slope
+    return round(1000 * line.slope, 2) + 0.0  # which has no sign where it is nothing
 
 
 def table(found: list[dict[str, Any]]) -> str:
@@ -118,6 +118,17 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def page(about: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    threads = f"{about['threads']} thread{'s' if about['threads'] != 1 else ''}"
+    described = ", ".join(f"{key} = {value}" for key, value in SETTINGS.items())
+    return (
+        f"# {found[-1]['iteration']:,} iterations of one training\n\n"
+        f"{about['cpu']}, {threads}; torch {about['packages']['torch']}; the profile quickstart "
+        f"with {described}. {len(found)} samples from outside the process; growth is the slope of "
+        f"a straight line through the last nine tenths of them.\n\n{table(found)}\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--iterations", type=int, default=100_000)
@@ -128,17 +139,11 @@ def main() -> None:
         found.append(each)
         resident, rate = each["resident"], each["rate"]
         print(f"{each['iteration']:>9,}  {resident:,} KiB  {rate:.0f} it/s", flush=True)
-    page = table(found)
-    print(page)
-    document = {"machine": machine(), "settings": SETTINGS, "samples": found}
+    about = machine()
+    document = {"machine": about, "settings": SETTINGS, "samples": found}
     (arguments.out / "endurance.json").write_text(json.dumps(document, indent=1) + "\n")
-    described = ", ".join(f"{key} = {value}" for key, value in SETTINGS.items())
-    (arguments.out / "endurance.md").write_text(
-        f"# {arguments.iterations:,} iterations of one training\n\n"
-        f"{document['machine']['cpu']}, {document['machine']['threads']} threads; the profile "
-        f"quickstart with {described}. {len(found)} samples from outside the process; growth is "
-        f"the slope of a straight line through the last nine tenths of them.\n\n{page}\n"
-    )
+    (arguments.out / "endurance.md").write_text(page(about, found))
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +49,28 @@ async def test_a_profile_is_run_from_start_to_end(size: tuple[int, int], make_ap
         if size != (20, 5):
             await until(pilot, lambda: "finished" in screen_text(app).splitlines()[1])
             assert "6 / 6" in screen_text(app)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signals")
+@pytest.mark.usefixtures("place")
+async def test_a_schedulers_warning_saves_a_checkpoint_and_ends_nothing(make_app: MakeApp) -> None:
+    more = (*ENDLESS, "run.checkpoint_interval=1000000")
+    app = make_app(profile="tiny.toml", overrides=more, run_now=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        os.kill(os.getpid(), signal.SIGUSR1)  # perhaps before there is a training
+        await train(pilot)
+        run = app.session.training and app.session.training.run
+        assert run is not None
+        for _ in range(2):
+            last = run.checkpoint_path("last")
+            before = last.stat().st_mtime_ns if last.exists() else 0
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await until(
+                pilot,
+                lambda last=last, before=before: last.exists() and last.stat().st_mtime_ns > before,
+            )
+        assert app.session.is_training
+        await end(app, pilot)
 
 
 @pytest.mark.usefixtures("place")
