@@ -66,7 +66,10 @@ def slip_of(text: str, line: int) -> str | None:
         return None
     if "\\" in value and value.startswith('"'):
         return f"in double quotes a backslash begins an escape; {_write(f'{key} = {plain}')}"
-    return _write(f"{key} = {plain}")
+    written = _write(f"{key} = {plain}")
+    if plain[0] in "\"'" and value[0] not in "\"'":
+        return f"a text stands between quotation marks: {written}"
+    return written
 
 
 def repeated(text: str, line: int) -> Repeated | None:

@@ -89,6 +89,8 @@ def test_what_the_message_says_to_write_is_toml_and_what_was_meant(line: str) ->
         ('{"task": {"way": 5}}', "JSON"),
         ("way =\u00a05", "U+00A0"),
         ("way\u200b = 5", "U+200B"),
+        ("set = omniglot", "a text stands between quotation marks: write"),
+        ("path = /home/ann/photos", "a text stands between quotation marks: write"),
     ],
 )
 def test_other_lines_that_are_not_toml_are_explained(line: str, words: str) -> None:
