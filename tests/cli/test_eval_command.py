@@ -322,3 +322,30 @@ def test_a_terminal_without_the_sign_shows_plus_minus_in_letters() -> None:
         "0.31",
         "0.6679",
     ]
+
+
+def test_images_that_were_moved_after_the_training_are_found_where_they_are_said_to_be(
+    trained_place: Path, capsys: Capture
+) -> None:
+    (run,) = (trained_place / "runs").iterdir()
+    (trained_place / "characters").rename(trained_place / "elsewhere")
+    assert evaluate(run.name) == ExitCode.UNAVAILABLE
+    said = capsys.readouterr().err
+    assert f"characters: there is no such folder: {trained_place}/characters" in said
+    assert "--data-path" in said
+    assert evaluate(run.name, "--data-path", "elsewhere") == ExitCode.DONE
+    assert len(list((run / "evaluation").glob("*.json"))) == 1
+
+
+def test_a_relative_path_of_images_is_told_with_where_it_was_looked_for(
+    trained_place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = (trained_place / "runs").iterdir()
+    other = trained_place / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert evaluate(f"../runs/{run.name}") == ExitCode.UNAVAILABLE
+    said = capsys.readouterr().err
+    assert f"{other}/characters" in said
+    assert "seen from the folder in which the command is started" in said
+    assert evaluate(f"../runs/{run.name}", "--data-path", "../characters") == ExitCode.DONE
