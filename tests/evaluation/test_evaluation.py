@@ -439,6 +439,7 @@ def test_a_gpu_without_memory_left_is_answered_with_the_processor(
         device=torch.device("cuda"),
         should_stop=None,
         say=None,
+        ranks=None,
     )
     with pytest.raises(DeviceError, match="the GPU is out of memory") as caught:
         next(scores)
