@@ -100,13 +100,17 @@ def cost(profile: Profile) -> float:
     A second-order step takes three times a first-order one (forward, backward, and both again of
     the backward pass); images of a larger network cost alike in all cells of a study, as a rule.
     """
-    task, inner = profile.task, profile.inner
+    task, inner, length = profile.task, profile.inner, profile.meta.iterations
     support, query = task.way * task.shot, task.way * task.query
-    first_order = profile.algorithm in ("fomaml", "reptile", "imaml")
-    step = 3.0 if first_order else 9.0
-    training = (
-        profile.meta.iterations * profile.meta.batch * (support * inner.steps * step + query * 3.0)
-    )
+    first_order = 0.0
+    if profile.algorithm in ("fomaml", "reptile", "imaml"):
+        first_order = 1.0
+    elif profile.plus.derivative_annealing:
+        first_order = min(1.0, profile.plus.first_order_iterations / length)
+    step = 3.0 * first_order + 9.0 * (1 - first_order)
+    # Without inner steps the support images are embedded, and differentiated, once.
+    adapted = support * (inner.steps * step if inner.steps else 3.0)
+    training = length * profile.meta.batch * (adapted + query * 3.0)
     steps = max(*profile.evaluation.steps, inner.test_steps)
     tested = profile.evaluation.episodes * (support * steps * 3.0 + query * (steps + 1) * 2.0)
     validated = (

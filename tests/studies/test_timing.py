@@ -1,0 +1,56 @@
+"""What cells cost, which is what the time left of a study is counted by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mamltui.profiles import Profile, load_profile
+from mamltui.studies.timing import cost, training_share
+
+MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "cpu.json"
+
+
+def training_alone(name: str, *overrides: str) -> Profile:
+    profile = load_profile(name, ["meta.iterations=1000", *overrides])
+    update = {
+        "evaluation": profile.evaluation.model_copy(update={"episodes": 0}),
+        "validation": profile.validation.model_copy(update={"interval": 10**12}),
+    }
+    return profile.model_copy(update=update)
+
+
+def test_costs_are_as_the_measured_times_of_the_papers_settings() -> None:
+    results = json.loads(MEASURED.read_text())["results"]
+    names = {"5w1s": "5way1shot", "5w5s": "5way5shot", "20w1s": "20way1shot", "20w5s": "20way5shot"}
+    paces = [
+        min(results[setting]["times_ms"]["mamltui native"]) / cost(training_alone(name))
+        for setting, name in names.items()
+    ]
+    # The settings themselves are up to 40 times apart.
+    assert max(paces) / min(paces) < 1.25
+
+
+def test_first_order_iterations_cost_what_they_do_in_first_order_maml() -> None:
+    whole = cost(training_alone("5way1shot"))
+    first = cost(training_alone("5way1shot", "algorithm=fomaml"))
+    annealed = ["plus.derivative_annealing=true", "plus.first_order_iterations=250"]
+    mixed = cost(training_alone("5way1shot", *annealed))
+    assert mixed == pytest.approx(0.25 * first + 0.75 * whole)
+    assert first < whole / 1.5
+
+
+def test_a_training_without_inner_steps_costs_its_support_images_too() -> None:
+    one, five = (
+        cost(training_alone("protonet-5way1shot", "task.query=1", f"task.shot={shot}"))
+        for shot in (1, 5)
+    )
+    assert five == pytest.approx(3 * one)
+
+
+def test_a_short_training_with_a_long_test_is_mostly_test() -> None:
+    profile = load_profile("5way1shot", ["meta.iterations=10", "evaluation.episodes=6000"])
+    assert training_share(profile) < 0.1
+    assert training_share(load_profile("5way1shot")) > 0.9
