@@ -81,9 +81,11 @@ class TrainingLog:
 
     @property
     def largest_drop(self) -> float:
-        """The largest fall of validation accuracy from one validation to the next, a fraction."""
+        """The largest fall of validation accuracy from one validation to the next, a fraction; 0
+        of one that never fell, NaN of fewer than two."""
         accuracies = [event.accuracy for event in self.validations]
-        return max((before - after for before, after in pairwise(accuracies)), default=math.nan)
+        falls = [max(0.0, before - after) for before, after in pairwise(accuracies)]
+        return max(falls, default=math.nan)
 
     @property
     def late_training_accuracy(self) -> float:
@@ -119,10 +121,14 @@ def training_panels(labelled: Labelled) -> list[Panel]:
     ]
 
 
-def minutes_panel(labelled: Labelled) -> Panel:
-    """Accuracy on validation tasks over the minutes of training."""
+def minutes_panel(labelled: Labelled, others: Sequence[Line] = ()) -> Panel:
+    """Accuracy on validation tasks over the minutes of training, by the clock.
+
+    Args:
+        others: lines of what is no run, drawn beside.
+    """
     lines = _lines(labelled, TrainingLog.validation, 100, by_minutes=True)
-    return Panel("validation", "minutes of training", "accuracy %", lines)
+    return Panel("validation", "minutes of training", "accuracy %", (*lines, *others))
 
 
 def steps_panel(labelled: Sequence[tuple[str, Sequence[Evaluation]]]) -> Panel:

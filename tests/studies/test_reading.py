@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import MamltuiError, UsageError
-from mamltui.profiles import load_profile
+from mamltui.profiles import differences, load_profile
 from mamltui.studies.reading import Changes, load_study, packaged_studies
 from tests.studies.small import SMALL, write_study
 
@@ -18,6 +18,20 @@ def test_every_packaged_study_is_valid_and_described(name: str) -> None:
     study = load_study(name)
     assert 20 < len(study.description) <= 100
     assert len({cell.name for cell in study.cells}) == len(study.cells) > 1
+
+
+@pytest.mark.parametrize("base", ["5way1shot", "5way5shot", "20way1shot", "20way5shot"])
+def test_the_study_of_the_recipes_has_the_settings_of_their_profiles(base: str) -> None:
+    (paper,), (recipe,) = (
+        load_study("laptop").chosen([f"{base}-{arm}"]) for arm in ("paper", "recipe")
+    )
+    lengths = {"meta.iterations", "plus.first_order_iterations"}
+    for cell, packaged in ((paper, base), (recipe, f"fast-{base}")):
+        found = differences([load_profile(packaged), cell.profile(7000)])
+        learned = {each.key for each in found} - lengths
+        assert all(
+            key.startswith(("name", "description", "run.", "validation.")) for key in learned
+        )
 
 
 def test_cells_are_all_combinations_and_the_first_seed_of_each_comes_first(tmp_path: Path) -> None:
