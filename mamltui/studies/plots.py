@@ -226,12 +226,14 @@ def _image(axes: Axes, pixels: np.ndarray) -> None:
 
 def _leave_chance_out(axes: Axes, lines: Sequence[Line]) -> None:
     """Scale by what is after the first inner step: before it, all are at chance."""
+    from matplotlib.ticker import MaxNLocator
+
     adapted = [
         y for line in lines for xs, ys in line.runs for x, y in zip(xs, ys, strict=True) if x >= 1
     ]
     if adapted:
         axes.set_xlim(left=0.5)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         low, high = min(adapted), max(adapted)
         axes.set_ylim(low - 0.15 * (high - low or 1), high + 0.1 * (high - low or 1))
 
