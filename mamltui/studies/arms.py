@@ -44,6 +44,11 @@ class Arm:
     def evaluations(self) -> tuple[Evaluation, ...]:
         return tuple(each.evaluation for each in self.standings if each.evaluation)
 
+    @property
+    def is_trained(self) -> bool:
+        """Every seed is trained to the end."""
+        return all(each.state in ("trained", "done") for each in self.standings)
+
     def mean(self, value: Callable[[TrainingLog], float]) -> float:
         """Over the runs that have it; NaN of none."""
         found = [each for log in self.logs if not math.isnan(each := value(log))]

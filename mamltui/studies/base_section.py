@@ -34,7 +34,8 @@ def base_section(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
         "Test: accuracy in percent of the checkpoint that validated best, after the profile's own "
         "number of inner steps, query images normalised by their own statistics (transductive) "
         "unless the arm learns running ones. ± is the 95 % interval over the test episodes of all "
-        "seeds; over seeds: Student's 95 % interval of the mean over trainings."
+        "seeds; over seeds: Student's 95 % interval of the mean over trainings. Core minutes: "
+        "those of the training by the clock, times threads; other work on the machine adds to them."
     )
     if any(evaluation.outcomes for arm in arms for evaluation in arm.evaluations):
         yield _spread(base, arms)
@@ -170,7 +171,7 @@ def _stability(base: str, arms: Sequence[Arm]) -> Table:
                 number_cell(100 * arm.mean(lambda log: log.largest_drop)),
                 number_cell(100 * training),
                 number_cell(100 * validation),
-                number_cell(100 * (training - validation), sign=True),
+                number_cell(100 * arm.mean(lambda log: log.generalisation_gap), sign=True),
                 accuracy_cell(score) if score else NO_VALUE,
             )
         )

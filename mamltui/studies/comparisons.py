@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from mamltui.results import compare_with_published, p_text, unpaired_reason
 from mamltui.statistics import PairedDifference, holm, paired_difference
@@ -21,8 +22,25 @@ from mamltui.studies.document import (
 from mamltui.studies.plots import Dot
 
 
-def paired_differences(bases: dict[str, list[Arm]]) -> Iterator[Block]:
-    """Each arm against the first of its base, on the episodes and over the seeds of both."""
+@dataclass(frozen=True)
+class ArmPair:
+    """An arm beside the first of its base."""
+
+    base: str
+    arm: Arm
+    first: Arm
+    episodes: PairedDifference
+    """Of the trained parameters, over the episodes of all seeds that both have."""
+    seeds: PairedDifference | None
+    """Of the method, over those seeds; None of a single one."""
+    p_value: float
+    """Over the episodes, adjusted by Holm's method for all pairs of the study."""
+    seeds_p_value: float
+    """Over the seeds, likewise; NaN of a single one."""
+
+
+def arm_pairs(bases: dict[str, list[Arm]]) -> tuple[list[ArmPair], list[str]]:
+    """Each arm beside the first of its base, and in words those that cannot be compared so."""
     found: list[tuple[str, Arm, Arm, PairedDifference, PairedDifference | None]] = []
     apart: list[str] = []
     for base, arms in bases.items():
@@ -51,29 +69,37 @@ def paired_differences(bases: dict[str, list[Arm]]) -> Iterator[Block]:
                     "training seeds",
                 )
             if len(before) == len(after):
-                found.append((base, arm, arms[0], paired_difference(before, after), over_seeds))
-    if not found and not apart:
+                episodes = paired_difference(before, after)
+                found.append((base, arm, arms[0], episodes, over_seeds))
+    by_episodes = holm([each[3].p_value for each in found])
+    by_seeds = iter(holm([each[4].p_value for each in found if each[4] is not None]))
+    return [
+        ArmPair(*each, p_value, next(by_seeds) if each[4] else math.nan)
+        for each, p_value in zip(found, by_episodes, strict=True)
+    ], apart
+
+
+def paired_differences(bases: dict[str, list[Arm]]) -> Iterator[Block]:
+    """Each arm against the first of its base, on the episodes and over the seeds of both."""
+    pairs, apart = arm_pairs(bases)
+    if not pairs and not apart:
         return
     yield Heading("Paired differences")
-    if found:
-        by_episodes = holm([each[3].p_value for each in found])
-        seeded = [each[4] for each in found if each[4] is not None]
-        by_seeds = iter(holm([each.p_value for each in seeded]))
-        rows = []
-        for (base, arm, other, episodes, seeds), p_value in zip(found, by_episodes, strict=True):
-            rows.append(
-                (
-                    base,
-                    arm.title,
-                    other.title,
-                    _difference(episodes),
-                    _p_cell(p_value),
-                    f"{100 * episodes.improvement:.0f}",
-                    number_cell(100 * episodes.least_detectable),
-                    _difference(seeds) if seeds else NO_VALUE,
-                    _p_cell(next(by_seeds)) if seeds else NO_VALUE,
-                )
+    if pairs:
+        rows = [
+            (
+                pair.base,
+                pair.arm.title,
+                pair.first.title,
+                difference_cell(pair.episodes),
+                _p_cell(pair.p_value),
+                f"{100 * pair.episodes.improvement:.0f}",
+                number_cell(100 * pair.episodes.least_detectable),
+                difference_cell(pair.seeds) if pair.seeds else NO_VALUE,
+                _p_cell(pair.seeds_p_value) if pair.seeds else NO_VALUE,
             )
+            for pair in pairs
+        ]
         columns = ("base", "arm", "against", "difference", "p (Holm)", "better on %")
         more = ("least seen", "over seeds", "p over seeds (Holm)")
         yield Table("differences", (*columns, *more), tuple(rows), words=3)
@@ -82,7 +108,9 @@ def paired_differences(bases: dict[str, list[Arm]]) -> Iterator[Block]:
             "parameters, training tasks and test episodes, and are compared episode by episode: "
             "difference ± its 95 % interval over the episodes, for these trained parameters. Over "
             "seeds: Student's interval over trainings, which is what a claim about the method "
-            "needs. Both p are adjusted by Holm's method for all rows. Better on: episodes, ties "
+            "needs. Who looks at many differences finds some by chance: both p are therefore "
+            "adjusted by Holm's method for all rows, so that a study without any true difference "
+            "has a p below 0.05 anywhere in one case of twenty at most. Better on: episodes, ties "
             "by half. Least seen: the true difference that so many episodes show in four of five "
             "studies."
         )
@@ -95,7 +123,8 @@ def _p_cell(p_value: float) -> str:
     return p_text(p_value).removeprefix("p ").removeprefix("= ")
 
 
-def _difference(paired: PairedDifference) -> str:
+def difference_cell(paired: PairedDifference) -> str:
+    """In points, with half its interval."""
     return f"{100 * paired.difference:+.2f} ± {100 * paired.interval.half_width:.2f}"
 
 

@@ -98,6 +98,11 @@ class TrainingLog:
         late = self.validations[round(LATE * len(self.validations)) :]
         return statistics.fmean(event.accuracy for event in late) if late else math.nan
 
+    @property
+    def generalisation_gap(self) -> float:
+        """How much better training tasks are solved than validation tasks, in the last third."""
+        return self.late_training_accuracy - self.late_validation_accuracy
+
 
 Labelled = Sequence[tuple[str, Sequence[TrainingLog]]]
 """For each line of a plot, its label and the trainings whose mean it is."""

@@ -14,9 +14,9 @@ from mamltui.profiles import load_profile
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import load_study
 from mamltui.studies.report import Report, make_report
-from mamltui.studies.standing import read_standings
+from mamltui.studies.standing import Standing, read_standings
 from mamltui.studies.study import Study
-from tests.results.examples import evaluation
+from tests.results.examples import evaluation, step_result
 from tests.studies.conftest import use_small_images
 from tests.studies.small import SMALL, Here, write_study
 
@@ -168,3 +168,52 @@ def test_published_figures_stand_beside_a_cell_of_omniglot(tmp_path: Path) -> No
     page = (tmp_path / "report" / "report.md").read_text()
     assert "Finn, Abbeel and Levine 2017, Table 1" in page
     assert re.search(r"is (above|below|equal to) the MAML paper's 98\.9 ± 0\.2 %", page)
+
+
+def in_words(study: Study, standings: list[Standing], folder: Path) -> str:
+    make_report(study, standings).write(folder)
+    page = (folder / "report.md").read_text()
+    return page.partition("## In words")[2].partition("\n## ")[0]
+
+
+def test_words_tell_differences_steadiness_and_further_steps(
+    two_seeds: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, root = two_seeds
+    standings = read_standings(study, root)
+    words = in_words(study, standings, tmp_path)
+    first, second = (each.evaluation for each in standings[:2])
+    assert first and second
+    points = 100 * (second.headline().accuracy - first.headline().accuracy)
+    assert "against inner.steps 1, in points: " in words
+    assert f"inner.steps 2 ({points:+.2f} ± " in words
+    assert "of these trained parameters on the same episodes, at 5 %." in words
+    # The second arm has a seed that is still to come.
+    assert "steadiest" not in words
+    after = 100 * first.transductive[1].accuracy
+    assert f"inner.steps 1 from {after:.2f} % after 1 to " in words
+
+
+def test_words_set_the_grid_beside_that_of_the_earlier_study(tmp_path: Path) -> None:
+    text = 'extends = "20way5shot"\nbudget.iterations = 100\n[grid]\ninner.steps = [1, 5]'
+    study = load_study(str(write_study(tmp_path, text)))
+    results = tuple(step_result(step, accuracy) for step, accuracy in [(1, 0.95), (3, 0.9)])
+    standings = [
+        replace(
+            standing,
+            state="done",
+            evaluation=evaluation(
+                data="omniglot",
+                way=20,
+                shot=5,
+                train_steps=steps,
+                test_steps=3,
+                transductive=results,
+            ),
+        )
+        for standing, steps in zip(read_standings(study, tmp_path), (1, 5), strict=True)
+    ]
+    words = in_words(study, standings, tmp_path / "report")
+    # The earlier study: 90.64 and 91.64 trained with 1, 88.15 and 92.49 trained with 5.
+    assert "higher in 2 of 4 cells, from -2.49 points (trained with 5, after 3)" in words
+    assert "to +6.85 (trained with 5, after 1)" in words
