@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -28,7 +30,7 @@ from mamltui.maml.allocator import keep_freed_memory
 from mamltui.maml.ranks import Ranks, RanksError
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, write_text
-from mamltui.runs import RunFolder, runs_root
+from mamltui.runs import ListedRun, RunFolder, runs_root
 from mamltui.runs.advice import after_divergence
 from mamltui.signals import stop_signals
 from mamltui.training import Control, Outcome, Plan, make_plan, run_experiment
@@ -53,6 +55,8 @@ class Request:
     """A fraction."""
     quiet: bool = False
     verbose: bool = False
+    on_end: str = ""
+    """A shell command."""
 
     def say(self, text: str) -> None:
         """Narration, on stderr."""
@@ -68,6 +72,7 @@ class Request:
         """What goes on with ``run``, as typed in this folder."""
         more = [] if self.format == "text" else ["--format", self.format]
         more += [] if self.csv is None else ["--csv", self.csv]
+        more += ["--on-end", self.on_end] if self.on_end else []
         if self.min_accuracy is not None:
             more += ["--min-accuracy", f"{100 * self.min_accuracy:g}"]
         return run_command(
@@ -152,6 +157,29 @@ def _train_and_evaluate(request: Request, ranks: Ranks | None) -> int:
         made = replace(plan(request), ranks=ranks)
         keep_freed_memory()
         run = made.run or RunFolder.create(made.profile, made.runs, title=request.title)
+    try:
+        return _train(request, made, run)
+    finally:
+        if request.on_end:
+            _run_command(request.on_end, run)
+
+
+def _run_command(command: str, run: RunFolder) -> None:
+    """Run a user's command about a run that has ended; what goes wrong is told."""
+    listed = ListedRun.read(run.path)
+    test = listed.headline
+    told = {
+        "MAMLTUI_RUN": str(run.path.absolute()),
+        "MAMLTUI_STATE": listed.state,
+        "MAMLTUI_ACCURACY": f"{100 * test.headline().accuracy:.2f}" if test else "",
+    }
+    code = subprocess.run(command, shell=True, env=os.environ | told, check=False).returncode
+    if code:
+        narrate(f"--on-end: the command ended with {code}")
+
+
+def _train(request: Request, made: Plan, run: RunFolder) -> int:
+    ranks = made.ranks
     control, received = Control(), list[signal.Signals]()
     with ExitStack() as shown:
         display = shown.enter_context(_display(request, made.title))

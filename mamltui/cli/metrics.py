@@ -17,10 +17,10 @@ def metrics_csv(folders: Sequence[RunFolder]) -> str:
     for folder in folders:
         by_iteration: dict[int, dict[str, object]] = {}
         for step in folder.read_metrics().records:
-            by_iteration[step.iteration] = _columns_of(step.to_dict())
+            by_iteration[step.iteration] = flat_values(step.to_dict())
         for logged in folder.read_events().records:
             if isinstance(logged.event, Validated):
-                values = _columns_of(logged.event.to_dict())
+                values = flat_values(logged.event.to_dict())
                 row = by_iteration.setdefault(logged.event.iteration, {})
                 row |= {f"validation_{name}": value for name, value in values.items()}
         for iteration, row in sorted(by_iteration.items()):
@@ -29,7 +29,7 @@ def metrics_csv(folders: Sequence[RunFolder]) -> str:
     return csv_table(list(columns), rows, text_columns=("run",))
 
 
-def _columns_of(event: dict[str, Any]) -> dict[str, object]:
+def flat_values(event: dict[str, Any]) -> dict[str, object]:
     """The values of an event, a list one column an inner step."""
     flat: dict[str, object] = {}
     for name, value in event.items():

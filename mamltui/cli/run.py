@@ -84,6 +84,14 @@ def run(
         float | None,
         typer.Option(metavar="PERCENT", help="Exit with 4 when the test accuracy is below this."),
     ] = None,
+    on_end: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND",
+            help="Run a shell command at the end, with MAMLTUI_RUN, MAMLTUI_STATE and "
+            "MAMLTUI_ACCURACY set.",
+        ),
+    ] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, print the plan, make nothing.")
     ] = False,
@@ -104,7 +112,7 @@ def run(
     title = _checked_title(name, resume)
     settings = (overrides or []) + ([] if seed is None else [f"meta.seed={seed}"])
     if not headless and not dry_run:
-        _refuse_without_app(output, csv, min_accuracy, quiet, verbose)
+        _refuse_without_app(output, csv, min_accuracy, quiet, verbose, on_end)
         _open_app(profile, settings, resume, title, Place(out, data_dir, device.value))
 
     from mamltui.cli import distributed
@@ -127,6 +135,7 @@ def run(
         min_accuracy=None if min_accuracy is None else min_accuracy / 100,
         quiet=quiet,
         verbose=verbose,
+        on_end=on_end,
     )
     code = dry(request) if dry_run else train_and_evaluate(request)
     raise typer.Exit(code)
@@ -160,7 +169,12 @@ def _open_app(
 
 
 def _refuse_without_app(
-    output: Format, csv: str | None, min_accuracy: float | None, quiet: bool, verbose: bool
+    output: Format,
+    csv: str | None,
+    min_accuracy: float | None,
+    quiet: bool,
+    verbose: bool,
+    on_end: str,
 ) -> None:
     """Options that the app would leave unheard."""
     given = {
@@ -169,6 +183,7 @@ def _refuse_without_app(
         "--min-accuracy": min_accuracy is not None,
         "--quiet": quiet,
         "--verbose": verbose,
+        "--on-end": bool(on_end),
     }
     names = [name for name, is_given in given.items() if is_given]
     if names:

@@ -56,6 +56,21 @@ class Steering(str, Enum):
     stop = "stop"
 
 
+class Target(str, Enum):
+    """Another program's files."""
+
+    tensorboard = "tensorboard"
+
+
+class TableForm(str, Enum):
+    """How a comparison is written."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+
+
 @app.command("list")
 def list_command(
     where: Where = "",
@@ -166,7 +181,13 @@ def show(
 
 
 @app.command("compare")
-def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
+def compare(
+    runs: RunNames,
+    form: Annotated[
+        TableForm, typer.Option("--format", help="text, or a table for a document.")
+    ] = TableForm.text,
+    runs_dir: RunsDir = None,
+) -> None:
     """Compare runs: what differs in their profiles, best validations, last test results."""
     from mamltui.profiles import differences
     from mamltui.results.evaluation import OTHER_PROTOCOL
@@ -196,6 +217,13 @@ def compare(runs: RunNames, runs_dir: RunsDir = None) -> None:
         rows.append([label, *(cell + sign for cell, sign in zip(cells, signs, strict=True))])
     rows.append(["test inner steps", *(str(test.test_steps) if test else "-" for test in tests)])
     rows.append(["test episodes", *(f"{test.episodes:,}" if test else "-" for test in tests)])
+    if form is not TableForm.text:
+        from mamltui.cli.evaluate import write_stdout
+        from mamltui.results.comparison import comparison_text
+
+        names = [run.title for run in listed]
+        write_stdout(comparison_text(names, rows, form.value))
+        return
     letters = [chr(65 + place % 26) * (1 + place // 26) for place in range(len(folders))]
     for letter, folder in zip(letters, folders, strict=True):
         typer.echo(f"{letter}  {visible(folder.name)}")
@@ -229,9 +257,23 @@ def export(
     what: Annotated[
         What, typer.Option(help="The training's metrics, or the evaluations kept so far.")
     ] = What.metrics,
+    to: Annotated[
+        Target | None, typer.Option("--to", help="For another program instead of as CSV.")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="Of --to: where to write.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Of --to: until the run is no longer trained.")
+    ] = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Export the metrics or the evaluations of runs as CSV."""
+    """Export the metrics or the evaluations of runs as CSV, or the curves for TensorBoard."""
+    if to is not None:
+        _export_to_tensorboard(runs, directory, follow, runs_dir)
+        return
+    if directory is not None or follow:
+        raise UsageError("--dir and --follow need --to")
     from mamltui.cli.evaluate import write_stdout
     from mamltui.cli.metrics import metrics_csv
     from mamltui.results import csv_text, write_text
@@ -257,6 +299,20 @@ def export(
     else:
         write_text(Path(csv), text)
         narrate(f"written: {csv}")
+
+
+def _export_to_tensorboard(
+    runs: list[str], folder: Path | None, follow: bool, runs_dir: Path | None
+) -> None:
+    from mamltui.cli.tensorboard import export_runs
+    from mamltui.runs import find_run
+
+    if folder is None:
+        raise UsageError("a folder is needed", where="--to tensorboard", hint="Add --dir DIR.")
+    if follow and len(runs) > 1:
+        raise UsageError("--follow is for one run", hint="Start one command for each.")
+    folders = [find_run(name, runs_dir) for name in runs]
+    export_runs(folders, folder, follow=follow, told=narrate)
 
 
 @app.command("slim")

@@ -28,9 +28,9 @@ def markdown_text(evaluations: Sequence[Evaluation]) -> str:
 
 def _markdown_evaluation(evaluation: Evaluation) -> str:
     lines = [
-        f"### {_markdown(evaluation.run)}",
+        f"### {escaped(evaluation.run)}",
         "",
-        f"{_markdown(describe(evaluation))}.",
+        f"{escaped(describe(evaluation))}.",
         "",
         f"| test steps | accuracy %, {evaluation.kind('transductive')} | loss "
         "| accuracy %, support statistics | loss |",
@@ -44,21 +44,21 @@ def _markdown_evaluation(evaluation: Evaluation) -> str:
         )
     lines += ["", "Bold: the profile's own inner steps at test, where the headline is read.", ""]
     lines += [
-        f"- {_markdown(f'{evaluation.kind(statistics)}: {text}')}"
+        f"- {escaped(f'{evaluation.kind(statistics)}: {text}')}"
         for statistics in STATISTICS
         if (text := spread_text(evaluation, statistics))
     ]
     comparisons = compare_with_published(evaluation)
-    lines += [f"- {_markdown(comparison.sentence)}" for comparison in comparisons]
+    lines += [f"- {escaped(comparison.sentence)}" for comparison in comparisons]
     if not comparisons:
-        lines.append(f"There is no published figure for {_markdown(evaluation.task)}.")
+        lines.append(f"There is no published figure for {escaped(evaluation.task)}.")
     return "\n".join(lines) + "\n"
 
 
 def _markdown_grid(grid: Grid) -> str:
     kind = "transductive" if grid.statistics == "transductive" else "support statistics"
     lines = [
-        f"### Train steps x test steps: {_markdown(grid.task)}, {grid.split} split, {kind}",
+        f"### Train steps x test steps: {escaped(grid.task)}, {grid.split} split, {kind}",
         "",
         "Accuracy in percent with its 95% interval, and loss in nats.",
         "",
@@ -69,15 +69,15 @@ def _markdown_grid(grid: Grid) -> str:
         cells = [
             "" if cell is None else f"{accuracy_cell(cell)} ({cell.loss:.4f})" for cell in row.cells
         ]
-        lines.append(f"| {_markdown(row.label)} | {row.train_steps} | " + " | ".join(cells) + " |")
+        lines.append(f"| {escaped(row.label)} | {row.train_steps} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _markdown_paired(evaluations: Sequence[Evaluation]) -> str:
     names = [evaluation.run for evaluation in evaluations]
-    lines = [f"### Beside {_markdown(names[0])}, pair by pair", ""]
+    lines = [f"### Beside {escaped(names[0])}, pair by pair", ""]
     lines += [
-        f"- {_markdown(f'{name}, {evaluations[0].kind(statistics)}: {text}')}"
+        f"- {escaped(f'{name}, {evaluations[0].kind(statistics)}: {text}')}"
         for statistics in STATISTICS
         for name, text in paired_lines(evaluations, names, statistics)
     ]
@@ -122,5 +122,6 @@ def accuracy_cell(result: StepResult, plus_minus: str = "±") -> str:
     return f"{text} {plus_minus} {100 * result.accuracy_ci95:.2f}"
 
 
-def _markdown(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text as Markdown shows it literally."""
     return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", visible(text))

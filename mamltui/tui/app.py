@@ -21,6 +21,12 @@ from mamltui.tui.session.options import Options
 from mamltui.tui.session.session import News, Session
 from mamltui.tui.shared.screen import AppScreen
 from mamltui.tui.shared.status_line import SCREENS
+from mamltui.tui.shared.terminal import (
+    RESTORE_TITLE,
+    SAVE_TITLE,
+    notification_sequence,
+    title_sequence,
+)
 from mamltui.tui.themes import DARK, THEMES
 
 if TYPE_CHECKING:
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 REDRAWS_PER_SECOND = 4
 TOAST_LINES = 6
 QUIT_SECONDS = 1.6
+LONG_SECONDS = 60.0
+"""Of a training whose end is rung: nobody looks at a screen for longer."""
 SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
 """What ends the app from outside, and its exit code then."""
 
@@ -72,6 +80,10 @@ class MamltuiApp(App[None]):
         """The training goes on in a process of its own when the app is left."""
         self._came_from = ""
         """The screen that was seen before."""
+        self._title = ""
+        """Of the terminal, as it was told; empty: it was told nothing."""
+        self._rung: object = None
+        """The training whose end was rung."""
         self._loads_torch = False
         self._begin_with_theme(self.session.memory.get("theme", DARK.name))
 
@@ -131,9 +143,34 @@ class MamltuiApp(App[None]):
         for news in self.session.take_news():
             self._toast(news)
         self.session.begin_queue()
+        self._tell_terminal()
         with suppress(ScreenStackError):  # the app is being left
             if isinstance(self.screen, AppScreen):
                 self.screen.bring_up_to_date()
+
+    def _tell_terminal(self) -> None:
+        """The title says how far the training is, as ``73 % 96.1 5way1shot``; its end is rung."""
+        training = self.session.training
+        title = "mamltui"
+        if training is not None and not training.is_over:
+            now = training.history.newest()
+            share = f"{100 * now.iteration / now.iterations:.0f} % " if now.iterations else ""
+            best = f"{100 * now.best.accuracy:.1f} " if now.best else ""
+            title = f"{share}{best}{training.profile.name}"
+        if title != self._title:
+            before = "" if self._title else SAVE_TITLE
+            self._write_to_terminal(before + title_sequence(title))
+            self._title = title
+        if training is not None and training.is_over and training is not self._rung:
+            self._rung = training
+            if training.history.newest().elapsed > LONG_SECONDS:
+                text = f"{training.profile.name} {training.state}"
+                self._write_to_terminal(notification_sequence(text))
+
+    def _write_to_terminal(self, sequence: str) -> None:
+        driver = self._driver
+        if driver is not None and not driver.is_headless and not driver.is_web:
+            driver.write(sequence)
 
     def _toast(self, news: News) -> None:
         from mamltui.text import visible
@@ -291,6 +328,7 @@ class MamltuiApp(App[None]):
         limit = time.monotonic() + QUIT_SECONDS
         while self.session.is_training and time.monotonic() < limit:
             await asyncio.sleep(0.02)
+        self._write_to_terminal(RESTORE_TITLE)
         with suppress(MamltuiError):
             self.session.leave_queue(detach=self._detaches)
         self.exit(return_code=code)

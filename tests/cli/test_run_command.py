@@ -16,6 +16,7 @@ from PIL import Image
 
 from mamltui.cli import main
 from mamltui.profiles import load_profile, parse_profile
+from mamltui.results import kept_evaluations
 from mamltui.runs import RunFolder
 from tests.cli.tiny import RUN, only_run
 
@@ -261,3 +262,21 @@ def test_a_csv_that_cannot_be_written_is_refused_before_the_training(
     assert main([*RUN, "--csv", "results.csv"]) == 2
     assert "--csv results.csv: cannot be written: Permission denied" in capsys.readouterr().err
     assert not (place / "runs").exists()
+
+
+def test_a_run_is_named_and_a_command_is_told_of_its_end(place: Path, capsys: Capture) -> None:
+    told = "echo $MAMLTUI_STATE $MAMLTUI_ACCURACY > end.txt; test -d $MAMLTUI_RUN && exit 7"
+    assert main([*RUN, "-q", "--name", "my first", "--on-end", told]) == 0
+    run = RunFolder(only_run(place))
+    assert run.info().title == "my first"
+    state, accuracy = Path("end.txt").read_text().split()
+    (result,) = kept_evaluations(run.evaluation)
+    assert (state, accuracy) == ("finished", f"{100 * result.headline().accuracy:.2f}")
+    assert "--on-end: the command ended with 7" in capsys.readouterr().err
+
+
+def test_a_run_that_is_gone_on_with_keeps_its_name(capsys: Capture) -> None:
+    assert main([*RUN, "--resume", "some", "--name", "other"]) == 2
+    assert "mamltui runs rename some NAME" in capsys.readouterr().err
+    assert main([RUN[0], RUN[1], "--on-end", "true"]) == 2
+    assert "--on-end needs --headless" in capsys.readouterr().err

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import MamltuiError
-from mamltui.tui.evaluate.answers import episodes_problem, path_problem, steps_problem, write_new
+from mamltui.tui.evaluate.answers import episodes_problem, steps_problem
+from mamltui.tui.shared.files import path_problem, write_new
 
 
 @pytest.mark.parametrize("text", ["", " ", "0..10", "1, 3,5", "7"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.tui.session.memory import Memory, state_file
+from mamltui.tui.shared.terminal import notification_sequence, title_sequence
 
 
 def test_a_value_is_there_at_the_next_start(tmp_path: Path) -> None:
@@ -35,3 +36,11 @@ def test_the_place_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert state_file() == tmp_path / "app.json"
     monkeypatch.delenv("MAMLTUI_STATE_DIR")
     assert state_file().name == "app.json"
+
+
+def test_what_a_terminal_is_told_holds_nothing_that_it_would_obey() -> None:
+    assert title_sequence("73 % 96.1 5way1shot") == "\x1b]2;73 % 96.1 5way1shot\x07"
+    odd = "a\x1b]2;b\x07" + "c" * 500
+    for sequence in (title_sequence(odd), notification_sequence(odd)):
+        assert sequence.count("\x1b") <= 2 and len(sequence) < 140
+    assert notification_sequence("over") == "\x07\x1b]9;over\x1b\\"

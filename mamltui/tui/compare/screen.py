@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -15,10 +16,11 @@ from textual.content import Content
 from textual.widgets import Input
 
 from mamltui.errors import MamltuiError, RunError
+from mamltui.results.comparison import ENDINGS, comparison_text
 from mamltui.runs import ListedRun
 from mamltui.runs.differing import short_labels, told_apart
 from mamltui.text import visible
-from mamltui.tui.compare.column_table import ColumnTable, Head, turned
+from mamltui.tui.compare.column_table import ColumnTable, Head, TableRow, turned
 from mamltui.tui.compare.comparison import MOST, Compared, Comparison
 from mamltui.tui.compare.rows import (
     COLUMNS,
@@ -34,6 +36,8 @@ from mamltui.tui.compare.seeds import Seeds, folded
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.chart.chart import Chart, Curve
 from mamltui.tui.shared.chart.content import CURVE_STYLES
+from mamltui.tui.shared.dialogs import Ask
+from mamltui.tui.shared.files import path_problem, write_new
 from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput, matching
 from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.row_list import MARGIN, RowList
@@ -56,7 +60,7 @@ class CompareScreen(AppScreen):
     """Runs beside each other, each a column, or a row where they are many."""
 
     CSS_PATH = "compare.tcss"
-    MORE_KEYS = ("y", "S")
+    MORE_KEYS = ("E", "y", "S")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose"),
         Binding("b", "baseline", "Baseline"),
@@ -64,6 +68,7 @@ class CompareScreen(AppScreen):
         Binding("s", "smooth", "Smooth"),
         Binding("f", "fold", "Seeds", tooltip="Take runs that differ in the seed together"),
         Binding("y", "log_axis", "Log axis", show=False),
+        Binding("E", "export", "Export", show=False, tooltip="Write the table to a file"),
         Binding("t", "show_table", "Table"),
         Binding("slash", "filter", "Filter"),
         Binding("left_square_bracket", "zoom(-1)", "Zoom out", show=False),
@@ -93,6 +98,7 @@ interval (Student's), in the chart with a band from the lowest to the highest.
 | / | only runs with these words; Enter keeps the filter, Escape ends it |
 | Enter | open the run |
 | S, O | sort the list by the next column, the other way |
+| E | write the table to a file: .md, .tex or .csv |
 | Tab | to the list, the chart (left and right read values), the table |
 
 The interval of a difference is that of two results on different episodes.
@@ -277,7 +283,8 @@ The interval of a difference is that of two results on different episodes.
         firsts = [seeds.first.listed for seeds in self._seeds]
         return short_labels(firsts, seeds=False)
 
-    def _show_table(self, chosen: list[Compared]) -> None:
+    def _columns_and_rows(self, chosen: list[Compared]) -> tuple[list[Head], list[TableRow]]:
+        """The columns of the table and its rows."""
         baseline = self._comparison.baseline
         labels = self._labels(chosen)
         shown = [seeds.first for seeds in self._seeds] if self._folded else chosen
@@ -294,6 +301,10 @@ The interval of a difference is that of two results on different episodes.
             rows = seeds_rows(self._seeds, to_baseline=bool(baseline))
         else:
             rows = table_rows(chosen, to_baseline=bool(baseline))
+        return heads, rows
+
+    def _show_table(self, chosen: list[Compared]) -> None:
+        heads, rows = self._columns_and_rows(chosen)
         self._table.show(*(turned(heads, rows) if len(heads) > LOOKS else (heads, rows)))
 
     def _show_note(self, chosen: list[Compared]) -> None:
@@ -400,6 +411,36 @@ The interval of a difference is that of two results on different episodes.
     def _filter(self, event: Input.Changed) -> None:
         self._asked = event.value
         self.redraw()
+
+    def action_export(self) -> None:
+        """Ask where to, and write the table there."""
+        heads, rows = self._columns_and_rows(self._comparison.chosen)
+        if not heads:
+            self.notify("space chooses runs to compare.", markup=False)
+            return
+        names = [head.name for head in heads]
+        cells = [[row.label, *(cell.text for cell in row.cells)] for row in rows]
+
+        def problem(text: str) -> str:
+            if Path(text).suffix not in ENDINGS:
+                return f"a name that ends in {', '.join(ENDINGS)}"
+            return path_problem(text)
+
+        def write(answer: str | None) -> None:
+            if answer is None:
+                return
+            path = Path(answer).expanduser().absolute()
+            text = comparison_text(names, cells, ENDINGS[path.suffix])
+            in_background(
+                self.app,
+                lambda: write_new(path, text),
+                lambda _: self.notify(visible(str(path)), title="Table written", markup=False),
+                lambda error: self.host.report("Table not written", error),
+            )
+
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        question = f"Table of {len(names)} columns, written to (.md, .tex or .csv)"
+        self.app.push_screen(Ask(question, f"comparison-{stamp}.tex", problem), write)
 
     # The chart.
 

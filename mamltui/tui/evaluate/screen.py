@@ -27,7 +27,7 @@ from mamltui.results import (
 )
 from mamltui.runs import ListedRun, RunCatalogue
 from mamltui.text import visible
-from mamltui.tui.evaluate.answers import episodes_problem, path_problem, steps_problem, write_new
+from mamltui.tui.evaluate.answers import episodes_problem, steps_problem
 from mamltui.tui.evaluate.board import Board
 from mamltui.tui.evaluate.candidates import KINDS, SPLITS, Settings, refusal
 from mamltui.tui.evaluate.cells import SHOWN, Shown, is_measured
@@ -39,6 +39,7 @@ from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.chart.chart import Chart, Curve
 from mamltui.tui.shared.chart.content import CURVE_STYLES
 from mamltui.tui.shared.dialogs import Ask
+from mamltui.tui.shared.files import path_problem, write_new
 from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput
 from mamltui.tui.shared.screen import AppScreen
 
