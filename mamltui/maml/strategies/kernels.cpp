@@ -37,6 +37,7 @@ constexpr int BLOCK_ROWS = 48;       // rows of a product that stay in the first
 constexpr int GRADIENT_ROWS = 96;    // the same where they are summed over
 constexpr int PANEL_BYTES = 16384;   // of a weight that stay there between the tiles of a block
 constexpr int ROWS_TO_PACK = 512;    // fewer rows do not repay laying a weight out in panels
+constexpr int ROWS_AT_ONCE = 2048;   // whose activations stay in the second-level cache
 
 // A function of its own in a profile.
 #define STAGE __attribute__((noinline))
@@ -182,6 +183,15 @@ STAGE void outer_product(int rows, const T* const* a, int length, const T* const
     }
 }
 
+// Visits the columns, some vectors of a row at once: how many (as a type), and where they begin.
+template <typename T, typename Visit>
+inline void each_columns(int columns, Visit visit) {
+    constexpr int L = Lanes<T>::count;
+    int c = 0;
+    for (; c + 4 * L <= columns; c += 4 * L) visit(std::integral_constant<int, 4>(), c);
+    for (; c < columns; c += L) visit(std::integral_constant<int, 1>(), c);
+}
+
 // Visits the tiles of columns: where one begins and how wide it is.
 template <typename T, typename Visit>
 inline void each_panel(int columns, Visit visit) {
@@ -316,8 +326,12 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
 }
 
 // Visits the rows (example, i, j) of a layer's convolution in blocks: fill gets a row's slot in its
-// block, its number, and where its window begins in the padded input; work gets the first row of a
+// block, where it is, and where its window begins in the padded input; work gets the first row of a
 // full block and how many there are.
+struct Place {
+    int example, i, j;
+    size_t row;
+};
 template <int BLOCK, typename Fill, typename Work>
 inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
     int filled = 0;
@@ -326,7 +340,7 @@ inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work wor
         for (int i = 0; i < shape.out; i++)
             for (int j = 0; j < shape.out; j++) {
                 const size_t corner = size_t(shape.stride) * (size_t(i) * shape.padded() + j);
-                fill(filled++, row++, e * shape.image() + corner * shape.inputs);
+                fill(filled++, Place{e, i, j, row++}, e * shape.image() + corner * shape.inputs);
                 if (filled == BLOCK) {
                     work(row - filled, filled);
                     filled = 0;
@@ -370,8 +384,8 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
     }
     in_blocks<BLOCK_ROWS>(
         examples, shape,
-        [&](int slot, size_t row, size_t window) {
-            out[slot] = z + row * filters;
+        [&](int slot, const Place& place, size_t window) {
+            out[slot] = z + place.row * filters;
             if (gathers) {
                 a[0][slot] = gathered + slot * 3 * run;
                 gather(sources[0] + window, line, run, gathered + slot * 3 * run);
@@ -389,25 +403,31 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
                 const size_t example = (first + r) / shape.positions();
                 const size_t end = (example + 1) * shape.positions();
                 const int stop = int(std::min<size_t>(count, end - first));
-                for (int c = 0; c < filters; c += L) {
-                    Vector<T> sum{}, with_other{};
-                    for (int q = r; q < stop; q++) {
-                        const Vector<T> value = load(out[q] + c);
-                        sum += value;
-                        if (sums2) with_other += value * load(other + (first + q) * filters + c);
+                each_columns<T>(filters, [&](auto vectors, int from) {
+                    constexpr int N = decltype(vectors)::value;
+                    Vector<T> sum[N]{}, with_other[N]{};
+                    for (int q = r; q < stop; q++)
+                        for (int n = 0, c = from; n < N; n++, c += L) {
+                            const Vector<T> value = load(out[q] + c);
+                            sum[n] += value;
+                            if (sums2)
+                                with_other[n] += value * load(other + (first + q) * filters + c);
+                        }
+                    for (int n = 0, c = from; n < N; n++, c += L) {
+                        add(sums + example * filters + c, sum[n]);
+                        if (sums2) add(sums2 + example * filters + c, with_other[n]);
                     }
-                    add(sums + example * filters + c, sum);
-                    if (sums2) add(sums2 + example * filters + c, with_other);
-                }
+                });
                 r = stop;
             }
         });
 }
 
 // total += the kernel's gradient: patches of x, transposed, times g (plus those of x2 times g2).
-template <typename T>
-STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* g, const T* x2,
-                           const T* g2, T* total) {
+// make gives a row of g for a slot and a place, written just before it is used.
+template <typename T, typename Make>
+STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* x2,
+                           const T* g2, T* total, Make make) {
     const T* a[6][GRADIENT_ROWS];
     const T* right[2][GRADIENT_ROWS];
     const int run = 3 * shape.inputs, filters = shape.filters;
@@ -416,9 +436,9 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
     T gathered[GRADIENT_ROWS * MOST_GATHERED];
     in_blocks<GRADIENT_ROWS>(
         examples, shape,
-        [&](int slot, size_t row, size_t window) {
-            right[0][slot] = g + row * filters;
-            if (x2) right[1][slot] = g2 + row * filters;
+        [&](int slot, const Place& place, size_t window) {
+            right[0][slot] = make(slot, place);
+            if (x2) right[1][slot] = g2 + place.row * filters;
             if (gathers) {
                 a[0][slot] = gathered + slot * 3 * run;
                 gather(x + window, line, run, gathered + slot * 3 * run);
@@ -441,54 +461,57 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
 
 // gx [examples, in, in, inputs] = the transposed convolution of g with a kernel (plus that of g2
 // with kernel2). With stride s, a padded row or column y is in the windows (y - tap) / s of those
-// taps that leave no remainder.
-template <typename T>
+// taps that leave no remainder. finish is called with the rows of each block when they are there.
+template <typename T, typename Finish>
 STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, const T* kernel,
-                          const T* g2, const T* kernel2, const T* zeros, T* gx, T* room, T* room2) {
+                          const T* g2, const T* kernel2, const T* zeros, T* gx, T* room, T* room2,
+                          Finish finish) {
     const T* a[18][BLOCK_ROWS];
     T* out[BLOCK_ROWS];
+    Place rows[BLOCK_ROWS];
     Weight<T> b[18];
-    const int filters = shape.filters, inputs = shape.inputs, size = shape.out;
-    const int stride = shape.stride;
+    const int filters = shape.filters, size = shape.out, stride = shape.stride;
     const Weight<T> back = transposed(shape, kernel, room);
     const Weight<T> back2 = kernel2 ? transposed(shape, kernel2, room2) : back;
-    for (int phase = 0; phase < stride * stride; phase++) {
-        const int row_phase = phase / stride, column_phase = phase % stride;
-        int taps = 0, tap_row[9], tap_column[9];
-        for (int h = row_phase; h < 3; h += stride)
-            for (int w = column_phase; w < 3; w += stride) {
-                tap_row[taps] = h;
-                tap_column[taps] = w;
-                b[taps++] = back.from((3 * h + w) * filters);
-            }
-        const int segments = kernel2 ? 2 * taps : taps;
-        for (int s = taps; s < segments; s++) b[s] = back2.from(b[s - taps].first);
-        int filled = 0;
-        for (int e = 0; e < examples; e++)
-            for (int y = 0; y < shape.in; y++) {
-                const int row = y + shape.start();
-                if (row % stride != row_phase) continue;
-                for (int x = 0; x < shape.in; x++) {
-                    const int column = x + shape.start();
-                    if (column % stride != column_phase) continue;
-                    out[filled] = gx + ((size_t(e) * shape.in + y) * shape.in + x) * inputs;
-                    for (int s = 0; s < taps; s++) {
-                        const int i = (row - tap_row[s]) / stride;
-                        const int j = (column - tap_column[s]) / stride;
-                        const bool inside = row >= tap_row[s] && column >= tap_column[s] &&
-                                            i < size && j < size;
-                        const size_t at = ((size_t(e) * size + i) * size + j) * filters;
-                        a[s][filled] = inside ? g + at : zeros;
-                        if (kernel2) a[taps + s][filled] = inside ? g2 + at : zeros;
-                    }
-                    if (++filled == BLOCK_ROWS) {
-                        rows_product<T>(filled, segments, a, b, filters, inputs, out);
-                        filled = 0;
-                    }
+    // All phases of some examples, while these are in the cache.
+    const int groups = examples * shape.in * shape.in / ROWS_AT_ONCE + 1;
+    const int at_once = (examples + groups - 1) / groups;
+    for (int begin = 0; begin < examples; begin += at_once)
+        for (int phase = 0; phase < stride * stride; phase++) {
+            const int row_phase = phase / stride, column_phase = phase % stride;
+            int taps = 0, tap_row[9], tap_column[9];
+            for (int h = row_phase; h < 3; h += stride)
+                for (int w = column_phase; w < 3; w += stride) {
+                    tap_row[taps] = h;
+                    tap_column[taps] = w;
+                    b[taps++] = back.from((3 * h + w) * filters);
                 }
-            }
-        if (filled) rows_product<T>(filled, segments, a, b, filters, inputs, out);
-    }
+            const int segments = kernel2 ? 2 * taps : taps;
+            for (int s = taps; s < segments; s++) b[s] = back2.from(b[s - taps].first);
+            int filled = 0;
+            auto work = [&] {
+                rows_product<T>(filled, segments, a, b, filters, shape.inputs, out);
+                finish(filled, rows);
+                filled = 0;
+            };
+            const int end = std::min(examples, begin + at_once), start = shape.start();
+            for (int e = begin; e < end; e++)
+                for (int y = (row_phase + start) % stride; y < shape.in; y += stride)
+                    for (int x = (column_phase + start) % stride; x < shape.in; x += stride) {
+                        rows[filled] = {e, y, x, (size_t(e) * shape.in + y) * shape.in + x};
+                        out[filled] = gx + rows[filled].row * shape.inputs;
+                        for (int s = 0; s < taps; s++) {
+                            const int i = (y + start - tap_row[s]) >> (stride - 1);
+                            const int j = (x + start - tap_column[s]) >> (stride - 1);
+                            const bool inside = i >= 0 && j >= 0 && i < size && j < size;
+                            const size_t at = ((size_t(e) * size + i) * size + j) * filters;
+                            a[s][filled] = inside ? g + at : zeros;
+                            if (kernel2) a[taps + s][filled] = inside ? g2 + at : zeros;
+                        }
+                        if (++filled == BLOCK_ROWS) work();
+                    }
+            if (filled) work();
+        }
 }
 
 // A kernel's gradient without the padding to whole vectors.
@@ -515,6 +538,7 @@ struct LayerTape {
     T *g_sums, *g_centred_sums;     // of it, and of it times C, over each example
     T *g_product, *g_correlation;   // gradient of Z; mean(Y u)
     T *d_input, *d_normalised, *d_correlation, *d_chosen;  // of the tangent; dY where it was taken
+    T* d_cross;  // sums over each example of dY times G
 };
 
 template <typename T>
@@ -528,7 +552,7 @@ struct Task {
     T *features, *d_features;
     bool has_body_tangent = false;
     // Scratch.
-    T *g_output, *dense, *sparse, *sums, *sums2, *cross, *averages, *averages2, *gains, *shifts;
+    T *g_output, *dense, *dg_gained, *sums, *sums2, *averages, *averages2, *gains, *shifts;
     T *d_gains, *d_shifts, *room, *room2, *total, *zeros, *g_features;
 
     Task(const Network& net, int count) : net(net), count(count), filters(net.filters) {}
@@ -580,6 +604,7 @@ struct Task {
             layer[l].d_input = l ? arena.take(count * net.layer[l].image()) : nullptr;
             layer[l].d_normalised = arena.take(rows(l));
             layer[l].d_correlation = arena.take(per_group());
+            layer[l].d_cross = arena.take(per_example());
             layer[l].d_chosen = net.pooled ? arena.take(kept(l)) : layer[l].d_normalised;
         }
         d_features = arena.take(hidden_features());
@@ -593,9 +618,9 @@ struct Task {
             largest_kept = std::max(largest_kept, kept(l));
         }
         g_output = arena.take(largest_kept);
-        sparse = arena.take(largest_kept);
+        dg_gained = arena.take(largest_kept);
         dense = arena.take(largest);
-        for (T** each : {&sums, &sums2, &cross, &averages, &averages2})
+        for (T** each : {&sums, &sums2, &averages, &averages2})
             *each = arena.take(per_example());
         for (T** each : {&gains, &shifts, &d_gains, &d_shifts, &zeros}) *each = arena.take(filters);
         const size_t kernel = std::max(net.largest_kernel(), size_t(filters));
@@ -883,45 +908,65 @@ struct Task {
 
     // ---- Backward ----
 
-    // to = g where the ReLU let through; sums over each example of it, and of it times C.
-    STAGE void through_relu(int l, const T* g, T* to, T* of, T* with_centred) const {
+    // In place of rows of g, g where the ReLU let through; adds to the sums over each example of it,
+    // and of it times C.
+    STAGE void through_relu(int l, int rows, const Place* row, T* g, T* of, T* with_centred) const {
         const LayerTape<T>& tape = layer[l];
-        const int after = net.layer[l].after;
+        const T *output[BLOCK_ROWS], *chosen[BLOCK_ROWS];
+        T* to[BLOCK_ROWS];
+        for (int q = 0; q < rows; q++) {
+            output[q] = tape.output + line_of_output(l, row[q].example, row[q].i) +
+                        size_t(row[q].j) * filters;
+            chosen[q] = tape.chosen + row[q].row * filters;
+            to[q] = g + row[q].row * filters;
+        }
+        for (int first = 0, end; first < rows; first = end) {
+            const int e = row[first].example;
+            for (end = first + 1; end < rows && row[end].example == e;) end++;
+            each_columns<T>(filters, [&](auto vectors, int from) {
+                constexpr int N = decltype(vectors)::value;
+                Vector<T> sum[N]{}, product[N]{};
+                for (int q = first; q < end; q++)
+                    for (int n = 0, c = from; n < N; n++, c += L) {
+                        const Vector<T> passed =
+                            load(output[q] + c) > 0 ? load(to[q] + c) : Vector<T>{};
+                        store(to[q] + c, passed);
+                        sum[n] += passed;
+                        product[n] += passed * load(chosen[q] + c);
+                    }
+                for (int n = 0, c = from; n < N; n++, c += L) {
+                    add(of + size_t(e) * filters + c, sum[n]);
+                    add(with_centred + size_t(e) * filters + c, product[n]);
+                }
+            });
+        }
+    }
+    // To G of layer l from g_features or the layer above; in a direction, to its derivative.
+    void back_to(int task, int l, const Parameters<T>& values, const Parameters<T>* direction, T* g,
+                 T* of, T* with_centred) {
         std::fill_n(of, per_example(), T(0));
         std::fill_n(with_centred, per_example(), T(0));
-        for (int e = 0; e < count; e++)
-            for (int i = 0; i < after; i++) {
-                const T* output = tape.output + line_of_output(l, e, i);
-                const size_t at = (size_t(e) * after + i) * after * filters;
-                for (int c = 0; c < filters; c += L) {
-                    Vector<T> sum{}, product{};
-                    for (size_t p = c; p < size_t(after) * filters; p += filters) {
-                        const Vector<T> passed = load(output + p) > 0 ? load(g + at + p)
-                                                                      : Vector<T>{};
-                        store(to + at + p, passed);
-                        sum += passed;
-                        product += passed * load(tape.chosen + at + p);
-                    }
-                    add(of + size_t(e) * filters + c, sum);
-                    add(with_centred + size_t(e) * filters + c, product);
-                }
-            }
-    }
-
-    // Sums over each example of the product of two arrays at the positions of the output.
-    STAGE void products(int l, const T* left, const T* right, T* to) const {
+        auto finish = [&](int rows, const Place* row) {
+            through_relu(l, rows, row, g, of, with_centred);
+        };
+        if (l + 1 < net.layers) {
+            const T *kernel = values.kernel[l + 1].of(task), *known = layer[l + 1].g_product;
+            return input_gradient<T>(
+                count, net.layer[l + 1], direction ? dense : known, kernel, known,
+                direction ? direction->kernel[l + 1].of(task) : nullptr, zeros, g, room, room2, finish);
+        }
+        spread(g_features, g);
         const int after = net.layer[l].after;
+        Place row[BLOCK_ROWS];
+        int filled = 0;
+        size_t next = 0;
         for (int e = 0; e < count; e++)
-            for (int c = 0; c < filters; c += L) {
-                Vector<T> sum{};
-                for (int i = 0; i < after; i++) {
-                    const size_t at = (size_t(e) * after + i) * after * filters + c;
-                    Vector<T> part{};
-                    for (size_t p = at; p < at + size_t(after) * filters; p += filters)
-                        part += load(left + p) * load(right + p);
-                    sum += part;
+            for (int p = 0; p < after * after; p++) {
+                row[filled++] = {e, p / after, p % after, next++};
+                if (filled == BLOCK_ROWS || next == size_t(count) * after * after) {
+                    finish(filled, row);
+                    filled = 0;
                 }
-                store(to + size_t(e) * filters + c, sum);
             }
     }
 
@@ -940,30 +985,29 @@ struct Task {
         }
     }
 
-    // The value at convolution position (i, j) of what is there at the positions of the output.
-    template <typename Visit>
-    void each_position(int l, Visit visit) const {
-        const int out = net.layer[l].out, after = net.layer[l].after;
-        for (int e = 0; e < count; e++)
-            for (int i = 0; i < out; i++)
-                for (int j = 0; j < out; j++) {
-                    const size_t row = ((size_t(e) * out + i) * out + j) * filters;
-                    const bool inside = i < 2 * after && j < 2 * after;
-                    const size_t at =
-                        !net.pooled ? row
-                                    : ((size_t(e) * after + i / 2) * after + j / 2) * filters;
-                    visit(e, row, at, !net.pooled ? -1 : inside ? (i % 2) * 2 + j % 2 : 4);
-                }
+    // Where the output at a position of the convolution is, and which of the pooled ones it is: none
+    // (4) where no pooling window is, and -1 without pooling.
+    struct Source {
+        size_t at;
+        int code;
+    };
+    Source source(int l, const Place& place) const {
+        if (!net.pooled) return {place.row * filters, -1};
+        const int after = net.layer[l].after, i = place.i / 2, j = place.j / 2;
+        if (i >= after || j >= after) return {0, 4};
+        return {((size_t(place.example) * after + i) * after + j) * filters,
+                place.i % 2 * 2 + place.j % 2};
     }
-    Vector<T> dense_value(const LayerTape<T>& tape, const T* of, size_t at, int code) const {
-        if (code < 0) return load(of + at);
-        if (code == 4) return Vector<T>{};
-        return load(tape.codes + at) == all(T(code)) ? load(of + at) : Vector<T>{};
+    Vector<T> dense_value(const LayerTape<T>& tape, const T* of, const Source& from, int c) const {
+        const size_t at = from.at + c;
+        if (from.code < 0) return load(of + at);
+        if (from.code == 4) return Vector<T>{};
+        return load(tape.codes + at) == all(T(from.code)) ? load(of + at) : Vector<T>{};
     }
 
     // The gradient from g [count, way], or [count, features] where there is no head.
-    STAGE void backward(int task, const Parameters<T>& values, bool is_fixed, const T* g,
-                        const Parameters<T>& gradient) {
+    STAGE void backward(int task, const Parameters<T>& values, bool is_fixed, bool keeps,
+                        const T* g, const Parameters<T>& gradient) {
         T* weight = gradient.head.of(task);
         if (values.head.of(task)) {
             std::fill_n(weight, size_t(net.features) * net.way, T(0));
@@ -974,11 +1018,9 @@ struct Task {
         } else {
             with_padding_features(g, g_features);
         }
-        spread(g_features, g_output);
         for (int l = net.layers - 1; l >= 0; l--) {
-            const LayerShape& shape = net.layer[l];
             LayerTape<T>& tape = layer[l];
-            through_relu(l, g_output, tape.g_gained, tape.g_sums, tape.g_centred_sums);
+            back_to(task, l, values, nullptr, tape.g_gained, tape.g_sums, tape.g_centred_sums);
             norm_gradients(l, tape.g_sums, tape.g_centred_sums, nullptr, gradient.shift[l].of(task),
                            gradient.scale[l].of(task));
             padded_vector(values.scale[l].of(task), 1, gains);
@@ -989,38 +1031,39 @@ struct Task {
                 std::fill_n(averages, per_group(), T(0));
                 std::fill_n(tape.g_correlation, per_group(), T(0));
             }
-            through_normalisation(l, tape.g_gained, averages, tape.g_correlation, tape.g_product);
-            finish_kernel(task, l, input(l), tape.g_product, nullptr, nullptr, gradient);
-            if (l > 0)
-                input_gradient<T>(count, shape, tape.g_product, values.kernel[l].of(task), nullptr,
-                                  nullptr, zeros, g_output, room, room2);
+            finish_kernel(task, l, nullptr, nullptr, gradient, [&](int slot, const Place& place) {
+                T* to = tape.g_product + (l > 0 || keeps ? place.row : slot) * filters;
+                through_normalisation(l, place, tape.g_gained, averages, tape.g_correlation, to);
+                return to;
+            });
         }
     }
 
     // g_Z = r s G - r mean(u) - r^2 mean(Y u) C
-    STAGE void through_normalisation(int l, const T* g, const T* mean, const T* correlation,
-                                     T* to) const {
+    void through_normalisation(int l, const Place& place, const T* g, const T* mean,
+                               const T* correlation, T* to) const {
         const LayerTape<T>& tape = layer[l];
-        each_position(l, [&](int e, size_t row, size_t at, int code) {
-            const T *r = tape.scale + group(e), *m = mean + group(e), *k = correlation + group(e);
-            for (int c = 0; c < filters; c += L) {
-                const Vector<T> scale = load(r + c);
-                store(to + row + c,
-                      scale * (dense_value(tape, g, at + c, code) * load(gains + c) - load(m + c) -
-                               load(tape.centred + row + c) * scale * load(k + c)));
-            }
-        });
+        const Source from = source(l, place);
+        const size_t group = this->group(place.example);
+        const T *r = tape.scale + group, *m = mean + group, *k = correlation + group;
+        const T* centred = tape.centred + place.row * filters;
+        for (int c = 0; c < filters; c += L) {
+            const Vector<T> scale = load(r + c);
+            store(to + c, scale * (dense_value(tape, g, from, c) * load(gains + c) - load(m + c) -
+                                   load(centred + c) * scale * load(k + c)));
+        }
     }
 
-    void finish_kernel(int task, int l, const T* x, const T* g, const T* x2, const T* g2,
-                       const Parameters<T>& gradient) {
+    template <typename Make>
+    void finish_kernel(int task, int l, const T* x2, const T* g2, const Parameters<T>& gradient,
+                       Make make) {
         const LayerShape& shape = net.layer[l];
         T* to = gradient.kernel[l].of(task);
         const bool is_whole =
             shape.real_filters == shape.filters && shape.real_inputs == shape.inputs;
         T* sum = is_whole ? to : total;
         std::fill_n(sum, shape.kernel(), T(0));
-        kernel_gradient<T>(count, shape, x, g, x2, g2, sum);
+        kernel_gradient<T>(count, shape, input(l), x2, g2, sum, make);
         if (!is_whole) without_padding(shape, total, to);
     }
 
@@ -1070,7 +1113,7 @@ struct Task {
         d_activate(l, l + 1 < net.layers ? layer[l + 1].d_input : g_output);
     }
 
-    // dY in place of dZ, and the tangent of the output.
+    // dY in place of dZ, and the tangent of the output; sums over each example of dY times G.
     STAGE void d_activate(int l, T* d_output) const {
         const LayerShape& shape = net.layer[l];
         const LayerTape<T>& tape = layer[l];
@@ -1080,14 +1123,20 @@ struct Task {
             const T *r = tape.scale + group(e), *m = averages + group(e);
             const T* k = tape.d_correlation + group(e);
             T* d = tape.d_normalised + e * out * line;
+            T* cross = tape.d_cross + size_t(e) * filters;
             const T* centred = tape.centred + e * out * line;
-            for (size_t row = 0; row < out * line; row += filters)
-                for (int c = 0; c < filters; c += L) {
-                    const Vector<T> scale = load(r + c);
-                    store(d + row + c, scale * (load(d + row + c) - load(m + c) -
-                                                load(centred + row + c) * scale * load(k + c)));
-                }
+            T* part = averages2;  // of a line: long sums lose digits
+            std::fill_n(cross, filters, T(0));
+            std::fill_n(part, filters, T(0));
+            size_t row = 0;
             for (int i = 0; i < after; i++) {
+                const int lines = i + 1 == after ? out : net.pooled ? 2 * i + 2 : i + 1;
+                for (; row < lines * line; row += filters)
+                    for (int c = 0; c < filters; c += L) {
+                        const Vector<T> scale = load(r + c);
+                        store(d + row + c, scale * (load(d + row + c) - load(m + c) -
+                                                    load(centred + row + c) * scale * load(k + c)));
+                    }
                 const size_t to = line_of_output(l, e, i);
                 const size_t kept_at = (size_t(e) * after + i) * after * filters;
                 for (int j = 0; j < after; j++)
@@ -1105,12 +1154,17 @@ struct Task {
                         } else {
                             taken = load(tape.d_chosen + at);
                         }
+                        add(part + c, taken * load(tape.g_gained + at));
                         const Vector<T> moved =
                             taken * load(gains + c) + load(d_shifts + c) +
                             load(tape.chosen + at) * load(r + c) * load(d_gains + c);
                         store(d_output + to + p,
                               load(tape.output + to + p) > 0 ? moved : Vector<T>{});
                     }
+                for (int c = 0; c < filters; c += L) {
+                    add(cross + c, load(part + c));
+                    store(part + c, Vector<T>{});
+                }
             }
         }
     }
@@ -1133,17 +1187,11 @@ struct Task {
         } else {
             with_padding_features(dg, g_features);
         }
-        spread(g_features, g_output);
         for (int l = net.layers - 1; l >= 0; l--) {
-            const LayerShape& shape = net.layer[l];
             LayerTape<T>& tape = layer[l];
-            T* dg_gained = sparse;
-            through_relu(l, g_output, dg_gained, sums, sums2);
-            if (moves)
-                products(l, tape.d_chosen, tape.g_gained, cross);
-            else
-                std::fill_n(cross, per_example(), T(0));
-            norm_gradients(l, sums, sums2, cross, result.shift[l].of(task),
+            back_to(task, l, values, &direction, dg_gained, sums, sums2);
+            if (!moves) std::fill_n(tape.d_cross, per_example(), T(0));
+            norm_gradients(l, sums, sums2, tape.d_cross, result.shift[l].of(task),
                            result.scale[l].of(task));
             padded_vector(values.scale[l].of(task), 1, gains);
             padded_vector(direction.scale[l].of(task), 0, d_gains);
@@ -1157,40 +1205,38 @@ struct Task {
             group_means(l, sums, nullptr, averages);
             group_means(l, sums2, nullptr, averages2);
             for (size_t p = 0; p < per_group(); p++) averages2[p] *= tape.scale[p];
-            group_means(l, cross, gains, sums);
+            group_means(l, tape.d_cross, gains, sums);
             for (size_t p = 0; p < per_group(); p++) averages2[p] += sums[p];
-            if (moves)
-                d_through_normalisation(l, dg_gained);
-            else
-                through_normalisation(l, dg_gained, averages, averages2, dense);
-            const T* d_kernel = direction.kernel[l].of(task);
-            const bool both = moves && l > 0;
-            finish_kernel(task, l, input(l), dense, both ? tape.d_input : nullptr, tape.g_product,
-                          result);
-            if (l > 0)
-                input_gradient<T>(count, shape, dense, values.kernel[l].of(task), tape.g_product,
-                                  d_kernel, zeros, g_output, room, room2);
+            const bool bends = direction.scale[l].of(task), both = moves && l > 0;
+            finish_kernel(task, l, both ? tape.d_input : nullptr, tape.g_product, result,
+                          [&](int slot, const Place& place) {
+                              T* to = dense + (l > 0 ? place.row : slot) * filters;
+                              if (moves)
+                                  d_through_normalisation(l, place, bends, to);
+                              else
+                                  through_normalisation(l, place, dg_gained, averages, averages2,
+                                                        to);
+                              return to;
+                          });
         }
     }
 
     // dg_Z = J(du) - r (mean(Y dZ) g_Z + mean(Y u) dY + mean(dY u) Y)
-    STAGE void d_through_normalisation(int l, const T* dg) const {
+    void d_through_normalisation(int l, const Place& place, bool bends, T* to) const {
         const LayerTape<T>& tape = layer[l];
-        each_position(l, [&](int e, size_t row, size_t at, int code) {
-            const size_t g = group(e);
-            for (int c = 0; c < filters; c += L) {
-                const Vector<T> r = load(tape.scale + g + c);
-                const Vector<T> du = dense_value(tape, dg, at + c, code) * load(gains + c) +
-                                     dense_value(tape, tape.g_gained, at + c, code) *
-                                         load(d_gains + c);
-                Vector<T> value = du - load(averages + g + c) -
-                                  load(tape.centred + row + c) * r * load(averages2 + g + c);
-                if (net.normalisation != NONE)
-                    value -= load(tape.d_normalised + row + c) * load(tape.g_correlation + g + c) +
-                             load(tape.g_product + row + c) * load(tape.d_correlation + g + c);
-                store(dense + row + c, value * r);
-            }
-        });
+        const Source from = source(l, place);
+        const size_t g = group(place.example), row = place.row * filters;
+        for (int c = 0; c < filters; c += L) {
+            const Vector<T> r = load(tape.scale + g + c);
+            Vector<T> value = dense_value(tape, dg_gained, from, c) * load(gains + c) -
+                              load(averages + g + c) -
+                              load(tape.centred + row + c) * r * load(averages2 + g + c);
+            if (bends) value += dense_value(tape, tape.g_gained, from, c) * load(d_gains + c);
+            if (net.normalisation != NONE)
+                value -= load(tape.d_normalised + row + c) * load(tape.g_correlation + g + c) +
+                         load(tape.g_product + row + c) * load(tape.d_correlation + g + c);
+            store(to + c, value * r);
+        }
     }
 };
 
@@ -1339,7 +1385,7 @@ void forward(const Block* block, const Parameters<SCALAR>* values, const Paramet
 void backward(const Block* block, const Parameters<SCALAR>* values, int is_fixed, const SCALAR* g,
               const Parameters<SCALAR>* gradient) {
     each_task(block, [&](Task<SCALAR>& task, const Network& net, int number) {
-        task.backward(number, *values, is_fixed, g + number * task.count * outputs(net, values),
+        task.backward(number, *values, is_fixed, block->keeps, g + number * task.count * outputs(net, values),
                       *gradient);
     });
 }
