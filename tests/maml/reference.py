@@ -229,11 +229,12 @@ def random_problem(
     filters: int = 16,
     channels: int = 1,
     size: int = 28,
+    pooling: str = "stride",
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> tuple[NetworkSpec, Weights, Episodes]:
     """A network with random parameters (shifts and biases included) and random binary episodes."""
-    network = NetworkSpec(way, channels, size, filters)
+    network = NetworkSpec(way, channels, size, filters, pooling=pooling)
     generator = torch.Generator().manual_seed(seed)
 
     def noise(*shape: int) -> Tensor:

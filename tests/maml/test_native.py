@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,13 +32,15 @@ SECONDS = 60
 """Far beyond what any of these waits takes."""
 FLOAT64_TOLERANCE = 1e-10
 FLOAT32_TOLERANCE = 1e-4
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "20x20": {"way": 3, "shot": 2, "query": 1, "size": 20},
     "colour 21x21": {"way": 2, "shot": 1, "query": 4, "channels": 3, "size": 21},
     "48 filters": {"way": 4, "shot": 1, "query": 2, "filters": 48, "size": 20, "tasks": 2},
     "7-way 5x5": {"way": 7, "shot": 3, "query": 2, "size": 5},
     "100 filters": {"way": 3, "shot": 2, "filters": 100, "size": 20, "tasks": 2},
     "20 filters": {"way": 3, "filters": 20, "size": 16},
+    # Rows enough for Winograd's algorithm, in one layer of odd size and whole and half panels.
+    "max-pooling": {"way": 3, "shot": 2, "filters": 40, "size": 22, "pooling": "max", "tasks": 2},
 }
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 
@@ -84,7 +87,7 @@ def threads() -> Iterator[Callable[[int], None]]:
 @pytest.mark.parametrize(
     ("steps", "first_order"), [(0, False), (1, False), (3, False), (0, True), (2, True)]
 )
-def test_gradient_equals_algorithm_2(shape: dict[str, int], steps: int, first_order: bool) -> None:
+def test_gradient_equals_algorithm_2(shape: dict[str, Any], steps: int, first_order: bool) -> None:
     network, weights, episodes = random_problem(**shape)
     inner = InnerLoop(steps, 0.4, first_order=first_order)
     actual = engine(network, inner).meta_gradient(weights, episodes)
@@ -94,7 +97,7 @@ def test_gradient_equals_algorithm_2(shape: dict[str, int], steps: int, first_or
 
 
 @shapes
-def test_single_precision_stays_close_to_it(shape: dict[str, int]) -> None:
+def test_single_precision_stays_close_to_it(shape: dict[str, Any]) -> None:
     network, weights, episodes = random_problem(**shape)
     inner = InnerLoop(2, 0.1)
     actual = engine(network, inner, torch.float32).meta_gradient(
@@ -108,7 +111,7 @@ def test_single_precision_stays_close_to_it(shape: dict[str, int]) -> None:
 
 @shapes
 @pytest.mark.parametrize("steps", range(5))
-def test_scores_equal_those_of_evaluate(shape: dict[str, int], steps: int) -> None:
+def test_scores_equal_those_of_evaluate(shape: dict[str, Any], steps: int) -> None:
     network, weights, episodes = random_problem(**shape)
     inner = InnerLoop(1, 0.4)
     actual = engine(network, inner).score(weights, episodes, steps=steps)
@@ -118,7 +121,7 @@ def test_scores_equal_those_of_evaluate(shape: dict[str, int], steps: int) -> No
 
 
 @shapes
-def test_scores_in_single_precision_stay_close(shape: dict[str, int]) -> None:
+def test_scores_in_single_precision_stay_close(shape: dict[str, Any]) -> None:
     network, weights, episodes = random_problem(**shape)
     inner = InnerLoop(1, 0.1)
     actual = engine(network, inner, torch.float32).score(

@@ -282,7 +282,21 @@ struct Arena {
     }
 };
 
-// ---- Convolution --------------------------------------------------------------------------------
+// Where a row of [examples, size, size, channels] is.
+struct Place {
+    int example, i, j;
+    size_t row;
+};
+
+// Memory that products work in.
+template <typename T>
+struct Workspace {
+    T *room, *room2;     // a kernel each
+    T *tiles, *kernels;  // for Winograd's algorithm
+    T* zeros;            // a row of them
+};
+
+// ---- Kernels ------------------------------------------------------------------------------------
 
 // Lays a kernel [9, in, out] out for products with windows; needs [9 * inputs, filters] of room.
 template <typename T>
@@ -325,13 +339,229 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
     return {room, size_t(length), 0};
 }
 
+// ---- Winograd's algorithm ------------------------------------------------------------------------
+// Convolutions of stride 1 by F(2x2, 3x3) (Lavin and Gray 2016): 16 products for a tile of 2x2 outputs
+// in place of 36. The outputs from a 4x4 window d and a kernel k are A^T [(G k G^T) . (B^T d B)] A, and
+// the kernel's gradient from a tile g is G^T [(A g A^T) . (B^T d B)] G.
+
+constexpr int TILES = BLOCK_ROWS;        // that are worked on together
+constexpr int WINOGRAD_ROWS = 256;       // fewer rows do not repay transforming a kernel
+constexpr int LEAST_WINOGRAD_SIZE = 4;   // of images: smaller ones leave tiles half empty
+
+inline bool uses_winograd(const LayerShape& shape, int examples) {
+    return shape.stride == 1 && !shape.first && shape.out >= LEAST_WINOGRAD_SIZE &&
+           examples * shape.positions() >= WINOGRAD_ROWS;
+}
+// From one of the 16 matrices of a block of tiles to the next; not a power of two, or all would
+// meet in the same place of a cache.
+inline size_t tiles_stride(int channels) { return size_t(TILES) * channels + 16; }
+
+template <typename V>
+struct Lines {
+    static void window(const V* d, V* to) {
+        to[0] = d[0] - d[2], to[1] = d[1] + d[2], to[2] = d[2] - d[1], to[3] = d[1] - d[3];
+    }
+    static void output(const V* m, V* to) {
+        to[0] = m[0] + m[1] + m[2], to[1] = m[1] - m[2] - m[3];
+    }
+    static void output_back(const V* g, V* to) {
+        to[0] = g[0], to[1] = g[0] + g[1], to[2] = g[0] - g[1], to[3] = -g[1];
+    }
+    static void kernel(const V* k, V* to) {
+        const V outer = k[0] + k[2];
+        to[0] = k[0], to[1] = (outer + k[1]) / 2, to[2] = (outer - k[1]) / 2, to[3] = k[2];
+    }
+    static void kernel_back(const V* m, V* to) {
+        const V sum = (m[1] + m[2]) / 2;
+        to[0] = m[0] + sum, to[1] = (m[1] - m[2]) / 2, to[2] = sum + m[3];
+    }
+};
+
+// Applies line to the rows of a matrix and then to its columns.
+template <int FROM, int TO, typename V, typename Line>
+inline __attribute__((always_inline)) void both_ways(const V (&from)[FROM][FROM], V (&to)[TO][TO],
+                                                     Line line) {
+    V half[TO][FROM];
+    for (int y = 0; y < FROM; y++) {
+        V made[TO];
+        line(from[y], made);
+        for (int x = 0; x < TO; x++) half[x][y] = made[x];
+    }
+    for (int x = 0; x < TO; x++) {
+        V made[TO];
+        line(half[x], made);
+        for (int y = 0; y < TO; y++) to[y][x] = made[y];
+    }
+}
+
+// The 16 weights [length, columns] of a kernel in panels [9 * length, columns]; turned: of the same
+// kernel read from its last tap to its first.
+template <typename T>
+STAGE void transform_kernel(const T* panels, int length, int columns, bool is_turned, T* to) {
+    each_panel<T>(columns, [&](int column, int width) {
+        const size_t panel = size_t(length) * width;
+        const T* from = panels + 9 * size_t(column) * length;
+        for (size_t at = 0; at < panel; at += Lanes<T>::count) {
+            Vector<T> k[3][3], u[4][4];
+            for (int tap = 0; tap < 9; tap++)
+                k[tap / 3][tap % 3] = load(from + (is_turned ? 8 - tap : tap) * panel + at);
+            both_ways(k, u, Lines<Vector<T>>::kernel);
+            for (int p = 0; p < 16; p++)
+                store(to + (size_t(p) * columns + column) * length + at, u[p / 4][p % 4]);
+        }
+    });
+}
+
+// Images [examples, side, side, channels], the window of whose output (0, 0) begins at -before.
+template <typename T>
+struct Windows {
+    const T* data;
+    int side, before, channels;
+};
+
+// B^T d B of each tile, in 16 matrices [tiles, channels].
+template <typename T>
+STAGE void transform_windows(const Windows<T>& x, int count, const Place* tile, const T* zeros,
+                             T* to) {
+    for (int t = 0; t < count; t++) {
+        const T* at[4][4];
+        for (int y = 0; y < 4; y++)
+            for (int z = 0; z < 4; z++) {
+                const int i = tile[t].i + y - x.before, j = tile[t].j + z - x.before;
+                const bool inside = i >= 0 && j >= 0 && i < x.side && j < x.side;
+                const size_t row = (size_t(tile[t].example) * x.side + i) * x.side + j;
+                at[y][z] = inside ? x.data + row * x.channels : zeros;
+            }
+        for (int c = 0; c < x.channels; c += Lanes<T>::count) {
+            Vector<T> d[4][4], v[4][4];
+            for (int y = 0; y < 4; y++)
+                for (int z = 0; z < 4; z++) d[y][z] = load(at[y][z] + c);
+            both_ways(d, v, Lines<Vector<T>>::window);
+            for (int p = 0; p < 16; p++)
+                store(to + p * tiles_stride(x.channels) + size_t(t) * x.channels + c,
+                      v[p / 4][p % 4]);
+        }
+    }
+}
+
+// Visits the tiles of outputs [examples, size, size] in blocks; a tile's place is its first row's.
+template <typename Work>
+inline void in_tiles(int examples, int size, Work work) {
+    Place tile[TILES];
+    int filled = 0;
+    for (int e = 0; e < examples; e++)
+        for (int i = 0; i < size; i += 2)
+            for (int j = 0; j < size; j += 2) {
+                tile[filled++] = {e, i, j, (size_t(e) * size + i) * size + j};
+                if (filled < TILES) continue;
+                work(filled, tile);
+                filled = 0;
+            }
+    if (filled) work(filled, tile);
+}
+
+// z [examples, size, size, columns] = the sum of the sources' convolutions with transformed kernels,
+// which lie one after the other. finish is called with the places of each block of rows.
+template <typename T, typename Finish>
+STAGE void winograd_product(int examples, int size, int sources, const Windows<T>* x, int columns,
+                            T* z, const Workspace<T>& space, Finish finish) {
+    const int length = x[0].channels;
+    const size_t stride = tiles_stride(length), stride_out = tiles_stride(columns);
+    const size_t kernel = size_t(length) * columns;
+    T* const made = space.tiles + sources * 16 * stride;
+    in_tiles(examples, size, [&](int count, const Place* tile) {
+        for (int s = 0; s < sources; s++)
+            transform_windows(x[s], count, tile, space.zeros, space.tiles + s * 16 * stride);
+        for (int p = 0; p < 16; p++) {
+            const T* a[2][BLOCK_ROWS];
+            T* out[BLOCK_ROWS];
+            Weight<T> b[2];
+            for (int s = 0; s < sources; s++) {
+                b[s] = {space.kernels + (s * 16 + p) * kernel, size_t(length), 0};
+                for (int t = 0; t < count; t++)
+                    a[s][t] = space.tiles + (s * 16 + p) * stride + size_t(t) * length;
+            }
+            for (int t = 0; t < count; t++) out[t] = made + p * stride_out + size_t(t) * columns;
+            rows_product<T>(count, sources, a, b, length, columns, out);
+        }
+        Place rows[BLOCK_ROWS];
+        int filled = 0;
+        for (int t = 0; t < count; t++) {
+            const int high = std::min(2, size - tile[t].i), wide = std::min(2, size - tile[t].j);
+            T* const to = z + tile[t].row * columns;
+            for (int c = 0; c < columns; c += Lanes<T>::count) {
+                Vector<T> m[4][4], value[2][2];
+                for (int p = 0; p < 16; p++)
+                    m[p / 4][p % 4] = load(made + p * stride_out + size_t(t) * columns + c);
+                both_ways(m, value, Lines<Vector<T>>::output);
+                for (int y = 0; y < high; y++)
+                    for (int w = 0; w < wide; w++)
+                        store(to + (size_t(y) * size + w) * columns + c, value[y][w]);
+            }
+            for (int y = 0; y < high; y++)
+                for (int w = 0; w < wide; w++)
+                    rows[filled++] = {tile[t].example, tile[t].i + y, tile[t].j + w,
+                                      tile[t].row + y * size + w};
+            if (filled + 4 <= BLOCK_ROWS && t + 1 < count) continue;
+            finish(filled, rows);
+            filled = 0;
+        }
+    });
+}
+
+// The kernel's gradient, as kernel_gradient has it.
+template <typename T, typename Make>
+STAGE void winograd_gradient(int examples, const LayerShape& shape, const T* x, const T* x2,
+                             const T* g2, T* total, const Workspace<T>& space, Make make) {
+    const int size = shape.out, length = shape.inputs, filters = shape.filters;
+    const size_t stride = tiles_stride(length), stride_g = tiles_stride(filters);
+    const size_t kernel = size_t(length) * filters;
+    T *const sums = space.kernels, *const g = space.tiles + 16 * stride;
+    std::fill_n(sums, 16 * kernel, T(0));
+    in_tiles(examples, size, [&](int count, const Place* tile) {
+        for (int s = 0; s < (x2 ? 2 : 1); s++) {
+            transform_windows<T>({s ? x2 : x, shape.padded(), 0, length}, count, tile, space.zeros,
+                                 space.tiles);
+            for (int t = 0; t < count; t++) {
+                const T* at[4];
+                for (int q = 0; q < 4; q++) {
+                    const int i = tile[t].i + q / 2, j = tile[t].j + q % 2;
+                    const size_t row = tile[t].row + q / 2 * size + q % 2;
+                    at[q] = i >= size || j >= size ? space.zeros
+                            : s                    ? g2 + row * filters
+                                                   : make(0, Place{tile[t].example, i, j, row});
+                }
+                for (int c = 0; c < filters; c += Lanes<T>::count) {
+                    Vector<T> from[2][2], made[4][4];
+                    for (int q = 0; q < 4; q++) from[q / 2][q % 2] = load(at[q] + c);
+                    both_ways(from, made, Lines<Vector<T>>::output_back);
+                    for (int p = 0; p < 16; p++)
+                        store(g + p * stride_g + size_t(t) * filters + c, made[p / 4][p % 4]);
+                }
+            }
+            for (int p = 0; p < 16; p++) {
+                const T *a[TILES], *right[TILES];
+                for (int t = 0; t < count; t++) {
+                    a[t] = space.tiles + p * stride + size_t(t) * length;
+                    right[t] = g + p * stride_g + size_t(t) * filters;
+                }
+                outer_product<T>(count, a, length, right, filters, sums + p * kernel);
+            }
+        }
+    });
+    for (size_t at = 0; at < kernel; at += Lanes<T>::count) {
+        Vector<T> m[4][4], k[3][3];
+        for (int p = 0; p < 16; p++) m[p / 4][p % 4] = load(sums + p * kernel + at);
+        both_ways(m, k, Lines<Vector<T>>::kernel_back);
+        for (int tap = 0; tap < 9; tap++) add(total + tap * kernel + at, k[tap / 3][tap % 3]);
+    }
+}
+
+// ---- Convolutions and their gradients ------------------------------------------------------------
+
 // Visits the rows (example, i, j) of a layer's convolution in blocks: fill gets a row's slot in its
 // block, where it is, and where its window begins in the padded input; work gets the first row of a
 // full block and how many there are.
-struct Place {
-    int example, i, j;
-    size_t row;
-};
 template <int BLOCK, typename Fill, typename Work>
 inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
     int filled = 0;
@@ -361,65 +591,75 @@ constexpr int MOST_GATHERED = 64;  // 9 * channels of images that are gathered
 // the sums of z, and sums2, if given, those of z times other.
 template <typename T>
 STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* kernel, const T* x2,
-                    const T* kernel2, T* z, T* sums, const T* other, T* sums2, T* room, T* room2) {
+                    const T* kernel2, T* z, T* sums, const T* other, T* sums2,
+                    const Workspace<T>& space) {
     constexpr int L = Lanes<T>::count;
     const int filters = shape.filters, run = 3 * shape.inputs, rows = examples * shape.positions();
     const size_t line = size_t(shape.padded()) * shape.inputs;
     std::fill_n(sums, size_t(examples) * filters, T(0));
     if (sums2) std::fill_n(sums2, size_t(examples) * filters, T(0));
     const bool gathers = shape.first && 3 * run <= MOST_GATHERED;
+    const bool transforms = uses_winograd(shape, examples);
     T gathered[BLOCK_ROWS * MOST_GATHERED];
     const T* a[6][BLOCK_ROWS];
     T* out[BLOCK_ROWS];
+    Place places[BLOCK_ROWS];
     Weight<T> b[6];
-    int segments = 0;
-    const T* sources[2];
+    Windows<T> sources[2];
+    int count = 0;
     for (int source = 0; source < 2; source++) {
         const T* from = source ? x2 : x;
         const T* weights = source ? kernel2 : kernel;
         if (!from || !weights) continue;
-        const Weight<T> whole = laid_out(shape, weights, rows, source ? room2 : room);
-        sources[segments / 3] = from;
-        for (int h = 0; h < 3; h++) b[segments++] = whole.from(h * run);
+        const Weight<T> whole = laid_out(shape, weights, transforms ? ROWS_TO_PACK : rows,
+                                         count ? space.room2 : space.room);
+        if (transforms)
+            transform_kernel(whole.data, shape.inputs, filters, false,
+                             space.kernels + count * 16 * size_t(shape.inputs) * filters);
+        for (int h = 0; h < 3; h++) b[3 * count + h] = whole.from(h * run);
+        sources[count++] = {from, shape.padded(), 0, shape.inputs};
     }
+    auto add_sums = [&](int rows, const Place* place) {
+        for (int r = 0, stop; r < rows; r = stop) {
+            const size_t example = place[r].example;
+            for (stop = r + 1; stop < rows && place[stop].example == place[r].example;) stop++;
+            each_columns<T>(filters, [&](auto vectors, int from) {
+                constexpr int N = decltype(vectors)::value;
+                Vector<T> sum[N]{}, with_other[N]{};
+                for (int q = r; q < stop; q++)
+                    for (int n = 0, c = from; n < N; n++, c += L) {
+                        const Vector<T> value = load(z + place[q].row * filters + c);
+                        sum[n] += value;
+                        if (sums2) with_other[n] += value * load(other + place[q].row * filters + c);
+                    }
+                for (int n = 0, c = from; n < N; n++, c += L) {
+                    add(sums + example * filters + c, sum[n]);
+                    if (sums2) add(sums2 + example * filters + c, with_other[n]);
+                }
+            });
+        }
+    };
+    if (transforms)
+        return winograd_product<T>(examples, shape.out, count, sources, filters, z, space, add_sums);
     in_blocks<BLOCK_ROWS>(
         examples, shape,
         [&](int slot, const Place& place, size_t window) {
+            places[slot] = place;
             out[slot] = z + place.row * filters;
             if (gathers) {
                 a[0][slot] = gathered + slot * 3 * run;
-                gather(sources[0] + window, line, run, gathered + slot * 3 * run);
+                gather(sources[0].data + window, line, run, gathered + slot * 3 * run);
                 return;
             }
-            for (int s = 0; s < segments; s++)
-                a[s][slot] = sources[s / 3] + window + (s % 3) * line;
+            for (int s = 0; s < 3 * count; s++)
+                a[s][slot] = sources[s / 3].data + window + (s % 3) * line;
         },
-        [&](size_t first, int count) {
+        [&](size_t, int rows) {
             if (gathers)
-                rows_product<T>(count, 1, a, b, 3 * run, filters, out);
+                rows_product<T>(rows, 1, a, b, 3 * run, filters, out);
             else
-                rows_product<T>(count, segments, a, b, run, filters, out);
-            for (int r = 0; r < count;) {
-                const size_t example = (first + r) / shape.positions();
-                const size_t end = (example + 1) * shape.positions();
-                const int stop = int(std::min<size_t>(count, end - first));
-                each_columns<T>(filters, [&](auto vectors, int from) {
-                    constexpr int N = decltype(vectors)::value;
-                    Vector<T> sum[N]{}, with_other[N]{};
-                    for (int q = r; q < stop; q++)
-                        for (int n = 0, c = from; n < N; n++, c += L) {
-                            const Vector<T> value = load(out[q] + c);
-                            sum[n] += value;
-                            if (sums2)
-                                with_other[n] += value * load(other + (first + q) * filters + c);
-                        }
-                    for (int n = 0, c = from; n < N; n++, c += L) {
-                        add(sums + example * filters + c, sum[n]);
-                        if (sums2) add(sums2 + example * filters + c, with_other[n]);
-                    }
-                });
-                r = stop;
-            }
+                rows_product<T>(rows, 3 * count, a, b, run, filters, out);
+            add_sums(rows, places);
         });
 }
 
@@ -427,7 +667,9 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
 // make gives a row of g for a slot and a place, written just before it is used.
 template <typename T, typename Make>
 STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* x2,
-                           const T* g2, T* total, Make make) {
+                           const T* g2, T* total, const Workspace<T>& space, Make make) {
+    if (uses_winograd(shape, examples))
+        return winograd_gradient(examples, shape, x, x2, g2, total, space, make);
     const T* a[6][GRADIENT_ROWS];
     const T* right[2][GRADIENT_ROWS];
     const int run = 3 * shape.inputs, filters = shape.filters;
@@ -464,15 +706,24 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
 // taps that leave no remainder. finish is called with the rows of each block when they are there.
 template <typename T, typename Finish>
 STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, const T* kernel,
-                          const T* g2, const T* kernel2, const T* zeros, T* gx, T* room, T* room2,
+                          const T* g2, const T* kernel2, T* gx, const Workspace<T>& space,
                           Finish finish) {
     const T* a[18][BLOCK_ROWS];
     T* out[BLOCK_ROWS];
     Place rows[BLOCK_ROWS];
     Weight<T> b[18];
     const int filters = shape.filters, size = shape.out, stride = shape.stride;
-    const Weight<T> back = transposed(shape, kernel, room);
-    const Weight<T> back2 = kernel2 ? transposed(shape, kernel2, room2) : back;
+    const Weight<T> back = transposed(shape, kernel, space.room);
+    const Weight<T> back2 = kernel2 ? transposed(shape, kernel2, space.room2) : back;
+    const T* const zeros = space.zeros;
+    if (uses_winograd(shape, examples)) {
+        const Windows<T> sources[] = {{g, size, 1, filters}, {g2, size, 1, filters}};
+        T* const second = space.kernels + 16 * size_t(filters) * shape.inputs;
+        transform_kernel(back.data, filters, shape.inputs, true, space.kernels);
+        if (kernel2) transform_kernel(back2.data, filters, shape.inputs, true, second);
+        return winograd_product<T>(examples, shape.in, kernel2 ? 2 : 1, sources, shape.inputs, gx,
+                                   space, finish);
+    }
     // All phases of some examples, while these are in the cache.
     const int groups = examples * shape.in * shape.in / ROWS_AT_ONCE + 1;
     const int at_once = (examples + groups - 1) / groups;
@@ -553,7 +804,8 @@ struct Task {
     bool has_body_tangent = false;
     // Scratch.
     T *g_output, *dense, *dg_gained, *sums, *sums2, *averages, *averages2, *gains, *shifts;
-    T *d_gains, *d_shifts, *room, *room2, *total, *zeros, *g_features;
+    T *d_gains, *d_shifts, *total, *g_features;
+    Workspace<T> space;
 
     Task(const Network& net, int count) : net(net), count(count), filters(net.filters) {}
 
@@ -622,10 +874,12 @@ struct Task {
         dense = arena.take(largest);
         for (T** each : {&sums, &sums2, &averages, &averages2})
             *each = arena.take(per_example());
-        for (T** each : {&gains, &shifts, &d_gains, &d_shifts, &zeros}) *each = arena.take(filters);
+        for (T** each : {&gains, &shifts, &d_gains, &d_shifts, &space.zeros}) *each = arena.take(filters);
         const size_t kernel = std::max(net.largest_kernel(), size_t(filters));
-        room = arena.take(kernel);
-        room2 = arena.take(kernel);
+        space.room = arena.take(kernel);
+        space.room2 = arena.take(kernel);
+        space.tiles = arena.take(net.pooled ? 3 * 16 * tiles_stride(filters) : 0);
+        space.kernels = arena.take(net.pooled ? size_t(2 * 16) * filters * filters : 0);
         total = arena.take(kernel);
         g_features = arena.take(hidden_features());
         return arena.used;
@@ -787,7 +1041,7 @@ struct Task {
             const LayerShape& shape = net.layer[l];
             LayerTape<T>& tape = layer[l];
             convolve<T>(count, shape, input(l), values.kernel[l].of(task), nullptr, nullptr,
-                        tape.centred, sums, nullptr, nullptr, room, room2);
+                        tape.centred, sums, nullptr, nullptr, space);
             padded_vector(values.scale[l].of(task), 1, gains);
             padded_vector(values.shift[l].of(task), 0, shifts);
             group_means(l, sums, nullptr, tape.mean);
@@ -953,7 +1207,8 @@ struct Task {
             const T *kernel = values.kernel[l + 1].of(task), *known = layer[l + 1].g_product;
             return input_gradient<T>(
                 count, net.layer[l + 1], direction ? dense : known, kernel, known,
-                direction ? direction->kernel[l + 1].of(task) : nullptr, zeros, g, room, room2, finish);
+                direction ? direction->kernel[l + 1].of(task) : nullptr, g, space,
+                finish);
         }
         spread(g_features, g);
         const int after = net.layer[l].after;
@@ -1063,7 +1318,7 @@ struct Task {
             shape.real_filters == shape.filters && shape.real_inputs == shape.inputs;
         T* sum = is_whole ? to : total;
         std::fill_n(sum, shape.kernel(), T(0));
-        kernel_gradient<T>(count, shape, input(l), x2, g2, sum, make);
+        kernel_gradient<T>(count, shape, input(l), x2, g2, sum, space, make);
         if (!is_whole) without_padding(shape, total, to);
     }
 
@@ -1098,7 +1353,7 @@ struct Task {
         const T* d_kernel = direction.kernel[l].of(task);
         if (l > 0 || d_kernel) {
             convolve<T>(count, shape, input(l), d_kernel, tape.d_input, values.kernel[l].of(task),
-                        tape.d_normalised, sums, tape.centred, sums2, room, room2);
+                        tape.d_normalised, sums, tape.centred, sums2, space);
         } else {
             std::fill_n(tape.d_normalised, rows(l), T(0));
             std::fill_n(sums, per_example(), T(0));
