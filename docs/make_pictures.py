@@ -30,12 +30,12 @@ async def picture(arguments: argparse.Namespace) -> str:
     async with app.run_test(size=(columns, rows)) as pilot:
         limit = time.monotonic() + SECONDS
         while app.session.watched is None or app.session.watched.state == "reading":
-            await pilot.pause(0.1)
+            await asyncio.sleep(0.1)
             assert time.monotonic() < limit, "the run was not read"
         await pilot.press(SCREENS[arguments.screen][0])
-        await pilot.pause(2)
+        await asyncio.sleep(2)
         await pilot.press(*arguments.keys)
-        await pilot.pause(arguments.wait)
+        await asyncio.sleep(arguments.wait)
         svg = app.export_screenshot(title=f"mamltui: {SCREENS[arguments.screen][1]}")
         app.session.stop()
     # A picture that loads fonts from elsewhere is shown without them, or not at all.

@@ -47,6 +47,9 @@ COMMANDS: dict[str, Command] = {
     "verify": Command(
         "mamltui.cli.checks", "verify", "Check the second-order gradients on this machine."
     ),
+    "completion": Command(
+        "mamltui.cli.completion", "completion", "Print completion for bash, zsh or fish."
+    ),
     "doctor": Command("mamltui.cli.checks", "doctor", "Show what mamltui finds on this machine."),
 }
 

@@ -18,9 +18,8 @@ from mamltui.tui.shared.fitting import fitted
 from mamltui.tui.shared.lines import Lines
 
 GAP = 2
-LABEL = 18
-"""Cells of a class's name in the table."""
-COLUMN = 7
+ROOMY, NARROW = (18, 7), (12, 6)
+"""Cells of a class's name in the table, and of a step."""
 MUTED = "$text-muted"
 
 
@@ -113,18 +112,23 @@ def _table(
     look: Look, query: Query, probabilities: np.ndarray, step: int, width: int
 ) -> list[Content]:
     """A row a class, a column a step: the probability in percent; the greatest of a step strong."""
-    fitting = max(1, (width - LABEL) // COLUMN)
+    label_width, column = ROOMY if width >= ROOMY[0] + ROOMY[1] * (look.steps + 1) else NARROW
+    fitting = max(1, (width - label_width) // column)
     first = max(0, min(step - fitting // 2, look.steps + 1 - fitting))
     steps = range(first, min(first + fitting, look.steps + 1))
-    heads = "".join(f"{('before' if each == 0 else each):>{COLUMN}}" for each in steps)
-    lines = [Content.styled(f"{'probability in %':<{LABEL}}{heads}", MUTED)]
+    heads = "".join(f"{('before' if each == 0 else each):>{column}}" for each in steps)
+    lines = [
+        Content.styled(
+            f"{'in %' if column < ROOMY[1] else 'probability in %':<{label_width}}{heads}", MUTED
+        )
+    ]
     answers = probabilities.argmax(axis=-1)
     for label in range(look.way):
         own = label == query.label
-        name = fitted(f"{label} {_name(look, label)}", LABEL - 2)
+        name = fitted(f"{label} {_name(look, label)}", label_width - 2)
         parts: list[tuple[str, str]] = [(f"{name}{'✓' if own else ' '} ", "bold" if own else MUTED)]
         for each in steps:
-            text = f"{100 * probabilities[each, label]:>{COLUMN}.1f}"
+            text = f"{100 * probabilities[each, label]:>{column}.1f}"
             style = ""
             if answers[each] == label:
                 style = "bold $success" if own else "bold $error"
