@@ -16,7 +16,7 @@ import typer
 
 from mamltui import __version__
 from mamltui.cli.evaluate import DeviceName
-from mamltui.cli.output import nearest_existing, why_not_writable
+from mamltui.cli.output import narrate, nearest_existing, why_not_writable
 from mamltui.errors import ExitCode, RunError
 from mamltui.processors import usable_processors
 
@@ -36,7 +36,7 @@ def verify(
     from mamltui.maml.verify import run_verification
     from mamltui.training import resolve_device
 
-    report = run_verification(resolve_device(device.value))
+    report = run_verification(resolve_device(device.value), narrate)
     width = max(len(check.name) for check in report.checks)
     for check in report.checks:
         verdict = "right" if check.passed else "WRONG"

@@ -360,7 +360,7 @@ def verify(
 
     folder = find_run(run, runs_dir)
     failed = 0
-    for check in audit(folder, Banks(data_dir), resolve_device(device.value)):
+    for check in audit(folder, Banks(data_dir), resolve_device(device.value), narrate):
         verdict = "right" if check.passed else "WRONG"
         typer.echo(f"{check.name:<12}{verdict}  {visible(check.found)}")
         failed += not check.passed

@@ -10,7 +10,7 @@ not use it, but vectorised MAML code that adapts every parameter does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -22,7 +22,7 @@ from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.maml import L, conv_net, meta_gradient
 from mamltui.maml.network import LAYERS, Activation, NetworkSpec, Parameters, relu
-from mamltui.maml.strategies import Case, covering
+from mamltui.maml.strategies import Case, covering, must_compile, native
 
 ALPHA = 0.4
 FLOAT64_TOLERANCE = 1e-10
@@ -81,13 +81,20 @@ class VerifyReport:
         )
 
 
-def run_verification(device: torch.device) -> VerifyReport:
-    """Compare on ``device``; takes a few seconds."""
+def run_verification(
+    device: torch.device, say: Callable[[str], None] = lambda _: None
+) -> VerifyReport:
+    """Compare on ``device``; takes a few seconds.
+
+    Args:
+        say: told in words what takes time.
+    """
     network = NetworkSpec(way=5, filters=16)
     parameters, episodes = _problem(network, tasks=3, shot=1, query=2)
     parameters = {name: value.to(device) for name, value in parameters.items()}
     episodes = episodes.to(device)
     checks = []
+    _compile(Case(network, InnerLoop(1, ALPHA), device), say)
     for steps in (1, 3):
         expected, _ = plain_gradient(network, parameters, episodes, steps)
         inner = InnerLoop(steps, ALPHA)
@@ -172,6 +179,15 @@ def plain_gradient(
     if adapted is None:
         adapted = network.adapted()
     return meta_gradient(f, parameters, tasks, alpha=ALPHA, adapted=adapted, steps=steps)
+
+
+def _compile(case: Case, say: Callable[[str], None]) -> None:
+    """Make the kernels of both precisions, where they are not there yet."""
+    missing = [dtype for dtype in native.SCALARS if must_compile(replace(case, dtype=dtype))]
+    if missing:
+        say(native.COMPILING)
+    for dtype in missing:
+        native.prepare(dtype)
 
 
 def _finite_difference_error(

@@ -103,6 +103,7 @@ def _work(asked: argparse.Namespace) -> int:
                     episodes=profile.evaluation.episodes,
                     device=plan.device,
                     should_stop=lambda: control.stop_reason is not None,
+                    say=lambda text: print(text, file=sys.stderr, flush=True),
                 )
                 write_results(run.evaluation, evaluation)
         trained = find_fitting(asked.out, profile)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -38,10 +38,18 @@ class Check:
     """In words."""
 
 
-def audit(run: RunFolder, banks: Banks, device: torch.device) -> Iterator[Check]:
+def audit(
+    run: RunFolder,
+    banks: Banks,
+    device: torch.device,
+    say: Callable[[str], None] = lambda _: None,
+) -> Iterator[Check]:
     """Check a run, the quick checks first; nothing is written.
 
     A run that trains meanwhile may look incomplete.
+
+    Args:
+        say: told in words what takes time.
 
     Raises:
         RunError: ``run.json`` cannot be read, or it is a reference run.
@@ -77,7 +85,7 @@ def audit(run: RunFolder, banks: Banks, device: torch.device) -> Iterator[Check]
             yield Check(check_lines.__name__.strip("_"), False, str(error).splitlines()[0])
     yield _results(run, info)
     try:
-        yield _replay(run, info, plan, list(checkpoints.values()))
+        yield _replay(run, info, plan, list(checkpoints.values()), say)
     except MamltuiError as error:
         yield Check("replay", False, error.what)
 
@@ -158,7 +166,13 @@ def _results(run: RunFolder, info: RunInfo) -> Check:
     return Check("results", True, f"{len(results)}, of the images of the training")
 
 
-def _replay(run: RunFolder, info: RunInfo, plan: Plan, checkpoints: list[Checkpoint]) -> Check:
+def _replay(
+    run: RunFolder,
+    info: RunInfo,
+    plan: Plan,
+    checkpoints: list[Checkpoint],
+    say: Callable[[str], None],
+) -> Check:
     """Train on from a checkpoint, or else from the start, to the next iteration that was logged."""
     steps = {step.iteration: step for step in run.read_metrics().records}
     since = 0 if is_constant(plan.profile.meta) else _changed(run, "meta.iterations")
@@ -173,7 +187,7 @@ def _replay(run: RunFolder, info: RunInfo, plan: Plan, checkpoints: list[Checkpo
     # The fewest iterations; of equals the latest.
     length, begin = min(ways, key=lambda way: (way[0], -way[1]))
     recorded = steps[begin + length].query_loss
-    replayed = _query_loss(run, info, plan, checkpoints, begin, length)
+    replayed = _query_loss(run, info, plan, checkpoints, begin, length, say)
     difference = abs(replayed - recorded) / max(abs(recorded), 1e-12)
     exact = "the same to the last digit" if replayed == recorded else f"off by {difference:.1e}"
     if replayed != recorded and (moved := _moved(info, plan.device)):
@@ -193,6 +207,7 @@ def _query_loss(
     checkpoints: list[Checkpoint],
     begin: int,
     length: int,
+    say: Callable[[str], None],
 ) -> float:
     meta, learner, device = plan.profile.meta, plan.learner, plan.device
     checkpoint = next((each for each in checkpoints if each.iteration == begin), None)
@@ -205,8 +220,8 @@ def _query_loss(
     watch = Watch(math.inf, device)
     step = MetaStep(plan, lambda: False)
     trained_with = (info.strategy, info.task_chunk or 0) if info.strategy else None
-    for _ in step.choose(state, watch, trained_with):
-        pass
+    for words in step.choose(state, watch, trained_with):
+        say(words)
     for iteration in range(begin + 1, begin + length + 1):
         logged = step.take(iteration == begin + length)
     assert logged is not None

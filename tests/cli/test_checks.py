@@ -119,7 +119,7 @@ def test_verify_ends_with_1_when_a_gradient_is_off(
     report = run_verification(torch.device("cpu"))
     off = replace(report.checks[0], relative_difference=0.5)
     spoilt = replace(report, checks=(off, *report.checks[1:]))
-    monkeypatch.setattr(mamltui.maml.verify, "run_verification", lambda _device: spoilt)
+    monkeypatch.setattr(mamltui.maml.verify, "run_verification", lambda *_: spoilt)
     assert main(["verify", "--device", "cpu"]) == 1
     output = capsys.readouterr().out
     assert "NOT be trusted" in output

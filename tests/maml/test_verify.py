@@ -20,6 +20,18 @@ def report() -> verify.VerifyReport:
     return verify.run_verification(CPU)
 
 
+def test_kernels_that_are_missing_are_compiled_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[torch.dtype] = []
+    said: list[str] = []
+    monkeypatch.setattr(verify, "must_compile", lambda case: case.dtype not in compiled)
+    monkeypatch.setattr(verify.native, "prepare", lambda dtype, *_: compiled.append(dtype))
+    case = verify.Case(verify.NetworkSpec(way=5), verify.InnerLoop(1, 0.4), CPU)
+    for _ in range(2):
+        verify._compile(case, said.append)
+    assert compiled == [torch.float32, torch.float64]
+    assert said == ["compiling the kernels for this processor, once"]
+
+
 def test_trusts_this_machine(report: verify.VerifyReport) -> None:
     assert report.trusted, report.checks
     assert "can be trusted" in report.sentence
@@ -49,16 +61,16 @@ def test_finds_nothing_wrong_where_tasks_are_taken_one_by_one(
 
 
 def test_does_not_trust_a_first_order_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    meta_gradient = outer.meta_gradient
+    task_gradients = outer.task_gradients
 
     def first_order(
         network: Any, inner: Any, parameters: Any, episodes: Any, backend: Any, **more: Any
     ) -> MetaGradient:
         if backend is Autograd:
             inner = replace(inner, first_order=True)
-        return meta_gradient(network, inner, parameters, episodes, backend, **more)
+        return task_gradients(network, inner, parameters, episodes, backend, **more)
 
-    monkeypatch.setattr(outer, "meta_gradient", first_order)
+    monkeypatch.setattr(outer, "task_gradients", first_order)
     report = verify.run_verification(CPU)
     assert not report.trusted
     assert "NOT" in report.sentence
