@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -235,6 +236,7 @@ def compare(
                 f"{OTHER_PROTOCOL} {letter} was not tested as its profile says, so it is compared "
                 f"with no other: {', '.join(departure)}"
             )
+    _print_over_seeds(listed, letters)
     tested = [
         (f"{letter} - A", test)
         for letter, test, departure in zip(letters, tests, departures, strict=True)
@@ -246,6 +248,19 @@ def compare(
 
     typer.echo("\ntest, pair by pair:")
     print_paired(results_console(), [test for _, test in tested], [name for name, _ in tested])
+
+
+def _print_over_seeds(listed: Sequence[ListedRun], letters: Sequence[str]) -> None:
+    """Of runs that differ in the seed alone, the mean test accuracy with Student's interval."""
+    from mamltui.runs.seeds import seed_groups, spread_words
+
+    by_path = {run.path: letter for run, letter in zip(listed, letters, strict=True)}
+    groups = [group for group in seed_groups(listed) if len(group.tests) > 1]
+    if groups:
+        typer.echo("\ntest, over training seeds:")
+    for group in groups:
+        named = ", ".join(by_path[run.path] for run in group.runs if run.headline)
+        typer.echo(f"  {named}: {spread_words(group.tests)}")
 
 
 @app.command("export")

@@ -55,9 +55,14 @@ def seed_groups(runs: Sequence[ListedRun]) -> list[SeedGroup]:
     groups: dict[str, list[ListedRun]] = {}
     for run in runs:
         profile = run.profile
-        key = f"{profile.name} {seed_key(profile)}" if profile is not None else f"run {run.name}"
+        key = f"{_unseeded_name(profile)} {seed_key(profile)}" if profile else f"run {run.name}"
         groups.setdefault(key, []).append(run)
     return [SeedGroup(tuple(members)) for members in groups.values()]
+
+
+def _unseeded_name(profile: Profile) -> str:
+    """Cells of a study carry their seed in their name."""
+    return profile.name.removesuffix(f"-seed{profile.meta.seed}")
 
 
 def spread_words(values: Sequence[float]) -> str:

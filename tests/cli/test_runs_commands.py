@@ -17,7 +17,7 @@ from mamltui.errors import ExitCode
 from mamltui.results import COLUMNS, write_results
 from mamltui.runs import RunFolder
 from tests.cli.run_folders import trained_run, write_characters
-from tests.results.examples import evaluation, with_outcomes
+from tests.results.examples import evaluation, with_headline, with_outcomes
 
 Capture = pytest.CaptureFixture[str]
 
@@ -189,6 +189,27 @@ def test_compare_goes_pair_by_pair_over_tests_by_the_profiles_own_protocol_alone
     assert "B - A" in pairs and "C - A" not in pairs
     assert runs("compare", short.name, own.name) == ExitCode.DONE
     assert "pair by pair" not in capsys.readouterr().out
+
+
+def test_compare_takes_seeds_together_with_students_interval(
+    root: Path, characters: Path, capsys: Capture
+) -> None:
+    """Also those of a study, whose names hold their seeds."""
+    protocol = {"inner": {"test_steps": 3}, "evaluation": {"episodes": 600}}
+    names = []
+    for seed, right in ((0, 5), (1, 4), (2, 3)):
+        name = f"study-maml-seed{seed}"
+        run = trained_run(root, characters, name, meta={"seed": seed}, **protocol)
+        tested = with_headline(right / 5, 0.003, run=run.name, seed=seed)
+        write_results(run.evaluation, tested)
+        names.append(run.name)
+    assert runs("compare", *names) == ExitCode.DONE
+    over_seeds = capsys.readouterr().out.partition("test, over training seeds:\n")[2]
+    # sd 0.2, t of 2 degrees of freedom 4.303: 4.303 x 0.2 / sqrt(3) = 0.4968.
+    expected = (
+        "  A, B, C: 80.00 ± 49.68 % (95 % interval of the mean of 3 seeds), 60.00 to 100.00 %"
+    )
+    assert over_seeds.splitlines()[0] == expected
 
 
 def test_compare_takes_the_newest_test_result_and_no_other_split(
