@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import statistics
 from functools import partial
 
 import pytest
 import torch
+from torch import Tensor
 
 from mamltui.errors import UsageError
+from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.outer import Backend
 from mamltui.maml.outer import meta_gradient as outer_gradient
 from mamltui.maml.precision import PRECISIONS, Products
 from mamltui.maml.strategies.analytic import Analytic
+from mamltui.maml.strategies.native import Kernels
 from tests.fake_cuda import CUDA, Launches, fake_cuda
 
-from .reference import meta_gradient, random_problem, relative_difference
+from .reference import Weights, meta_gradient, random_problem, relative_difference
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -56,6 +62,53 @@ def test_fp32_is_the_default_and_close_to_float64() -> None:
     off, from_default = gradient("fp32", 3)
     assert off < 1e-4
     assert from_default == 0
+
+
+def max_pooled_problem(seed: int) -> tuple[NetworkSpec, Weights, Episodes]:
+    """As a training of photographs begins, one task, in float64."""
+    network = NetworkSpec(5, 3, 16, 16, layers=3, pooling="max", head="flatten")
+    generator = torch.Generator().manual_seed(seed)
+    weights = {name: value.double() for name, value in network.initial_parameters(seed).items()}
+
+    def examples(count: int) -> tuple[Tensor, Tensor]:
+        images = (torch.rand(1, 5 * count, 3, 16, 16, generator=generator) > 0.8).double()
+        return images, torch.arange(5).repeat_interleave(count).repeat(1, 1)
+
+    return network, weights, Episodes(*examples(1), *examples(3))
+
+
+@pytest.mark.parametrize("backend", [Kernels(), Analytic], ids=["native", "analytic"])
+def test_float32_is_as_near_to_float64_as_the_plain_loop_of_torchs_own_layers(
+    backend: Backend,
+) -> None:
+    """Where a rounding changes what ReLU or a maximum lets through, all of them jump."""
+    ours, theirs = [], []
+    for seed in range(16):
+        network, weights, episodes = max_pooled_problem(seed)
+        inner = InnerLoop(3, 0.1)
+        exact, _ = meta_gradient(network, inner, weights, episodes)
+        single = {name: value.float() for name, value in weights.items()}
+        rounded = episodes.to(CPU, torch.float32)
+        plain, _ = meta_gradient(network, inner, single, rounded)
+        found = outer_gradient(network, inner, single, rounded, backend).gradient
+        ours.append(relative_difference(found, exact))
+        theirs.append(relative_difference(plain, exact))
+    assert max(theirs) > 1e-3  # so it is not the strategies' doing
+    assert statistics.median(ours) < 4 * statistics.median(theirs) < 1e-4
+
+
+@pytest.mark.parametrize("backend", [Kernels(), Analytic], ids=["native", "analytic"])
+def test_sums_over_large_images_lose_nothing_in_float32(backend: Backend) -> None:
+    """Added up one by one, 176,400 positions would be off by some 1e-6."""
+    network = NetworkSpec(5, 3, 84, 16, layers=1, pooling="max")
+    images = torch.rand(1, 25, 3, 84, 84, generator=torch.Generator().manual_seed(0))
+    parameters = network.initial_parameters(0)
+    exact = {name: value.double() for name, value in parameters.items()}
+    (expected,) = Analytic(network, images.double()).forward(exact).statistics
+    (found,) = backend(network, images).forward(parameters).statistics
+    deviation = expected.variance.sqrt()
+    assert ((found.mean - expected.mean) / deviation).abs().max() < 1e-6
+    assert (found.variance / expected.variance - 1).abs().max() < 1e-6
 
 
 def test_bf16_sums_in_float32() -> None:
