@@ -102,7 +102,7 @@ class Engine:
             Interrupted: ``should_stop`` said so.
             torch.OutOfMemoryError: not even one task fits.
         """
-        total = MetaGradient.zero(parameters)
+        total = MetaGradient.zero(parameters, self.network.tracked())
         self.task_gradients(
             parameters, episodes, total.add_tasks, inner=inner, should_stop=should_stop
         )

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mamltui.maml import alfa
 from mamltui.maml.curvature import MODES, matrix_gradients, mode_sizes, transformed
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.network import HEAD, NetworkSpec, Parameters
 
 ADAPTS = ("all", "head", "body")
 RATES = ("fixed", "per-step", "per-element", "curvature", "generated")
@@ -82,7 +82,7 @@ class InnerLoop:
         names = network.learned() if self.outer == "reptile" else network.adapted()
         if self.adapts == "all":
             return names
-        return tuple(name for name in names if name.startswith("head") == (self.adapts == "head"))
+        return tuple(name for name in names if (name in HEAD) == (self.adapts == "head"))
 
     def rate_shapes(self, network: NetworkSpec) -> dict[str, tuple[int, ...]]:
         """Name and shape of the learned rates; none where they are fixed."""

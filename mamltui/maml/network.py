@@ -18,7 +18,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,9 +35,25 @@ HEADS = ("mean", "flatten")
 NORM_EPSILON = 1e-3
 STATISTICS = ("mean", "variance")
 """Of a batch normalisation, as parameters are named after them."""
+HEAD = ("head.weight", "head.bias")
 
 Parameters = dict[str, Tensor]
 Activation = Callable[[Tensor], Tensor]
+
+
+class ParameterSpec(NamedTuple):
+    """What one parameter tensor of a network is."""
+
+    shape: tuple[int, ...]
+    part: Literal["kernel", "norm", "head"]
+    initial: Literal["xavier", "normal", "zeros", "ones"]
+    rows: int = 0
+    """How many numbers of inner steps taken (0, 1, ...) it has a row for; 0: one for all."""
+    is_tracked: bool = False
+    """Whether it is a running statistic, which no gradient moves: it goes a fixed part of the way
+    to what was observed."""
+    is_decayed: bool = False
+    """Whether weight decay pulls at it."""
 
 
 @dataclass(frozen=True)
@@ -116,46 +133,68 @@ class NetworkSpec:
         """What each module's normalisation has parameters for, besides statistics."""
         return ("shift", "scale") if self.norm_scale else ("shift",)
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter tensor, in the order of the forward pass.
-
-        Running statistics are among them, though no gradient moves them: see :func:`is_tracked`.
-        """
-        shapes: dict[str, tuple[int, ...]] = {}
-        own = (self.norm_steps, self.filters) if self.norm_steps else (self.filters,)
+    @cached_property
+    def parameters(self) -> dict[str, ParameterSpec]:
+        """Every parameter tensor by its name, in the order of the forward pass."""
+        found: dict[str, ParameterSpec] = {}
+        rows = self.norm_steps
+        own = (rows, self.filters) if rows else (self.filters,)
         for layer, inputs in enumerate(self.inputs(), 1):
-            shapes[f"conv{layer}.weight"] = (3, 3, inputs, self.filters)
-            shapes |= {f"norm{layer}.{field}": own for field in self.norm_fields()}
+            kernel = (3, 3, inputs, self.filters)
+            found[f"conv{layer}.weight"] = ParameterSpec(
+                kernel, "kernel", "xavier", is_decayed=True
+            )
+            found[f"norm{layer}.shift"] = ParameterSpec(own, "norm", "zeros", rows)
+            if self.norm_scale:
+                found[f"norm{layer}.scale"] = ParameterSpec(own, "norm", "ones", rows)
             if self.running_steps:
-                tracked = (self.running_steps, self.filters)
-                shapes |= {f"norm{layer}.{field}": tracked for field in STATISTICS}
-        if not self.prototypes:
-            shapes["head.weight"] = (self.features(), self.way)
-            shapes["head.bias"] = (self.way,)
-        return shapes
+                seen = self.running_steps, self.filters
+                mean = ParameterSpec(seen, "norm", "zeros", self.running_steps, is_tracked=True)
+                found[f"norm{layer}.mean"] = mean
+                found[f"norm{layer}.variance"] = mean._replace(initial="ones")
+        return found if self.prototypes else found | self._head()
+
+    def _head(self) -> dict[str, ParameterSpec]:
+        shapes = (self.features(), self.way), (self.way,)
+        weight = ParameterSpec(shapes[0], "head", "normal", is_decayed=True)
+        return dict(zip(HEAD, (weight, ParameterSpec(shapes[1], "head", "zeros")), strict=True))
+
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every parameter tensor."""
+        return {name: parameter.shape for name, parameter in self.parameters.items()}
 
     def value_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of what one pass reads: after one number of inner steps, with a head."""
-        shapes = {
-            name: shape[-1:] if has_steps(self, name) else shape
-            for name, shape in self.parameter_shapes().items()
+        return {
+            name: parameter.shape[-1:] if parameter.rows else parameter.shape
+            for name, parameter in (self.parameters | self._head()).items()
         }
-        head = {"head.weight": (self.features(), self.way), "head.bias": (self.way,)}
-        return shapes | head
+
+    def rows(self, name: str) -> int:
+        """Of a parameter: see :class:`ParameterSpec`; all else has one value for all steps."""
+        return self.parameters[name].rows if name in self.parameters else 0
+
+    def tracked(self) -> tuple[str, ...]:
+        """The running statistics."""
+        return tuple(name for name, parameter in self.parameters.items() if parameter.is_tracked)
 
     def learned(self) -> tuple[str, ...]:
         """The parameters that a gradient moves, in one loop or the other."""
-        return tuple(name for name in self.parameter_shapes() if not is_tracked(name))
+        return tuple(
+            name for name, parameter in self.parameters.items() if not parameter.is_tracked
+        )
 
     def adapted(self) -> tuple[str, ...]:
         """The parameters that the inner loop changes; the outer loop learns the others too.
 
         A head of prototypes is among them, which is not learned but computed.
         """
-        names = (*self.learned(), *(("head.weight", "head.bias") if self.prototypes else ()))
-        if self.normalisation == "none":
-            return names
-        return tuple(name for name in names if not name.startswith("norm"))
+        learned = tuple(
+            name
+            for name in self.learned()
+            if self.normalisation == "none" or self.parameters[name].part != "norm"
+        )
+        return (*learned, *HEAD) if self.prototypes else learned
 
     def parameter_count(self) -> int:
         return sum(math.prod(shape) for shape in self.parameter_shapes().values())
@@ -164,26 +203,16 @@ class NetworkSpec:
         """float32 parameters on the CPU, a function of ``seed`` alone."""
         generator = torch.Generator().manual_seed(seed)
         parameters: Parameters = {}
-        for name, shape in self.parameter_shapes().items():
-            if name.startswith("conv"):
+        for name, (shape, _, initial, *_) in self.parameters.items():
+            if initial == "xavier":
                 height, width, inputs, outputs = shape
                 bound = math.sqrt(6 / (height * width * (inputs + outputs)))
                 parameters[name] = (torch.rand(shape, generator=generator) * 2 - 1) * bound
-            elif name == "head.weight":
+            elif initial == "normal":
                 parameters[name] = torch.randn(shape, generator=generator)
-            elif name.endswith((".scale", ".variance")):
-                parameters[name] = torch.ones(shape)
             else:
-                parameters[name] = torch.zeros(shape)
+                parameters[name] = torch.full(shape, 1.0 if initial == "ones" else 0.0)
         return parameters
-
-
-def is_tracked(name: str) -> bool:
-    """Whether a parameter is a running statistic.
-
-    Its "gradient" is its distance from what was observed, and it goes a fixed part of that way.
-    """
-    return name.endswith(tuple(f".{field}" for field in STATISTICS))
 
 
 class NormStatistics(NamedTuple):
@@ -282,17 +311,10 @@ def at_step(network: NetworkSpec, parameters: Mapping[str, Tensor], step: int) -
     if not (network.norm_steps or network.running_steps):
         return values
     for name, value in parameters.items():
-        if has_steps(network, name):
-            own = network.running_steps if is_tracked(name) else network.norm_steps
-            values[name] = value.select(-2, min(step, own - 1))
+        rows = network.rows(name)
+        if rows:
+            values[name] = value.select(-2, min(step, rows - 1))
     return values
-
-
-def has_steps(network: NetworkSpec, name: str) -> bool:
-    """Whether a parameter has a row for each number of inner steps taken, [rows, filters]."""
-    if not name.startswith("norm"):
-        return False
-    return network.norm_steps > 0 or (network.running_steps > 0 and is_tracked(name))
 
 
 def _running_norm(rows: Tensor, given: NormStatistics) -> tuple[Tensor, NormStatistics]:

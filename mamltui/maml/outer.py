@@ -46,7 +46,6 @@ from mamltui.maml.network import (
     NormStatistics,
     Parameters,
     at_step,
-    has_steps,
 )
 from mamltui.maml.precision import exact_products
 from mamltui.maml.strategies.analytic import Analytic
@@ -129,7 +128,7 @@ def meta_gradient(
             zero: a captured graph reads them where they are put for each replay.
         onto: the sums of the tasks before, which are added to in place.
     """
-    total = MetaGradient.zero(parameters) if onto is None else onto
+    total = MetaGradient.zero(parameters, network.tracked()) if onto is None else onto
     total.add_tasks(task_gradients(network, inner, parameters, episodes, backend, weights=weights))
     return total
 
@@ -155,7 +154,8 @@ def task_gradients(
             logits = _through_the_inner_loop(tasks, weights)
         gradient = {name: tasks.gradient[name] for name in parameters if name in tasks.gradient}
         losses = task_losses(logits, episodes.query_y)
-        found = MetaGradient(gradient, losses, task_accuracies(logits, episodes.query_y))
+        accuracies = task_accuracies(logits, episodes.query_y)
+        found = MetaGradient(gradient, tasks.drift, losses, accuracies)
         return found.together() if losses.is_cuda else found
 
 
@@ -291,6 +291,8 @@ class _Tasks:
         """Whether the way back takes Hessian-vector products."""
         self.gradient: Parameters = {}
         """Of what is outer so far, [tasks, ...], in the shapes of the parameters."""
+        self.drift: Parameters = {}
+        """Running statistics less what was observed, likewise."""
         self._prototypes: tuple[Tape, Tensor, Parameters] | None = None
         self._start: Parameters = {}
 
@@ -337,7 +339,7 @@ class _Tasks:
             error = means.squeeze(1) - mean
             off[f"norm{layer}.mean"] = -error
             off[f"norm{layer}.variance"] = variance - (variances.squeeze(1) + error.square())
-        self.add(off, step)
+        self._add(self.drift, off, step)
 
     def adapted_to(self, values: Parameters, step: int) -> Adapted:
         """Both sets at ``values``, the parameters after ``step`` inner steps."""
@@ -353,17 +355,22 @@ class _Tasks:
 
     def add(self, found: Mapping[str, Tensor], step: int, factor: float = 1.0) -> None:
         """Add ``factor`` times gradients in the parameters as they were after ``step`` steps."""
+        self._add(self.gradient, found, step, factor)
+
+    def _add(
+        self, totals: Parameters, found: Mapping[str, Tensor], step: int, factor: float = 1.0
+    ) -> None:
         for name, value in found.items():
-            if has_steps(self.network, name):
-                total = self.gradient.get(name)
+            if self.network.rows(name):
+                total = totals.get(name)
                 if total is None:
                     total = value.new_zeros(self.count, *self.theta[name].shape)
-                    self.gradient[name] = total
+                    totals[name] = total
                 at_step(self.network, {name: total}, step)[name].add_(value, alpha=factor)
-            elif name in self.gradient:
-                self.gradient[name].add_(value, alpha=factor)
+            elif name in totals:
+                totals[name].add_(value, alpha=factor)
             else:
-                self.gradient[name] = value if factor == 1.0 else factor * value
+                totals[name] = value if factor == 1.0 else factor * value
 
     def back(self, taken: _Step, step: int) -> None:
         """The adjoint of one inner step."""
@@ -409,7 +416,7 @@ class _Tasks:
 
     def _lifted(self, name: str, value: Tensor, step: int) -> Tensor:
         """In the shape of the parameter: zero at other numbers of steps, where each has its own."""
-        if not has_steps(self.network, name):
+        if not self.network.rows(name):
             return value
         whole = value.new_zeros(self.count, *self.theta[name].shape)
         at_step(self.network, {name: whole}, step)[name].copy_(value)

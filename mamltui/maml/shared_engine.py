@@ -53,9 +53,10 @@ class _Score:
 
 @dataclass(frozen=True)
 class _Gradients:
-    """Those of some tasks; the losses, the accuracies and the gradients are with it."""
+    """Those of some tasks; losses, accuracies, gradients and drifts are with it."""
 
     names: tuple[str, ...]
+    drifting: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class SharedEngine(Engine):
     ) -> MetaGradient:
         inner = inner or self.inner
         own = self._share_out(_Differentiate(tuple(parameters), inner), parameters, episodes)
-        total = MetaGradient.zero(parameters)
+        total = MetaGradient.zero(parameters, self.network.tracked())
         try:
             if own.tasks:
                 self.task_gradients(
@@ -120,9 +121,10 @@ class SharedEngine(Engine):
         except Exception:
             self._drop_replies()
             raise
-        for part, (losses, accuracies, *gradients) in self._replies():
-            found = dict(zip(part.names, gradients, strict=True))
-            total.add_tasks(MetaGradient(found, losses, accuracies))
+        for part, (losses, accuracies, *tensors) in self._replies():
+            gradient = dict(zip(part.names, tensors, strict=False))
+            drift = dict(zip(part.drifting, tensors[len(gradient) :], strict=True))
+            total.add_tasks(MetaGradient(gradient, drift, losses, accuracies))
         return total.times(1 / episodes.tasks)
 
     def score(
@@ -268,9 +270,9 @@ def _compute(
         return
 
     def send(found: MetaGradient) -> None:
-        gradient = found.gradient
-        tensors = [found.query_loss, found.query_accuracy, *gradient.values()]
-        ranks.send(0, _Gradients(tuple(gradient)), tensors)
+        gradient, drift, losses, accuracies = found
+        tensors = [losses, accuracies, *gradient.values(), *drift.values()]
+        ranks.send(0, _Gradients(tuple(gradient), tuple(drift)), tensors)
 
     engine.task_gradients(parameters, episodes, send, inner=request.inner)
 

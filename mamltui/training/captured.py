@@ -215,7 +215,7 @@ class CapturedStep:
         found = total.times(1 / self._batch)
         norm = global_norm(found.gradient)
         watch.look(found.query_loss, norm)
-        state.update(found.gradient, unless=watch.broken)
+        state.update(found.gradient, found.drift, unless=watch.broken)
         self._metrics.copy_(torch.stack([found.query_loss, found.query_accuracy, norm]))
         self._first_task += self._batch
 

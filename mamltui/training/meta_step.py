@@ -122,10 +122,10 @@ class MetaStep:
         if logged or self._device.type == "cpu":  # a look at a GPU waits for it
             watch.check()
         if not logged:
-            state.apply(found.gradient, unless=watch.broken)
+            state.apply(found.gradient, found.drift, unless=watch.broken)
             return None
         scores = self._scores(episodes)
-        state.apply(found.gradient, unless=watch.broken)
+        state.apply(found.gradient, found.drift, unless=watch.broken)
         metrics = Metrics(float(found.query_loss), float(found.query_accuracy), float(norm))
         return Logged(metrics, scores)
 

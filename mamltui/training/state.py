@@ -10,13 +10,15 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import NetworkSpec, Parameters, is_tracked
+from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.profiles import MetaSection
 from mamltui.runs import AdamState, Best, Checkpoint
-from mamltui.training.clipping import TRACKING_RATE, clipped
+from mamltui.training.clipping import clipped
 from mamltui.training.schedule import is_constant, learning_rate
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+TRACKING_RATE = 0.1
+"""Part of the way that running statistics go to a batch's own: 1 - the momentum of 0.9."""
 
 
 @dataclass
@@ -91,7 +93,7 @@ class TrainingState:
             steps=[
                 torch.tensor(float(adam_state.step), device=device)
                 for name in checkpoint.parameters
-                if not is_tracked(name)
+                if name not in checkpoint.network.tracked()
             ],
             rate=None
             if device.type == "cpu" or is_constant(meta)
@@ -108,10 +110,12 @@ class TrainingState:
         groups = (self.parameters, self.exp_avg, self.exp_avg_sq)
         return [value for group in groups for value in group.values()] + self.steps
 
-    def apply(self, gradient: Mapping[str, Tensor], *, unless: Tensor) -> None:
+    def apply(
+        self, gradient: Mapping[str, Tensor], drift: Mapping[str, Tensor], *, unless: Tensor
+    ) -> None:
         """One meta-iteration: ``update``, and count it."""
         self.place_rate()
-        self.update(gradient, unless=unless)
+        self.update(gradient, drift, unless=unless)
         self.iteration += 1
 
     def place_rate(self) -> None:
@@ -119,7 +123,9 @@ class TrainingState:
         if self.rate is not None:
             self.rate.fill_(learning_rate(self.meta, self.iteration))
 
-    def update(self, gradient: Mapping[str, Tensor], *, unless: Tensor) -> None:
+    def update(
+        self, gradient: Mapping[str, Tensor], drift: Mapping[str, Tensor], *, unless: Tensor
+    ) -> None:
         """One step of the outer optimizer in place, after ``place_rate``.
 
         In this order: the gradient is clipped, by value and then by norm; kernels and head decay by
@@ -127,6 +133,8 @@ class TrainingState:
         statistics go their own way. On CUDA nothing here waits for it: it can be captured.
 
         Args:
+            gradient: for each learned parameter.
+            drift: running statistics less what was observed.
             unless: bool [] on the device; where it is true, nothing is changed.
         """
         if not unless.is_cuda and bool(unless):
@@ -135,16 +143,15 @@ class TrainingState:
         rate = learning_rate(meta, self.iteration) if self.rate is None else self.rate
         learned = clipped(gradient, value=meta.clip_value, norm=meta.clip_norm)
         if meta.weight_decay:
-            for name in filter(_is_decayed, learned):
+            for name in filter(self._is_decayed, learned):
                 self._replace(name, self.parameters[name] * (1 - rate * meta.weight_decay), unless)
         if meta.optimizer == "adam":
             self._adam(learned, rate, unless)
         else:
             for name, part in learned.items():
                 self._replace(name, self.parameters[name] - rate * part, unless)
-        for name in filter(is_tracked, gradient):
-            value = self.parameters[name] - TRACKING_RATE * gradient[name]
-            self._replace(name, value, unless)
+        for name, part in drift.items():
+            self._replace(name, self.parameters[name] - TRACKING_RATE * part, unless)
 
     def _replace(self, name: str, value: Tensor, unless: Tensor) -> None:
         parameter = self.parameters[name]
@@ -156,7 +163,7 @@ class TrainingState:
         Through torch's function, for its class imports torch's compiler, which takes two seconds.
         On CUDA it is torch's fused kernel.
         """
-        names = [name for name in self.parameters if not is_tracked(name)]
+        names = [name for name in self.parameters if name in gradient]
         is_cuda = unless.is_cuda
         adam(
             [self.parameters[name] for name in names],
@@ -198,7 +205,7 @@ class TrainingState:
         finite = [value.isfinite().all() for group in groups for value in group.values()]
         return bool(torch.stack(finite).all())
 
-
-def _is_decayed(name: str) -> bool:
-    """Whether weight decay pulls at a parameter: at kernels and the head, at no learned rate."""
-    return name.endswith(".weight") and not name.startswith("rate.")
+    def _is_decayed(self, name: str) -> bool:
+        """Whether weight decay pulls at a parameter of the network; at no learned rate."""
+        found = self.network.parameters.get(name)
+        return found is not None and found.is_decayed

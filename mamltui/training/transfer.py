@@ -8,7 +8,7 @@ from typing import Literal
 
 from mamltui.errors import UsageError
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import Parameters
+from mamltui.maml.network import HEAD, Parameters
 from mamltui.profiles import Profile
 from mamltui.runs import StartedFrom, TrainedOn, find_run
 
@@ -94,7 +94,7 @@ def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Tran
 
 
 def _is_of(part: str, name: str) -> bool:
-    return part == "all" or name.startswith("head") == (part == "head")
+    return part == "all" or (name in HEAD) == (part == "head")
 
 
 def _shape(parameters: Parameters, name: str) -> tuple[int, ...] | None:

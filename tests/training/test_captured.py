@@ -489,7 +489,7 @@ def test_the_fused_update_leaves_all_as_it_is_after_a_bad_gradient() -> None:
     before = copies(skipped)
     fused_update(state, gradient, torch.tensor(0.0))
     fused_update(skipped, gradient, torch.tensor(1.0))
-    plain.update(gradient, unless=torch.tensor(False))
+    plain.update(gradient, {}, unless=torch.tensor(False))
     assert_equal(copies(skipped), before)
     for a, b in zip(copies(state), copies(plain), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
@@ -505,7 +505,7 @@ def fused_update(state: TrainingState, gradient: dict[str, Tensor], found_inf: T
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "adam", fused)
-        state.update(gradient, unless=torch.tensor(False))
+        state.update(gradient, {}, unless=torch.tensor(False))
 
 
 @pytest.mark.parametrize("device", [CPU, pytest.param("cuda", marks=[pytest.mark.gpu, needs_cuda])])

@@ -19,7 +19,6 @@ from mamltui.maml.network import (
     NormStatistics,
     Parameters,
     forward_at,
-    is_tracked,
     relu,
 )
 
@@ -58,11 +57,11 @@ class Autograd:
         statistics: list[NormStatistics] | None = None,
     ) -> _Tape:
         tasks = self._images.shape[0]
-        shapes = self._network.value_shapes()
+        shapes, tracked = self._network.value_shapes(), self._network.tracked()
         leaves = {
             name: value.detach().expand(tasks, *shapes[name]).requires_grad_()
             for name, value in values.items()
-            if name in shapes and not is_tracked(name)
+            if name in shapes and name not in tracked
         }
         with torch.enable_grad():
             logits, seen = forward_at(
