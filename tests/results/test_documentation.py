@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -45,6 +46,24 @@ def test_every_command_named_is_there(capsys: pytest.CaptureFixture[str]) -> Non
     for name in ("list", "show", "compare", "export", "slim", "rm"):
         assert f"`{name}`" in PAGE or f"runs {name}" in PAGE
         assert re.search(rf"^\W*{name}\b", listed, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/engine.md"])
+def test_the_speed_beside_peers_is_what_was_measured(page: str) -> None:
+    results = ROOT / "benchmarks" / "results"
+    longer, peers = [], set()
+    for result in json.loads((results / "cpu.json").read_text())["results"].values():
+        best = {name: min(times) for name, times in result["times_ms"].items()}
+        ours = min(time for name, time in best.items() if name.startswith("mamltui"))
+        others = {name: time for name, time in best.items() if not name.startswith("mamltui")}
+        longer.append(min(others.values()) / ours)
+        peers |= set(others)
+        assert max(result["float64_relative_difference"].values()) < 1e-10
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    (said,) = re.findall(r"the fastest of (.*?) takes ([\d.]+) to ([\d.]+) times as long", text)
+    assert said[1:] == (f"{min(longer):.1f}", f"{max(longer):.1f}")
+    named = re.split(r", | and ", said[0].removeprefix("a "))
+    assert {name.strip("`") for name in named} == peers
 
 
 def rows_of_reference_runs(page: str) -> list[tuple[str, list[str]]]:
