@@ -115,6 +115,10 @@ def evaluate(
     checkpoint: EvaluatedKind = "best",
     seed: int | None = None,
     disjoint: bool = False,
+    way: int | None = None,
+    shot: int | None = None,
+    query: int | None = None,
+    head: Head | None = None,
     keep: bool = False,
     device: str = "auto",
     runs_dir: StrPath | None = None,
@@ -126,6 +130,8 @@ def evaluate(
         steps: numbers of inner steps; None: the profile's.
         episodes: tasks; None: the profile's, or with ``disjoint`` as many as there are images for.
         checkpoint: ``best``, ``last`` or ``ensemble``.
+        way: classes of a task; None: the profile's at test, as for ``shot`` and ``query``.
+        head: ``learned``, ``fresh`` or ``prototypes``; None: as the run was trained.
         keep: write the result into the run's folder.
 
     Raises:
@@ -143,6 +149,10 @@ def evaluate(
         device=resolve_device(device),
         seed=seed,
         disjoint=disjoint,
+        way=way,
+        shot=shot,
+        query=query,
+        head=head,
     )
     if keep:
         keep_results(folder, evaluation)

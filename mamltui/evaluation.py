@@ -16,7 +16,7 @@ from mamltui.data.disjoint import DisjointSampler
 from mamltui.data.episodes import EpisodeSampler, SplitName
 from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, UsageError
-from mamltui.learner import learner_of
+from mamltui.learner import Head, learner_of, with_way
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import StepScores, mean_and_ci95
@@ -26,7 +26,7 @@ from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.ranks import Ranks
 from mamltui.maml.shared_engine import SharedEngine
 from mamltui.maml.strategies import Case, why_not
-from mamltui.profiles import Profile, method_of
+from mamltui.profiles import Profile, TaskSection, method_of
 from mamltui.results import (
     STATISTICS,
     Evaluation,
@@ -66,6 +66,10 @@ def evaluate_run(
     device: torch.device,
     seed: int | None = None,
     disjoint: bool = False,
+    way: int | None = None,
+    shot: int | None = None,
+    query: int | None = None,
+    head: Head | None = None,
     progress: Progress | None = None,
     partial: Partial | None = None,
     should_stop: ShouldStop | None = None,
@@ -82,6 +86,8 @@ def evaluate_run(
         episodes: None: the profile's, or as many disjoint ones as there are images for.
         seed: of the evaluation's episodes; None: the profile's.
         disjoint: no image is used twice.
+        way: classes of a task; None: the profile's at test. So are shot and query.
+        head: where the classifier starts, as of :func:`~mamltui.learner.with_way`.
         should_stop: asked at every inner step of every chunk of episodes.
         say: told in words what takes time before the first episode.
         ranks: the processes among which episodes are shared out; not those of an ensemble.
@@ -91,7 +97,8 @@ def evaluate_run(
         RunError: the run cannot be read.
         CheckpointError: a checkpoint is missing, damaged or of another network.
         DataError: ``bank`` holds other data than the run was trained on.
-        UsageError: no steps, fewer than two episodes, or the split is too small for them.
+        UsageError: no steps, fewer than two episodes, the split is too small for them, or the run
+            has not learned what tasks of so many classes need.
         DeviceError: the device is out of memory.
     """
     if not steps or min(steps) < 0:
@@ -103,6 +110,14 @@ def evaluate_run(
     run.check_data(bank, classes)
     learner = learner_of(profile, bank)
     members = _load_members(run, checkpoint, learner)
+    trained, task = profile.task, _asked_task(profile, way, shot, query)
+    parameters = [member.parameters for member in members]
+    own_head = "prototypes" if learner.network.prototypes else "learned"
+    started = head or own_head
+    if task.way != trained.way or head is not None:
+        fitted = [with_way(learner, each, task.way, head) for each in parameters]
+        learner, parameters = fitted[0][0], [each for _, each in fitted]
+    profile = profile.model_copy(update={"task": task})
     kind = DisjointSampler if disjoint else EpisodeSampler
     sampler = kind.of(profile, bank, classes, split, seed=seed)
     if episodes is None:
@@ -138,14 +153,15 @@ def evaluate_run(
         algorithm=method_of(profile),
         running_statistics=profile.plus.per_step_statistics,
         disjoint=disjoint,
+        train_way=0 if trained.way == task.way else trained.way,
+        train_shot=0 if trained.shot == task.shot else trained.shot,
+        head=started,
+        is_other_task=task != trained.at_test or started != own_head,
     )
     chunks = _score_chunks(
         profile,
         learner,
-        [
-            {name: tensor.to(device) for name, tensor in member.parameters.items()}
-            for member in members
-        ],
+        [{name: tensor.to(device) for name, tensor in member.items()} for member in parameters],
         sampler,
         steps=wanted[-1],
         episodes=episodes,
@@ -176,6 +192,17 @@ def evaluate_run(
             for kind in STATISTICS
         ),
     )
+
+
+def _asked_task(
+    profile: Profile, way: int | None, shot: int | None, query: int | None
+) -> TaskSection:
+    """The task of an evaluation: the profile's at test, but for what is given."""
+    asked = {"way": way, "shot": shot, "query": query}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if way is not None and way < 2:
+        raise UsageError("a choice needs at least two classes", where=f"way {way}")
+    return profile.task.at_test.model_copy(update=given)
 
 
 def kept_result(run: RunFolder, profile: Profile) -> Evaluation | None:

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mamltui.cli.evaluate import DeviceName, check_outputs, write_stdout
+from mamltui.cli.evaluate import DeviceName, HeadName, check_outputs, write_stdout
 from mamltui.cli.output import narrate
 from mamltui.errors import UsageError
 
 if TYPE_CHECKING:
     from mamltui.answers import Answers
-
-
-class HeadName(str, Enum):
-    """Where the classifier starts."""
-
-    learned = "learned"
-    fresh = "fresh"
-    prototypes = "prototypes"
 
 
 class SingleCheckpoint(str, Enum):

@@ -36,6 +36,14 @@ class CheckpointName(str, Enum):
     ensemble = "ensemble"
 
 
+class HeadName(str, Enum):
+    """Where the classifier starts."""
+
+    learned = "learned"
+    fresh = "fresh"
+    prototypes = "prototypes"
+
+
 class DeviceName(str, Enum):
     """Where to compute."""
 
@@ -72,6 +80,31 @@ def evaluate(
             "--disjoint", help="Use no image twice: as many episodes as there are images for."
         ),
     ] = False,
+    way: Annotated[
+        int | None,
+        typer.Option(
+            min=2, max=10_000, metavar="N", help="Classes of a task [default: the run's]."
+        ),
+    ] = None,
+    shot: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=10_000, metavar="N", help="Support images a class [default: the run's]."
+        ),
+    ] = None,
+    query: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=10_000, metavar="N", help="Query images a class [default: the run's]."
+        ),
+    ] = None,
+    head: Annotated[
+        HeadName | None,
+        typer.Option(
+            help="Classifier: as learned; fresh, with drawn weights for further classes; or from "
+            "the means of the support set [default: as the run was trained]."
+        ),
+    ] = None,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
     data_dir: Annotated[
         Path | None,
@@ -129,6 +162,10 @@ def evaluate(
                 device=where,
                 seed=seed,
                 disjoint=disjoint,
+                way=way,
+                shot=shot,
+                query=query,
+                head=None if head is None else head.value,
                 progress=progress,
                 say=lambda text: narrate(text),
             )

@@ -175,6 +175,27 @@ class TaskSection(_Model):
         description="Query drawings of a class; when left out, as many as shot, as in the paper.",
         json_schema_extra=_unit("drawings", default_text="same as shot"),
     )
+    test_way: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Classes of a task in validation and test; 0: as many as way.",
+        json_schema_extra=_unit("classes"),
+    )
+    test_shot: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Support drawings of a class in validation and test; 0: as many as shot.",
+        json_schema_extra=_unit("drawings"),
+    )
+
+    @property
+    def at_test(self) -> TaskSection:
+        """The tasks of validation and test."""
+        way, shot = self.test_way or self.way, self.test_shot or self.shot
+        changes = {"way": way, "shot": shot, "test_way": 0, "test_shot": 0}
+        return self.model_copy(update=changes)
 
     @model_validator(mode="before")
     @classmethod

@@ -81,6 +81,7 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
         *_of_the_augmentation(profile),
         *_of_the_algorithm(profile),
         *_of_the_network(profile),
+        *_of_the_test(profile),
         *_of_the_start(profile),
     ]
     return found + misfits(
@@ -159,6 +160,22 @@ def _of_the_network(profile: Values) -> Iterator[BrokenRule]:
         )
 
 
+def _of_the_test(profile: Values) -> Iterator[BrokenRule]:
+    """Tasks at test that a learned head has no weights for."""
+    task = profile.task
+    if task.test_way == 1:
+        yield BrokenRule(
+            ("task.test_way",), "a choice needs two classes", "allowed: 0, or 2 and more"
+        )
+    if task.test_way > task.way and profile.algorithm not in ("protonet", "proto-maml"):
+        yield BrokenRule(
+            ("task.test_way", "task.way", "algorithm"),
+            f"{profile.algorithm} learns a head for {task.way} classes, which has nothing for "
+            f"{task.test_way}",
+            f"allowed here: up to {task.way}; protonet and proto-maml take any number",
+        )
+
+
 def _of_the_start(profile: Values) -> Iterator[BrokenRule]:
     """A part of no run."""
     if profile.meta.start_part != "all" and not profile.meta.start.strip():
@@ -179,26 +196,38 @@ def misfits(
     profile: Values, classes: Mapping[str, int], drawings: int | None, source: str = "the data"
 ) -> list[BrokenRule]:
     """What a task of the profile asks for beyond the classes of each split and their drawings."""
-    task = profile.task
+    task, tested = profile.task, profile.task.at_test
     found = []
-    if classes:
-        name, count = min(classes.items(), key=lambda item: item[1])
-        if task.way > count:
+    asked = [
+        (key, way, name, classes[name])
+        for key, way, names in (
+            ("task.way", task.way, classes if task.way == tested.way else ["train"]),
+            ("task.test_way", tested.way, [name for name in classes if name != "train"]),
+        )
+        for name in names
+        if name in classes and (key == "task.way" or way != task.way)
+    ]
+    for key in ("task.way", "task.test_way"):
+        of_key = [(count, name, way) for own, way, name, count in asked if own == key]
+        count, name, way = min(of_key, default=(0, "", 0))
+        if way > count:
             found.append(
                 BrokenRule(
-                    ("task.way", "data.split", "data.set"),
-                    f"a {task.way}-way task needs {task.way} classes, and the {name} split of "
+                    (key, "data.split", "data.set"),
+                    f"a {way}-way task needs {way} classes, and the {name} split of "
                     f"{source} has {count}",
                     f"allowed here: 2 to {count}"
                     if count >= 2
                     else "no task can be made of fewer than 2 classes: bring more of them",
                 )
             )
-    if drawings is not None and task.shot + task.query > drawings:
+    shot = max(task.shot, tested.shot)
+    key = "task.shot" if shot == task.shot else "task.test_shot"
+    if drawings is not None and shot + task.query > drawings:
         found.append(
             BrokenRule(
-                ("task.query", "task.shot", "data.set"),
-                f"{task.shot} support + {task.query} query = {task.shot + task.query} drawings of "
+                ("task.query", key, "data.set"),
+                f"{shot} support + {task.query} query = {shot + task.query} drawings of "
                 f"a class, and {source} has {drawings}",
                 f"shot + query is allowed up to {drawings}",
             )

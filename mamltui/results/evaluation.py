@@ -122,6 +122,14 @@ class Evaluation:
     """Whether the scores called transductive are by running statistics of the training instead."""
     disjoint: bool = False
     """Whether the episodes share no image, so that their interval is one of the test images."""
+    train_way: int = 0
+    """Classes of a task in training; 0: as many as ``way``."""
+    train_shot: int = 0
+    """Support images a class in training; 0: as many as ``shot``."""
+    head: str = "learned"
+    """Where the classifier starts: ``learned``, ``fresh`` or ``prototypes``."""
+    is_other_task: bool = False
+    """Whether the tasks, or the head, are others than the profile's own at test."""
     outcomes: tuple[Outcomes, ...] = ()
     """For each of ``STATISTICS``; none of an evaluation under way, or by an earlier version."""
 
@@ -150,8 +158,15 @@ class Evaluation:
         The protocol is the profile's episodes of the test split, by its seed, with the best
         checkpoint. Further step counts change no score.
         """
-        own = profile.evaluation.episodes
+        own, task = profile.evaluation.episodes, profile.task.at_test
+        asked = (self.way, self.shot, self.query)
         return [
+            *(
+                []
+                if asked == (task.way, task.shot, task.query)
+                else [f"{self.way}-way {self.shot}-shot, {self.query} query images a class"]
+            ),
+            *([f"a {self.head} head"] if self.is_head_changed(profile) else []),
             *([] if self.split == "test" else [f"{self.split} split"]),
             *([] if self.checkpoint == "best" else [f"{self.checkpoint} checkpoint"]),
             *(["disjoint episodes"] if self.disjoint else []),
@@ -164,10 +179,25 @@ class Evaluation:
             ),
         ]
 
+    def is_head_changed(self, profile: Profile) -> bool:
+        """Whether the classifier started elsewhere than in training."""
+        is_computed = profile.algorithm in ("protonet", "proto-maml")
+        return self.head == "fresh" or (self.head == "prototypes" and not is_computed)
+
+    @property
+    def trained_on(self) -> str:
+        """The task of the training, if it was another; else empty."""
+        way, shot = self.train_way or self.way, self.train_shot or self.shot
+        return "" if (way, shot) == (self.way, self.shot) else f"{way}-way {shot}-shot"
+
     @property
     def is_plain(self) -> bool:
-        """Of one checkpoint on test episodes drawn as papers draw them: what lists of runs show."""
-        return self.split == "test" and self.models is None and not self.disjoint
+        """Of one checkpoint on the profile's test tasks, drawn as papers draw them.
+
+        It is what lists of runs show.
+        """
+        is_other = self.disjoint or self.is_other_task
+        return self.split == "test" and self.models is None and not is_other
 
     def outcome(self, statistics: str = "transductive") -> Outcomes | None:
         """What became of each episode and class, with one of ``STATISTICS``; None: not known."""

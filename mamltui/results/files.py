@@ -227,8 +227,11 @@ def result_stem(evaluation: Evaluation) -> str:
     if len(steps) > 60:  # a file name has 255 bytes at most
         steps = hashlib.sha256(steps.encode()).hexdigest()[:16]
     checkpoint = evaluation.checkpoint.replace(" ", "-")
+    task = ""
+    if evaluation.trained_on or evaluation.head == "fresh":
+        task = f"{evaluation.way}way{evaluation.shot}shot{evaluation.query}query-{evaluation.head}-"
     return (
-        f"{evaluation.split}-{checkpoint}-iteration{evaluation.iteration}-steps{steps}"
+        f"{task}{evaluation.split}-{checkpoint}-iteration{evaluation.iteration}-steps{steps}"
         f"-episodes{evaluation.episodes}{'-disjoint' if evaluation.disjoint else ''}"
         f"-seed{evaluation.seed}-{evaluation.device}"
     )

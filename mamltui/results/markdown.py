@@ -88,12 +88,19 @@ def describe(evaluation: Evaluation) -> str:
     """What was measured, in one line."""
     steps = f"{evaluation.train_steps} inner step{'' if evaluation.train_steps == 1 else 's'}"
     trained = "" if evaluation.algorithm == "maml" else f"{evaluation.algorithm}, "
+    task = evaluation.task + _other_task(evaluation)
     return (
-        f"{trained}{evaluation.task}, {steps} in training; {evaluation.split} split "
+        f"{trained}{task}, {steps} in training; {evaluation.split} split "
         f"({evaluation.class_split}), {evaluation.episodes:,} "
         f"{'disjoint ' if evaluation.disjoint else ''}episodes of seed {evaluation.seed}; "
         f"{evaluation.scored}"
     )
+
+
+def _other_task(evaluation: Evaluation) -> str:
+    """What of the training was another task, in words."""
+    words = f" (trained on {evaluation.trained_on})" if evaluation.trained_on else ""
+    return words + (" with a fresh head" if evaluation.head == "fresh" else "")
 
 
 def spread_text(evaluation: Evaluation, statistics: str) -> str:

@@ -219,6 +219,8 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         for key, (value, text) in ours.items()
         if key in theirs and theirs[key] != value
     ]
+    if evaluation.trained_on:
+        found.insert(0, f"trained on {evaluation.trained_on} tasks")
     if evaluation.split != "test":
         found.insert(0, f"{evaluation.split} split, theirs test")
     if evaluation.running_statistics and figure.transductive:

@@ -42,6 +42,10 @@ COLUMNS = {
     "accuracy_worst_percent": "accuracy in the worst episode, percent, four decimals",
     "calibration_error_percent": "expected calibration error of 15 equal bins, percent, "
     "four decimals",
+    "train_way": "classes in a task of the training; 0: as many as way",
+    "train_shot": "support images per class in the training; 0: as many as shot",
+    "head": "where the classifier starts: learned, fresh (weights drawn for further classes) or "
+    "prototypes",
 }
 """The columns of the CSV, in order, and what they hold."""
 

@@ -77,9 +77,10 @@ class Plan:
 
     def sampler(self, split: SplitName) -> EpisodeSampler:
         """The tasks of the training or of its validation."""
-        return EpisodeSampler.of(
-            self.profile, self.bank, self.split, split, augmented=split == "train"
-        )
+        profile = self.profile
+        if split != "train":
+            profile = profile.model_copy(update={"task": profile.task.at_test})
+        return EpisodeSampler.of(profile, self.bank, self.split, split, augmented=split == "train")
 
 
 def make_plan(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 
 from mamltui.data.episodes import EpisodeSampler
+from mamltui.learner import with_way
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
-from mamltui.maml.evaluate import StepScores, mean_and_ci95
+from mamltui.maml.evaluate import Scores, StepScores, mean_and_ci95, score
+from mamltui.maml.learner import Learner
 from mamltui.maml.network import Parameters
 from mamltui.profiles import Profile, ValidationSection
 from mamltui.runs import Best
@@ -38,6 +41,7 @@ class Validator:
         self._engine = engine
         self._sampler = sampler
         self._device = device
+        self._task = profile.task.at_test
 
     def scores(
         self, parameters: Parameters, is_stopping: Callable[[], bool]
@@ -46,12 +50,12 @@ class Validator:
         episodes = self._profile.validation.episodes
         at_once = self._profile.engine.task_chunk or self._profile.meta.batch
         parts: list[StepScores] = []
+        batch, scores_of = self._sampler.batch, self._scoring(parameters)
         for first in range(0, episodes, at_once):
             tasks = min(at_once, episodes - first)
             try:
-                scores = self._engine.score(
-                    parameters,
-                    self._sampler.batch(first, tasks, self._device),
+                scores = scores_of(
+                    batch(first, tasks, self._device),
                     steps=self._profile.inner.test_steps,
                     support_statistics=False,
                     should_stop=is_stopping,
@@ -60,7 +64,7 @@ class Validator:
                 return None
             parts.append(scores.transductive)
         # As whole numbers of right answers, whose sum is exact: equal counts are equal accuracies.
-        examples = self._profile.task.way * self._profile.task.query
+        examples = self._task.way * self._task.query
         right = (torch.cat([part.accuracy for part in parts]) * examples).round()
         mean, ci95 = mean_and_ci95(right)
         loss = torch.cat([part.loss for part in parts]).mean(dim=0)
@@ -69,6 +73,14 @@ class Validator:
             tuple((ci95 / examples).tolist()),
             tuple(loss.tolist()),
         )
+
+    def _scoring(self, parameters: Parameters) -> Callable[..., Scores]:
+        """What scores episodes: the engine, if they are of as many classes as in training."""
+        if self._task.way == self._profile.task.way:
+            return partial(self._engine.score, parameters)
+        learner = Learner(self._engine.network, self._engine.inner)
+        learner, fitted = with_way(learner, parameters, self._task.way)
+        return partial(score, learner.network, learner.inner, fitted)
 
     def is_better(self, found: Best, best: Best | None) -> bool:
         """By the profile's criterion; of equals the earlier is kept."""

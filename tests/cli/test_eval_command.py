@@ -349,3 +349,39 @@ def test_a_relative_path_of_images_is_told_with_where_it_was_looked_for(
     assert f"{other}/characters" in said
     assert "seen from the folder in which the command is started" in said
     assert evaluate(f"../runs/{run.name}", "--data-path", "../characters") == ExitCode.DONE
+
+
+def test_tasks_may_have_another_shape_than_in_training(run: RunFolder, capsys: Capture) -> None:
+    options = ["--way", "2", "--shot", "3", "--query", "1", "--csv", "-"]
+    assert evaluate(run.path, *options) == ExitCode.DONE
+    (row, *_) = rows_of(capsys.readouterr().out)
+    shape = {name: row[name] for name in ("way", "shot", "query", "train_way", "train_shot")}
+    assert shape == {"way": "2", "shot": "3", "query": "1", "train_way": "3", "train_shot": "1"}
+    assert evaluate(run.path, "--shot", "3") == ExitCode.DONE
+    assert "folder 3-way 3-shot (trained on 3-way 1-shot)" in capsys.readouterr().out
+    assert len({path.stem for path in run.evaluation.iterdir()}) == 2
+    kept = [each for path in run.evaluation.glob("*.json") for each in read_evaluations(path)]
+    assert {(each.way, each.train_way) for each in kept} == {(2, 3), (3, 0)}
+    assert all(each.departures(run.profile) and not each.is_plain for each in kept)
+
+
+def test_more_classes_than_were_learned_need_another_head(run: RunFolder, capsys: Capture) -> None:
+    assert evaluate(run.path, "--way", "4") == ExitCode.USAGE
+    assert "learned for tasks of 3 classes, not of 4" in capsys.readouterr().err
+    for head in ("fresh", "prototypes"):
+        assert evaluate(run.path, "--way", "4", "--head", head, "--json") == ExitCode.DONE
+        (found,) = json.loads(capsys.readouterr().out)["evaluations"]
+        assert (found["way"], found["train_way"], found["head"]) == (4, 3, head)
+    assert evaluate(run.path, "--way", "9") == ExitCode.USAGE
+    assert evaluate(run.path, "--shot", "6") == ExitCode.USAGE
+    assert "Lower task.shot or task.query" in capsys.readouterr().err
+
+
+def test_the_same_shape_and_head_by_name_are_the_profiles_own(
+    run: RunFolder, capsys: Capture
+) -> None:
+    assert evaluate(run.path, "--csv", "-") == ExitCode.DONE
+    own = capsys.readouterr().out
+    same = ["--way", "3", "--shot", "1", "--query", "2", "--head", "learned", "--csv", "-"]
+    assert evaluate(run.path, *same) == ExitCode.DONE
+    assert capsys.readouterr().out == own

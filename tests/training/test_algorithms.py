@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from mamltui.errors import CheckpointError
+from mamltui.errors import CheckpointError, ProfileError
+from mamltui.evaluation import evaluate_run
 from mamltui.learner import learner_of
 from mamltui.maml.engine import Engine
-from mamltui.training import Control
+from mamltui.training import Control, Plan
 from tests.training.small import (
+    CPU,
     assert_same_training,
     make_bank,
     make_profile,
     make_run,
     make_trainer,
     train,
+    validations,
 )
 
 NO_STEPS = ("inner.steps=0", "inner.test_steps=0", "evaluation.steps=0")
@@ -154,3 +157,30 @@ def test_running_statistics_begin_where_the_first_tasks_are(tmp_path: Path) -> N
     # By step, as the parameters are; and away from the 0 and 1 that they are made with.
     assert not torch.allclose(found["norm4.mean"][0], found["norm4.mean"][2])
     assert not torch.allclose(found["norm1.variance"], torch.ones(3, 4), rtol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["protonet", "proto-maml", "maml", "BNWB"])
+def test_validation_and_test_may_be_of_other_tasks_than_the_training(
+    tmp_path: Path, kind: str
+) -> None:
+    """ProtoNet's paper trains on more classes than it tests on (Snell et al. 2017)."""
+    shape = ("task.way=4", "task.shot=1", "task.query=2", "task.test_way=3", "task.test_shot=3")
+    profile = make_profile(*KINDS[kind], *shape)
+    run = make_run(tmp_path, profile)
+    train(run)
+    evaluation = evaluate_run(run, bank=make_bank(), steps=[0], episodes=4, device=CPU)
+    found = (evaluation.way, evaluation.shot, evaluation.train_way, evaluation.train_shot)
+    assert found == (3, 3, 4, 1)
+    assert "3-way" not in " ".join(evaluation.departures(profile))
+    for validated in validations(run):
+        right = validated["accuracy"] * profile.validation.episodes * 3 * 2
+        assert right == pytest.approx(round(right))
+
+
+def test_a_learned_head_serves_no_more_classes_at_test_than_it_was_trained_on() -> None:
+    assert make_profile("algorithm=protonet", *NO_STEPS, "task.test_way=5").task.at_test.way == 5
+    for wrong in ("task.test_way=5", "task.test_way=1"):
+        with pytest.raises(ProfileError, match=r"task\.test_way"):
+            make_profile(wrong)
+    with pytest.raises(ProfileError, match="validation split of"):
+        Plan.of(make_profile("algorithm=protonet", *NO_STEPS, "task.test_way=9"), make_bank(), CPU)

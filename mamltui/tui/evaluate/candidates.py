@@ -52,7 +52,7 @@ def task_of(run: ListedRun) -> str:
     """The task in words; empty where the profile cannot be read."""
     if run.profile is None:
         return ""
-    task = run.profile.task
+    task = run.profile.task.at_test
     return task_name(run.profile.data.set, task.way, task.shot)
 
 
@@ -127,6 +127,7 @@ def unmeasured(run: ListedRun, settings: Settings) -> Evaluation:
     """An evaluation of no episodes: every score is NaN. The profile must be there."""
     profile = run.profile
     assert profile is not None
+    task = profile.task.at_test
     unknown = tuple(
         StepResult(step, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN) for step in settings.steps_of(profile)
     )
@@ -135,9 +136,9 @@ def unmeasured(run: ListedRun, settings: Settings) -> Evaluation:
         profile=profile.name,
         data=profile.data.set,
         data_hash="",
-        way=profile.task.way,
-        shot=profile.task.shot,
-        query=profile.task.query,
+        way=task.way,
+        shot=task.shot,
+        query=task.query,
         train_steps=profile.inner.steps,
         test_steps=profile.inner.test_steps,
         split=settings.split,
