@@ -408,7 +408,8 @@ def _pictures(images: Images, preparation: Preparation) -> list[Pixels] | Tensor
         if images.dtype.kind == "f":
             return torch.from_numpy(np.ascontiguousarray(images, np.float32))
         if images.dtype == np.uint8 and (images.ndim == 3 or images.shape[3:] == (3,)):
-            read = [picture_of(each, preparation.resize, preparation.size) for each in images]
+            how = {"resize": preparation.resize, "fit": preparation.fit}
+            read = [picture_of(each, size=preparation.size, **how) for each in images]
             return [picture.pixels for picture in read]
         raise UsageError(
             f"an array of {images.dtype} {list(images.shape)} holds no images",
@@ -418,7 +419,9 @@ def _pictures(images: Images, preparation: Preparation) -> list[Pixels] | Tensor
     if isinstance(images, str | PathLike):
         raise UsageError("several images are needed", hint=f"One alone: [{str(images)!r}]")
     files = [Path(image) for image in images]
-    read = read_pictures(None, files, preparation.resize, preparation.size, lambda _: None)
+    read = read_pictures(
+        None, files, preparation.resize, preparation.size, lambda _: None, fit=preparation.fit
+    )
     return [picture.pixels for picture in read]
 
 

@@ -24,7 +24,7 @@ class Banks:
 
     def __init__(self, data_dir: Path | None = None) -> None:
         self._data_dir = data_dir
-        self._loaded: dict[tuple[str, str, str, int], ImageBank] = {}
+        self._loaded: dict[tuple[str | int, ...], ImageBank] = {}
         self._lock = threading.Lock()
 
     def bank(self, data: DataSection, progress: Progress | None = None) -> ImageBank:
@@ -34,7 +34,7 @@ class Banks:
             DataError: the images are not there, damaged or hostile.
             DeviceError: there is no memory for them.
         """
-        key = (data.set, data.path, data.resize, data.image_size)
+        key = (data.set, data.path, data.resize, data.image_size, data.fit, data.unreadable)
         with self._lock:
             if key not in self._loaded:
                 with memory_explained("take a smaller data.image_size, or fewer images"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mamltui.data.groups import part_of
@@ -13,6 +14,7 @@ from mamltui.data.pictures import FOREIGN, SUFFIXES
 from mamltui.data.progress import Progress
 from mamltui.errors import DataError
 from mamltui.text import visible
+from mamltui.untrusted import read_file
 
 LEFTOVERS = frozenset(
     {
@@ -21,6 +23,10 @@ LEFTOVERS = frozenset(
     }
 )
 """What systems and programs leave in folders, in small letters; passed over like hidden files."""
+SPLITS_FILE = "splits.csv"
+"""In the folder of the classes, says which are for training, validation and test."""
+LARGEST_SPLITS = 10_000_000
+"""Bytes."""
 NAMED = 10
 """Files or classes named in a message; the others are counted."""
 
@@ -56,12 +62,28 @@ def find_classes(path: Path, say: Progress) -> list[ImageClass]:
             hint=f"Put the images of each class in a folder of its own, e.g. {where}/cat/01.png",
         )
     classes = _merged(path, classes, say)
+    classes = _parted(path, classes, say)
     _check_sizes(path, classes)
     foreign = Counter(file.suffix.lower() for each in classes for file in each.foreign)
     if foreign:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(foreign.items()))
         say(f"passed over, for they cannot be read here: {kinds}; convert them to PNG or JPEG")
     return sorted(classes, key=lambda each: each.name.split("/"))
+
+
+def without_files(
+    path: Path, classes: Sequence[ImageClass], files: frozenset[Path]
+) -> list[ImageClass]:
+    """The classes without some of their files.
+
+    Raises:
+        DataError: classes have fewer than two images left.
+    """
+    left = [
+        replace(each, files=[file for file in each.files if file not in files]) for each in classes
+    ]
+    _check_sizes(path, left)
+    return left
 
 
 def image_class(root: Path, folder: Path) -> ImageClass:
@@ -107,6 +129,39 @@ def _merged(path: Path, classes: list[ImageClass], say: Progress) -> list[ImageC
         for own in shared
     ]
     return [*(each for each in classes if not part_of(each.name)), *merged]
+
+
+def _parted(path: Path, classes: list[ImageClass], say: Progress) -> list[ImageClass]:
+    """With the groups that ``splits.csv`` puts the classes into, if the folder has one."""
+    file = path / SPLITS_FILE
+    if not file.is_file():
+        return classes
+    where = visible(str(file))
+    hint = "A line is CLASS,PART, as in: cat,train. Parts: train, val, test."
+    try:
+        text = read_file(file, LARGEST_SPLITS).decode("utf-8-sig")
+        rows = [row for row in csv.reader(text.splitlines(), strict=True) if any(row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read: {error}", where=where, hint=hint) from error
+    if rows and [cell.strip().lower() for cell in rows[0]] == ["class", "split"]:
+        rows = rows[1:]
+    part_of_class: dict[str, str] = {}
+    for row in rows:
+        cells = [unicodedata.normalize("NFC", cell.strip()) for cell in row]
+        part = part_of(f"{cells[-1]}/")
+        if len(cells) != 2 or part is None:
+            raise DataError(f"{listed([','.join(row)])}: no such line", where=where, hint=hint)
+        if part_of_class.setdefault(cells[0], part) != part:
+            raise DataError(f"{visible(cells[0])} is in two parts", where=where, hint=hint)
+    names = {each.name for each in classes}
+    unknown = [name for name in part_of_class if name not in names]
+    unnamed = sorted(names - set(part_of_class))
+    if unknown:
+        raise DataError(f"there are no class folders {listed(unknown)}", where=where)
+    if unnamed:
+        raise DataError(f"says nothing of {listed(unnamed)}", where=where, hint=hint)
+    say(f"the classes are parted by {where}")
+    return [replace(each, name=f"{part_of_class[each.name]}/{each.name}") for each in classes]
 
 
 def _check_sizes(path: Path, classes: Sequence[ImageClass]) -> None:

@@ -11,7 +11,14 @@ import torch
 
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import bank_hash, file_fingerprint, packed_folder, recall, remember
-from mamltui.data.class_folders import NAMED, find_classes, inside, listed
+from mamltui.data.class_folders import (
+    NAMED,
+    ImageClass,
+    find_classes,
+    inside,
+    listed,
+    without_files,
+)
 from mamltui.data.pictures import Picture, Pixels, UnreadableError, read_picture
 from mamltui.data.progress import Progress, silent
 from mamltui.errors import DataError
@@ -26,7 +33,13 @@ _REPORT_EVERY = 2_000
 
 
 def load_folder(
-    path: Path, *, resize: str, image_size: int, progress: Progress | None = None
+    path: Path,
+    *,
+    resize: str,
+    image_size: int,
+    fit: str = "stretch",
+    leave_out: bool = False,
+    progress: Progress | None = None,
 ) -> ImageBank:
     """The images under ``path``: ``path/class`` or ``path/group/class`` holds those of a class.
 
@@ -34,7 +47,7 @@ def load_folder(
     smallest has; of larger ones the first are taken. Hidden files and folders, and what systems
     leave behind, are passed over. Links that stay inside ``path`` are followed. Each image is
     turned as its EXIF data say and laid on white paper where it is transparent; an animation gives
-    its first picture; one that is not square is stretched.
+    its first picture; one that is not square is made so as ``fit`` says.
 
     Groups called ``train``, ``val`` and ``test`` are the parts of a split; if they hold the same
     classes, as sets for plain classification do, the images of a class are put together.
@@ -47,6 +60,9 @@ def load_folder(
         path: the folder.
         resize: ``nearest`` or ``antialias`` (Lanczos).
         image_size: width and height in pixels.
+        fit: ``stretch``, ``crop`` or ``pad``, as of
+            :func:`~mamltui.data.pictures.read_picture`.
+        leave_out: whether images that cannot be read are named and left out.
         progress: told in words what happens, and what in the set may not be as it was meant.
 
     Returns:
@@ -58,28 +74,33 @@ def load_folder(
     """
     say = progress or silent
     classes = find_classes(path, say)
-    counts = {each.name: len(each.files) for each in classes}
-    drawings = min(counts.values())
-    if max(counts.values()) > drawings:
-        smallest = [name for name, count in counts.items() if count == drawings]
-        unused = sum(counts.values()) - drawings * len(counts)
-        say(
-            f"the classes of {visible(str(path))} have {drawings} to {max(counts.values())} "
-            f"images: the first {drawings} of each are used, {unused:,} are not, because of "
-            f"{listed(smallest)}"
-        )
-    chosen = [file for each in classes for file in each.files[:drawings]]
     names = tuple(visible(each.name) for each in classes)
     source = visible(str(path))
-    place = "\0".join((str(path.resolve()), resize, str(image_size), *names))
+    settings = (resize, str(image_size), fit, str(leave_out))
+    place = "\0".join((str(path.resolve()), *settings, *names))
     key = sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
     packed = packed_folder() / f"folder-{key[:16]}.safetensors"
-    fingerprint = file_fingerprint(chosen) if len(chosen) >= PACKED_FROM else ""
+    chosen, drawings = _chosen(path, classes, say)
+    listed_files = [file for each in classes for file in each.files] if leave_out else chosen
+    fingerprint = file_fingerprint(listed_files) if len(chosen) >= PACKED_FROM else ""
     if fingerprint:
         bank = recall(packed, content=key, fingerprint=fingerprint, say=say)
         if bank is not None:
             return bank
-    images = _read_images(path, chosen, resize, image_size, say)
+    while True:
+        try:
+            images = _read_images(path, chosen, resize, image_size, fit, say)
+            break
+        except _UnreadableFilesError as error:
+            if not leave_out:
+                way_on = 'data.unreadable = "leave-out" goes on without what cannot be read.'
+                error.hint = f"{error.hint}\n{way_on}" if error.hint else way_on
+                raise
+            say(f"left out: {error.what.removesuffix(' cannot be read')}, for they cannot be read")
+            for line in (error.hint or "").splitlines()[:-1]:
+                say(f"  {line}")
+            classes = without_files(path, classes, error.files)
+            chosen, drawings = _chosen(path, classes, say)
     images = images.reshape(len(classes), drawings, *images.shape[1:])
     _tell_twins(path, chosen, images, say)
     if images.shape[2] == 1 and is_paper_bright(images):
@@ -91,9 +112,26 @@ def load_folder(
     return bank
 
 
-def _read_images(root: Path, files: list[Path], resize: str, size: int, say: Progress) -> Pixels:
+def _chosen(path: Path, classes: Sequence[ImageClass], say: Progress) -> tuple[list[Path], int]:
+    """The files to read, as many of each class, and how many these are."""
+    counts = {each.name: len(each.files) for each in classes}
+    drawings = min(counts.values())
+    if max(counts.values()) > drawings:
+        smallest = [name for name, count in counts.items() if count == drawings]
+        unused = sum(counts.values()) - drawings * len(counts)
+        say(
+            f"the classes of {visible(str(path))} have {drawings} to {max(counts.values())} "
+            f"images: the first {drawings} of each are used, {unused:,} are not, because of "
+            f"{listed(smallest)}"
+        )
+    return [file for each in classes for file in each.files[:drawings]], drawings
+
+
+def _read_images(
+    root: Path, files: list[Path], resize: str, size: int, fit: str, say: Progress
+) -> Pixels:
     """[images, 1 or 3, size, size] uint8."""
-    pictures = read_pictures(root, files, resize, size, say)
+    pictures = read_pictures(root, files, resize, size, say, fit=fit)
     coloured = [index for index, each in enumerate(pictures) if each.pixels.shape[0] == 3]
     if coloured and len(coloured) <= len(pictures) // 10:
         named = listed([inside(root, files[index]) for index in coloured])
@@ -105,7 +143,13 @@ def _read_images(root: Path, files: list[Path], resize: str, size: int, say: Pro
 
 
 def read_pictures(
-    root: Path | None, files: Sequence[Path], resize: str, size: int, say: Progress
+    root: Path | None,
+    files: Sequence[Path],
+    resize: str,
+    size: int,
+    say: Progress,
+    *,
+    fit: str = "stretch",
 ) -> list[Picture]:
     """One picture a file; those of more than 8 bits are brought to 8 all alike.
 
@@ -121,7 +165,7 @@ def read_pictures(
 
     def add(file: Path, peak: float | None = None) -> Picture | None:
         try:
-            return read_picture(file, resize, size, peak=peak)
+            return read_picture(file, resize, size, fit=fit, peak=peak)
         except UnreadableError as error:
             unreadable.append((file, str(error)))
             return None
@@ -146,12 +190,24 @@ def read_pictures(
     return pictures
 
 
-def _unreadable(root: Path | None, files: list[tuple[Path, str]]) -> DataError:
+class _UnreadableFilesError(DataError):
+    """Images that cannot be read; all of them are named."""
+
+    files: frozenset[Path] = frozenset()
+
+
+def _unreadable(root: Path | None, files: list[tuple[Path, str]]) -> _UnreadableFilesError:
+    error = _unreadable_error(root, files)
+    error.files = frozenset(file for file, _ in files)
+    return error
+
+
+def _unreadable_error(root: Path | None, files: list[tuple[Path, str]]) -> _UnreadableFilesError:
     hint = "Repair the files or take them out of the data set."
     if len(files) == 1:
         file, fault = files[0]
         repair = fault.startswith("is not")
-        return DataError(
+        return _UnreadableFilesError(
             visible(fault),
             where=visible(str(file)),
             hint="Repair the file or take it out of the data set." if repair else None,
@@ -160,7 +216,7 @@ def _unreadable(root: Path | None, files: list[tuple[Path, str]]) -> DataError:
     if len(files) > NAMED:
         more = listed([inside(root, file) for file, _ in files[NAMED:]], 1000)
         lines.append(f"and {len(files) - NAMED:,} more: {more}")
-    return DataError(
+    return _UnreadableFilesError(
         f"{len(files):,} images cannot be read",
         where=None if root is None else visible(str(root)),
         hint="\n".join([*lines, hint]),

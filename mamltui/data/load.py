@@ -68,4 +68,11 @@ def load_bank(
     if data_dir is not None and not path.exists():
         inside = data_dir / path.name
         path = inside if inside.is_dir() else data_dir
-    return load_folder(path, resize=data.resize, image_size=data.image_size, progress=progress)
+    return load_folder(
+        path,
+        resize=data.resize,
+        image_size=data.image_size,
+        fit=data.fit,
+        leave_out=data.unreadable == "leave-out",
+        progress=progress,
+    )

@@ -58,6 +58,8 @@ class Preparation:
     """As of :func:`~mamltui.data.pictures.read_picture`."""
     is_binary: bool
     """Ink and paper alone."""
+    fit: str = "stretch"
+    """As of :func:`~mamltui.data.pictures.read_picture`."""
 
     @classmethod
     def of(cls, data: DataSection, *, size: int, channels: int) -> Preparation:
@@ -65,7 +67,7 @@ class Preparation:
         is_binary = data.set == "strokes" or (data.set == "omniglot" and data.resize == "nearest")
         # The images of CIFAR-FS are small from the start: whatever is large was averaged.
         resize = "ink" if is_binary else "antialias" if data.set == "cifar-fs" else data.resize
-        return cls(size, channels, resize, is_binary)
+        return cls(size, channels, resize, is_binary, data.fit)
 
     def apply(self, pictures: Sequence[Pixels], *, inverted: bool) -> Tensor:
         """[images, channels, size, size] float32 in 0 .. 1 of pictures [1 or 3, size, size]."""
@@ -190,7 +192,9 @@ def read_own_images(
     if len(images) > MOST_IMAGES:
         raise DataError(f"{len(images):,} images are more than the {MOST_IMAGES:,} allowed")
     files = [image.file for image in images]
-    read = read_pictures(None, files, preparation.resize, preparation.size, say)
+    read = read_pictures(
+        None, files, preparation.resize, preparation.size, say, fit=preparation.fit
+    )
     pictures = [picture.pixels for picture in read]
     shown = pictures[: len(support)]
     inverted = preparation.is_inverted(shown)
@@ -198,7 +202,8 @@ def read_own_images(
     say(f"prepared as the run's images were: {preparation.words(inverted=inverted)}")
     stretched = sum(width != height for width, height in (each.original for each in read))
     if stretched:
-        say(f"{stretched:,} of {len(read):,} images are not square, and were stretched")
+        done = {"stretch": "stretched", "crop": "cropped", "pad": "padded"}[preparation.fit]
+        say(f"{stretched:,} of {len(read):,} images are not square, and were {done}")
     small = sum(max(each.original) < size for each in read)
     if small:
         say(f"{small:,} of {len(read):,} images are smaller than {size} pixels, and were enlarged")

@@ -62,13 +62,17 @@ class Picture(NamedTuple):
     """Width and height in the file, upright."""
 
 
-def read_picture(file: Path, resize: str, size: int, *, peak: float | None = None) -> Picture:
+def read_picture(
+    file: Path, resize: str, size: int, *, fit: str = "stretch", peak: float | None = None
+) -> Picture:
     """An image as its maker saw it: turned as its EXIF data say, on white paper, 8 bits a channel.
 
     Args:
         resize: ``nearest`` or ``antialias`` (Lanczos); ``ink``: nearest for images of two colours,
             antialias for others.
         size: width and height in pixels.
+        fit: what makes it square: ``stretch``, ``crop`` (its middle), or ``pad`` (margins, white
+            or black as most of its border is).
         peak: the largest value among all images of more than 8 bits, once it is known: integers up
             to 255, 1,023, 4,095, 16,383 or 65,535 and floating-point numbers up to 1 or 255 are
             brought to 0 .. 255.
@@ -90,7 +94,7 @@ def read_picture(file: Path, resize: str, size: int, *, peak: float | None = Non
                 own = _peak(upright) if deep else None
                 flat = _from_deep(upright, own if peak is None else peak) if deep else upright
                 whole = _eight_bits(flat)
-                small = whole.resize((size, size), _sampling(whole, resize))
+                small = _scaled(whole, resize, size, fit)
         pixels = np.array(small, np.uint8)
     except UnreadableError:
         raise
@@ -105,10 +109,10 @@ def read_picture(file: Path, resize: str, size: int, *, peak: float | None = Non
     return Picture(_channels_first(pixels), own, whole.size)
 
 
-def picture_of(pixels: Pixels, resize: str, size: int) -> Picture:
+def picture_of(pixels: Pixels, resize: str, size: int, *, fit: str = "stretch") -> Picture:
     """The same of pixels in memory: [height, width] or [height, width, 3] uint8."""
     image = Image.fromarray(pixels)
-    small = image.resize((size, size), _sampling(image, resize))
+    small = _scaled(image, resize, size, fit)
     return Picture(_channels_first(np.array(small, np.uint8)), None, image.size)
 
 
@@ -119,6 +123,29 @@ def _channels_first(pixels: Pixels) -> Pixels:
     if (pixels == pixels[..., :1]).all():
         return np.ascontiguousarray(pixels[None, ..., 0])
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _scaled(image: Image.Image, resize: str, size: int, fit: str) -> Image.Image:
+    sampling, (width, height) = _sampling(image, resize), image.size
+    shorter, longer = min(width, height), max(width, height)
+    if fit == "crop":
+        left, top = (width - shorter) // 2, (height - shorter) // 2
+        box = (left, top, left + shorter, top + shorter)
+        return image.resize((size, size), sampling, box=box)
+    if fit == "pad" and shorter != longer:
+        # Scaled first: a strip of a million pixels is not to become a square of as many.
+        inner = (max(1, round(size * width / longer)), max(1, round(size * height / longer)))
+        paper = Image.new(image.mode, (size, size), "white" if _is_bright(image) else "black")
+        paper.paste(image.resize(inner, sampling), ((size - inner[0]) // 2, (size - inner[1]) // 2))
+        return paper
+    return image.resize((size, size), sampling)
+
+
+def _is_bright(image: Image.Image) -> bool:
+    """Whether most of the border is nearer to white than to black."""
+    grey = np.asarray(image.convert("L"))
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    return bool((border > 127).mean() > 0.5)
 
 
 def _sampling(image: Image.Image, resize: str) -> Image.Resampling:

@@ -94,6 +94,17 @@ class DataSection(_Model):
         description="Scaling: nearest is binary as in the paper, antialias for greys and photos.",
         json_schema_extra=_unit("-"),
     )
+    fit: Literal["stretch", "crop", "pad"] = Field(
+        "stretch",
+        description="What makes an image of a folder square: stretching, its middle, or margins.",
+        json_schema_extra=_unit("-"),
+    )
+    unreadable: Literal["refuse", "leave-out"] = Field(
+        "refuse",
+        description="What becomes of images of a folder that cannot be read; either way all are "
+        "named.",
+        json_schema_extra=_unit("-"),
+    )
     image_size: int = Field(
         28,
         ge=8,

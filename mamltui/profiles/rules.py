@@ -76,6 +76,15 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
                 'write set = "folder", or leave path out',
             )
         )
+    for name in ("fit", "unreadable"):
+        if data.set != "folder" and getattr(data, name) != type(data).model_fields[name].default:
+            found.append(
+                BrokenRule(
+                    (f"data.{name}", "data.set"),
+                    f'it is read for set = "folder" only, and set is "{data.set}"',
+                    f"leave {name} out",
+                )
+            )
     split = splits[0] if data.split == "auto" else data.split
     found += [
         *_of_the_augmentation(profile),

@@ -9,6 +9,7 @@ import shutil
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -377,9 +378,9 @@ def test_many_images_are_unpacked_the_second_time(
     reads: list[Path] = []
     read = folder.read_picture
 
-    def counted(file: Path, resize: str, size: int, *, peak: float | None = None) -> Picture:
+    def counted(file: Path, resize: str, size: int, **more: Any) -> Picture:
         reads.append(file)
-        return read(file, resize, size, peak=peak)
+        return read(file, resize, size, **more)
 
     monkeypatch.setattr(folder, "read_picture", counted)
     assert len(list((cache_dir / "packed").iterdir())) == 1
@@ -640,3 +641,102 @@ def test_a_folder_that_is_no_data_set_says_why_and_where(tmp_path: Path, case: o
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("is_bright", [True, False])
+@pytest.mark.parametrize("resize", ["nearest", "antialias"])
+def test_an_image_is_made_square_as_asked(tmp_path: Path, resize: str, is_bright: bool) -> None:
+    """A square of ink in the middle of an image that is three times as wide as high."""
+    wide = np.full((20, 60), 255 if is_bright else 0, np.uint8)
+    wide[5:15, 25:35] = 0 if is_bright else 255
+    write(tmp_path / "a.png", wide)
+    found = {
+        fit: read_picture(tmp_path / "a.png", resize, 60, fit=fit).pixels[0]
+        for fit in ("stretch", "crop", "pad")
+    }
+    ink = {fit: (pixels > 127) != is_bright for fit, pixels in found.items()}
+    extents = {fit: (each.any(1).sum(), each.any(0).sum()) for fit, each in ink.items()}
+    assert extents == {"stretch": (30, 10), "crop": (30, 30), "pad": (10, 10)}
+    assert not ink["pad"][:20].any()
+    assert found["pad"][0, 0] == found["pad"][30, 0]
+    tall = tmp_path / "tall.png"
+    write(tall, wide.T.copy())
+    assert np.array_equal(read_picture(tall, resize, 60, fit="pad").pixels[0], found["pad"].T)
+    write(tall, wide[:, 20:40])
+    square = [read_picture(tall, resize, 28, fit=fit).pixels for fit in ("stretch", "crop", "pad")]
+    assert all(np.array_equal(each, square[0]) for each in square)
+
+
+def test_unreadable_images_are_left_out_when_asked_and_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        for number in range(4):
+            write(tmp_path / name / f"{number}.png", grey(hash_of(name) + number))
+    for spoilt in ("a/0.png", "b/3.png"):
+        (tmp_path / spoilt).write_bytes(b"none")
+    with pytest.raises(DataError, match="2 images cannot be read"):
+        load(tmp_path)
+    said: list[str] = []
+    bank = load(tmp_path, leave_out=True, progress=said.append)
+    assert bank.drawings == 3
+    assert np.array_equal(bank.images[0, 0, 0].numpy(), 255 - grey(hash_of("a") + 1))
+    assert any("left out: 2 images" in text for text in said)
+    assert any("a/0.png" in text for text in said)
+    for number in range(1, 4):
+        (tmp_path / "a" / f"{number}.png").write_bytes(b"none")
+    with pytest.raises(DataError, match="the class has no images"):
+        load(tmp_path, leave_out=True)
+
+
+def test_what_is_left_out_is_packed_and_a_repaired_file_comes_back(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "images"
+    monkeypatch.setattr(folder, "PACKED_FROM", 4)
+    for name in ("a", "b"):
+        for number in range(3):
+            write(place / name / f"{number}.png", grey(hash_of(name) + number))
+    (place / "a" / "0.png").write_bytes(b"none")
+    first = load(place, leave_out=True)
+    assert list((cache_dir / "packed").iterdir())
+    said: list[str] = []
+    assert load(place, leave_out=True, progress=said.append).content_hash == first.content_hash
+    assert not any("left out" in text for text in said)
+    write(place / "a" / "0.png", grey(5))
+    assert load(place, leave_out=True).drawings == 3
+
+
+def test_a_file_of_splits_parts_classes_that_lie_side_by_side(tmp_path: Path) -> None:
+    names = ["ä katze", '"quoted"', "dog", "cow"]
+    for name in names:
+        for number in range(2):
+            write(tmp_path / name / f"{number}.png", grey(hash_of(name) + number))
+    lines = ["class,split", "a\u0308 katze,train", '"""quoted""",train', "dog,val", "cow, test"]
+    (tmp_path / "splits.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    split = split_classes(bank := load(tmp_path))
+    assert split.name == "folders"
+    found = [[bank.class_names[i] for i in part] for part in (split.validation, split.test)]
+    assert found == [["validation/dog"], ["test/cow"]]
+    assert len(split.train) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,train\nb,train", "says nothing of c"),
+        ("a,train\nb,test\nc,test\nd,val", "no class folders d"),
+        ("a,train\nb,test\nc,tset", "c,tset: no such line"),
+        ("a,train\nb,test\nc,test,0.5", "c,test,0.5: no such line"),
+        ("a,train\na,test\nb,test\nc,test", "a is in two parts"),
+        (b"\xff\xfe\x00", "cannot be read"),
+    ],
+)
+def test_a_file_of_splits_that_does_not_fit_is_refused(
+    tmp_path: Path, text: str | bytes, words: str
+) -> None:
+    for name in ("a", "b", "c"):
+        for number in range(2):
+            write(tmp_path / name / f"{number}.png", grey(number))
+    (tmp_path / "splits.csv").write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(DataError, match=words) as refused:
+        load(tmp_path)
+    assert str(refused.value.where).endswith("splits.csv")

@@ -70,7 +70,8 @@ def test_a_set_brings_in_no_other_sets_code(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from types import SimpleNamespace as S\n"
         "from mamltui.data.load import load_bank\n"
-        f"load_bank(S(set='folder', path={str(tmp_path)!r}, resize='nearest', image_size=28))\n"
+        f"load_bank(S(set='folder', path={str(tmp_path)!r}, resize='nearest', image_size=28, "
+        "fit='stretch', unreadable='refuse'))\n"
         "wrong = {'torchvision', 'mamltui.data.strokes', 'mamltui.data.omniglot'}\n"
         "sys.exit(str(wrong & set(sys.modules)) if wrong & set(sys.modules) else 0)"
     )
