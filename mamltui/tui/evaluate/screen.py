@@ -106,6 +106,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         self._choice = RunChoice(id="runs")
         self._grid = ResultGrid(id="grid")
         self._chart = Chart(id="by-steps")
+        self._chart.can_focus = False  # Tab goes between the list and the grid
         self._chart.percent, self._chart.title = True, "accuracy % by inner steps at test"
         self._filter = FilterInput(self._choice, placeholder=QUERY_HINT)
         self._lines = {
