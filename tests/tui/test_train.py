@@ -113,14 +113,19 @@ async def test_a_checkpoint_is_saved_by_its_key(make_app: MakeApp) -> None:
 
 
 @pytest.mark.usefixtures("place")
-async def test_a_second_training_is_refused_in_words(make_app: MakeApp) -> None:
+async def test_a_second_training_is_queued_after_asking(make_app: MakeApp) -> None:
     app = make_app(profile="tiny.toml", overrides=ENDLESS, run_now=True)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await train(pilot)
         assert app.session.watched is not None
         app.session.stage(app.session.watched.profile, "tiny.toml")
         await pilot.press("r")
-        await until(pilot, lambda: "already running here" in screen_text(app))
+        await until(pilot, lambda: "Queue tiny" in screen_text(app))
+        await pilot.press("y")
+        await until(pilot, lambda: app.session.queue.read())
+        (waiting,) = app.session.queue.read()
+        assert waiting.state == "waiting"
+        app.session.queue.remove(waiting.id)  # or it would be trained when the app is left
         await end(app, pilot)
 
 
