@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,40 @@ _PLACES = {
 _Addresses = ctypes.c_size_t * (2 * (len(_FIELDS) * MOST_LAYERS + 2))
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """What is known of a network and a number of examples before there are any."""
+
+    block: _Block
+    shapes: dict[str, tuple[int, ...]]
+    """Of every parameter after some number of inner steps, and of running statistics."""
+    scalars: dict[str, int]
+    """Of each kind of memory, for one task."""
+
+
+@lru_cache(maxsize=64)
+def _layout(network: NetworkSpec, examples: int, dtype: torch.dtype) -> _Layout:
+    block = _Block(
+        way=network.way,
+        channels=network.channels,
+        image_size=network.image_size,
+        filters=network.filters,
+        layers=network.layers,
+        pooled=network.pooling == "max",
+        normalisation=("none", "batch", "layer").index(network.normalisation),
+        flat=network.head == "flatten",
+        examples=examples,
+    )
+    sizes = (ctypes.c_size_t * len(_KINDS))()
+    load_compiled(SOURCE, SCALARS[dtype]).sizes(ctypes.byref(block), sizes)
+    tracked = {
+        f"norm{layer + 1}.{name}": (network.filters,)
+        for layer in range(network.layers)
+        for name in STATISTICS
+    }
+    return _Layout(block, network.value_shapes() | tracked, dict(zip(_KINDS, sizes, strict=True)))
+
+
 class Kernels:
     """The compiled kernels, and the memory they work in, which is used again.
 
@@ -145,7 +180,7 @@ class Kernels:
     def tasks_at_once(self, network: NetworkSpec, steps: int, episodes: Episodes) -> int:
         """``TASKS``, fewer where they need more than ``MEMORY``, or else as many as threads."""
         support, query = (
-            Native(self, network, images[:0]).scalars
+            _layout(network, images.shape[1], images.dtype).scalars
             for images in (episodes.support_x, episodes.query_x)
         )
         kept = (steps + 1) * (support["forward"] + support["backward"]) + support["tangent"]
@@ -208,30 +243,10 @@ class Native:
         self._like = images.new_empty(0)
         self._tasks, self._examples = images.shape[:2]
         self._library: Any = load_compiled(SOURCE, SCALARS[images.dtype])
-        filters = (network.filters,)
-        tracked = {
-            f"norm{layer + 1}.{name}": filters
-            for layer in range(network.layers)
-            for name in STATISTICS
-        }
-        self._shapes = network.value_shapes() | tracked
-        self._block = _Block(
-            way=network.way,
-            channels=network.channels,
-            image_size=size,
-            filters=network.filters,
-            layers=network.layers,
-            pooled=network.pooling == "max",
-            normalisation=("none", "batch", "layer").index(network.normalisation),
-            flat=network.head == "flatten",
-            examples=self._examples,
-            tasks=self._tasks,
-            threads=torch.get_num_threads(),
-        )
-        sizes = (ctypes.c_size_t * len(_KINDS))()
-        self._library.sizes(ctypes.byref(self._block), sizes)
-        self.scalars: dict[str, int] = dict(zip(_KINDS, sizes, strict=True))
-        """Of each kind of memory, for one task."""
+        layout = _layout(network, self._examples, images.dtype)
+        self._shapes, self._scalars = layout.shapes, layout.scalars
+        self._block = _Block.from_buffer_copy(layout.block)
+        self._block.tasks, self._block.threads = self._tasks, torch.get_num_threads()
         if self._tasks:
             self._images = self._room("images", self._tasks)
             self._block.images = self._images.address
@@ -300,7 +315,7 @@ class Native:
 
     def _room(self, kind: str, count: int) -> _Room:
         key = (self._network, self._examples, kind, self._like.dtype)
-        return self._kernels.room(key, count, self.scalars[kind.split()[-1]], self._like)
+        return self._kernels.room(key, count, self._scalars[kind.split()[-1]], self._like)
 
     def _logits(self, values: Parameters) -> Tensor:
         network = self._network
@@ -343,9 +358,9 @@ class _Pointers:
         self.names = list(values)
         self._tensors = []
         tasks, like = of._tasks, of._like
-        for name, shape in of._shapes.items():
-            value = values.get(name)
-            if value is None:
+        for name, value in values.items():
+            shape = of._shapes.get(name)
+            if shape is None:
                 continue
             if value.dtype != like.dtype or value.device != like.device:
                 raise TypeError(f"{name} is {value.dtype} on {value.device}, not {like.dtype}")
