@@ -1,6 +1,7 @@
 // Derivatives of a stack of convolutions for a block of tasks, a task at a time on each core. The
 // mathematics, its names and its order are those of analytic.py; read that first. What differs is
-// that no patches are formed: products take their rows where they lie.
+// that no patches are formed: products take their rows where they lie, or with stride 1 from tiles
+// transformed by Winograd's algorithm.
 //
 // Layout: images and activations are channels-last, with the zeros around them that the windows of
 // the next layer cover; everything else is rows [examples * positions, filters]. Filters are
@@ -18,6 +19,7 @@
 #include <thread>
 #include <type_traits>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -66,6 +68,41 @@ inline void add(T* to, Vector<T> values) {
 template <typename T>
 inline Vector<T> all(T value) {
     return value - Vector<T>{};
+}
+
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define HAS_SHUFFLES
+#endif
+#endif
+#ifdef HAS_SHUFFLES
+// Of two vectors, one element of each in turn, from their first half or from their second.
+template <int FROM, typename V, int... I>
+inline V zipped(V a, V b, std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, (FROM + I / 2 + I % 2 * int(sizeof...(I)))...);
+}
+#endif
+
+// to[f * step + i] = from[i * line + f] for a square of as many rows as a vector holds.
+template <typename T>
+inline void transpose_square(const T* from, size_t line, T* to, size_t step) {
+    constexpr int L = Lanes<T>::count;
+#ifdef HAS_SHUFFLES
+    constexpr auto order = std::make_integer_sequence<int, L>();
+    Vector<T> rows[L], next[L];
+    for (int i = 0; i < L; i++) rows[i] = load(from + i * line);
+    for (int done = 1; done < L; done *= 2) {
+        for (int i = 0; i < L / 2; i++) {
+            next[2 * i] = zipped<0>(rows[i], rows[i + L / 2], order);
+            next[2 * i + 1] = zipped<L / 2>(rows[i], rows[i + L / 2], order);
+        }
+        for (int i = 0; i < L; i++) rows[i] = next[i];
+    }
+    for (int i = 0; i < L; i++) store(to + i * step, rows[i]);
+#else
+    for (int f = 0; f < L; f++)
+        for (int i = 0; i < L; i++) to[f * step + i] = from[i * line + f];
+#endif
 }
 
 // ---- Products -----------------------------------------------------------------------------------
@@ -322,6 +359,7 @@ STAGE Weight<T> laid_out(const LayerShape& shape, const T* kernel, int rows, T* 
 // Lays the transpose of a kernel out, [9 * out, in], for products on the way back.
 template <typename T>
 STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
+    constexpr int L = Lanes<T>::count;
     const int length = 9 * shape.filters;
     each_panel<T>(shape.inputs, [&](int column, int width) {
         T* panel = room + size_t(column) * length;
@@ -330,9 +368,14 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
             T* to = panel + size_t(tap) * shape.filters * width;
             const T* from =
                 kernel + (size_t(tap) * shape.real_inputs + column) * shape.real_filters;
-            for (int f = 0; f < shape.real_filters; f++)
+            const size_t line = shape.real_filters;
+            const int squares = real == width ? shape.real_filters / L * L : 0;
+            for (int f = 0; f < squares; f += L)
+                for (int i = 0; i < width; i += L)
+                    transpose_square(from + i * line + f, line, to + size_t(f) * width + i, width);
+            for (int f = squares; f < shape.real_filters; f++)
                 for (int i = 0; i < width; i++)
-                    to[f * width + i] = i < real ? from[size_t(i) * shape.real_filters + f] : T(0);
+                    to[f * width + i] = i < real ? from[i * line + f] : T(0);
             std::fill(to + shape.real_filters * width, to + shape.filters * width, T(0));
         }
     });
@@ -787,7 +830,8 @@ struct LayerTape {
     T *mean, *scale;                // of Z; r
     T *g_gained;                    // gradient of s Y + t, at the positions of the output
     T *g_sums, *g_centred_sums;     // of it, and of it times C, over each example
-    T *g_product, *g_correlation;   // gradient of Z; mean(Y u)
+    T* g_product;                   // gradient of Z; of the first layer computed again
+    T *g_mean, *g_correlation;      // mean(u); mean(Y u)
     T *d_input, *d_normalised, *d_correlation, *d_chosen;  // of the tangent; dY where it was taken
     T* d_cross;  // sums over each example of dY times G
 };
@@ -842,10 +886,11 @@ struct Task {
     size_t take_backward(T* base) {
         Arena<T> arena{base};
         for (int l = 0; l < net.layers; l++) {
+            layer[l].g_mean = arena.take(per_group());
             layer[l].g_gained = arena.take(kept(l));
             layer[l].g_sums = arena.take(per_example());
             layer[l].g_centred_sums = arena.take(per_example());
-            layer[l].g_product = arena.take(rows(l));
+            layer[l].g_product = l ? arena.take(rows(l)) : nullptr;
             layer[l].g_correlation = arena.take(per_group());
         }
         return arena.used;
@@ -1261,8 +1306,8 @@ struct Task {
     }
 
     // The gradient from g [count, way], or [count, features] where there is no head.
-    STAGE void backward(int task, const Parameters<T>& values, bool is_fixed, bool keeps,
-                        const T* g, const Parameters<T>& gradient) {
+    STAGE void backward(int task, const Parameters<T>& values, bool is_fixed, const T* g,
+                        const Parameters<T>& gradient) {
         T* weight = gradient.head.of(task);
         if (values.head.of(task)) {
             std::fill_n(weight, size_t(net.features) * net.way, T(0));
@@ -1279,34 +1324,37 @@ struct Task {
             norm_gradients(l, tape.g_sums, tape.g_centred_sums, nullptr, gradient.shift[l].of(task),
                            gradient.scale[l].of(task));
             padded_vector(values.scale[l].of(task), 1, gains);
-            group_means(l, tape.g_sums, gains, averages);
+            group_means(l, tape.g_sums, gains, tape.g_mean);
             group_means(l, tape.g_centred_sums, gains, tape.g_correlation);
             for (size_t p = 0; p < per_group(); p++) tape.g_correlation[p] *= tape.scale[p];
             if (is_fixed) {
-                std::fill_n(averages, per_group(), T(0));
+                std::fill_n(tape.g_mean, per_group(), T(0));
                 std::fill_n(tape.g_correlation, per_group(), T(0));
             }
             finish_kernel(task, l, nullptr, nullptr, gradient, [&](int slot, const Place& place) {
-                T* to = tape.g_product + (l > 0 || keeps ? place.row : slot) * filters;
-                through_normalisation(l, place, tape.g_gained, averages, tape.g_correlation, to);
+                T* to = l ? tape.g_product + place.row * filters : dense + slot * filters;
+                through_normalisation(l, place, tape.g_gained, tape.g_mean, tape.g_correlation, to);
                 return to;
             });
         }
     }
 
-    // g_Z = r s G - r mean(u) - r^2 mean(Y u) C
+    // A vector of g_Z = r s G - r mean(u) - r^2 mean(Y u) C; group is where the example's begin.
+    Vector<T> through_normalisation(const LayerTape<T>& tape, const Source& from, size_t group,
+                                    Vector<T> centred, int c, const T* g, const T* mean,
+                                    const T* correlation) const {
+        const Vector<T> scale = load(tape.scale + group + c);
+        return scale * (dense_value(tape, g, from, c) * load(gains + c) - load(mean + group + c) -
+                        centred * scale * load(correlation + group + c));
+    }
     void through_normalisation(int l, const Place& place, const T* g, const T* mean,
                                const T* correlation, T* to) const {
         const LayerTape<T>& tape = layer[l];
         const Source from = source(l, place);
-        const size_t group = this->group(place.example);
-        const T *r = tape.scale + group, *m = mean + group, *k = correlation + group;
-        const T* centred = tape.centred + place.row * filters;
-        for (int c = 0; c < filters; c += L) {
-            const Vector<T> scale = load(r + c);
-            store(to + c, scale * (dense_value(tape, g, from, c) * load(gains + c) - load(m + c) -
-                                   load(centred + c) * scale * load(k + c)));
-        }
+        const size_t group = this->group(place.example), row = place.row * filters;
+        for (int c = 0; c < filters; c += L)
+            store(to + c, through_normalisation(tape, from, group, load(tape.centred + row + c), c,
+                                                g, mean, correlation));
     }
 
     template <typename Make>
@@ -1482,15 +1530,19 @@ struct Task {
         const Source from = source(l, place);
         const size_t g = group(place.example), row = place.row * filters;
         for (int c = 0; c < filters; c += L) {
-            const Vector<T> r = load(tape.scale + g + c);
-            Vector<T> value = dense_value(tape, dg_gained, from, c) * load(gains + c) -
-                              load(averages + g + c) -
-                              load(tape.centred + row + c) * r * load(averages2 + g + c);
-            if (bends) value += dense_value(tape, tape.g_gained, from, c) * load(d_gains + c);
-            if (net.normalisation != NONE)
-                value -= load(tape.d_normalised + row + c) * load(tape.g_correlation + g + c) +
-                         load(tape.g_product + row + c) * load(tape.d_correlation + g + c);
-            store(to + c, value * r);
+            const Vector<T> r = load(tape.scale + g + c), centred = load(tape.centred + row + c);
+            Vector<T> value = through_normalisation(tape, from, g, centred, c, dg_gained, averages,
+                                                    averages2);
+            if (bends) value += r * dense_value(tape, tape.g_gained, from, c) * load(d_gains + c);
+            if (net.normalisation != NONE) {
+                const Vector<T> g_product =
+                    l ? load(tape.g_product + row + c)
+                      : through_normalisation(tape, from, g, centred, c, tape.g_gained, tape.g_mean,
+                                              tape.g_correlation);
+                value -= r * (load(tape.d_normalised + row + c) * load(tape.g_correlation + g + c) +
+                              g_product * load(tape.d_correlation + g + c));
+            }
+            store(to + c, value);
         }
     }
 };
@@ -1640,7 +1692,7 @@ void forward(const Block* block, const Parameters<SCALAR>* values, const Paramet
 void backward(const Block* block, const Parameters<SCALAR>* values, int is_fixed, const SCALAR* g,
               const Parameters<SCALAR>* gradient) {
     each_task(block, [&](Task<SCALAR>& task, const Network& net, int number) {
-        task.backward(number, *values, is_fixed, block->keeps, g + number * task.count * outputs(net, values),
+        task.backward(number, *values, is_fixed, g + number * task.count * outputs(net, values),
                       *gradient);
     });
 }
