@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F  # noqa: N812
 
+from mamltui.maml.allocator import keep_freed_memory
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
@@ -137,6 +138,7 @@ def _engine(
     parameters: Parameters,
     episodes: Episodes,
 ) -> Contender:
+    keep_freed_memory()  # as the commands that train do
     engine = Engine(network, inner, device=episodes.support_x.device, strategy=strategy)
     return lambda: engine.meta_gradient(parameters, episodes).gradient
 

@@ -107,7 +107,7 @@ def metadata(key: str) -> Mutation:
             new = source.choice((shapes, numbers, bytewise))(inner, source)
             document["__metadata__"][key] = new.decode(errors="replace")
             return json.dumps(document).encode()
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return bytewise(content, source)
 
     return header(mutation)
