@@ -278,7 +278,7 @@ def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
         if asked and _is_run(path):
             return RunFolder(path)
     names = sorted(path.name for path in _run_paths(root))
-    titled = [run for run in list_runs(root) if asked and run.title == asked] if names else []
+    titled = [run for run in list_runs(root) if run.info and run.title == asked] if names else []
     if len(titled) == 1:
         return titled[0].folder
     if titled:

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from mamltui.errors import ExitCode
 from mamltui.results import COLUMNS, write_results
 from mamltui.runs import RunFolder
 from tests.cli.run_folders import trained_run, write_characters
-from tests.results.examples import evaluation, with_headline, with_outcomes
+from tests.results.examples import OWN_PROTOCOL, evaluation, with_headline, with_outcomes
 
 Capture = pytest.CaptureFixture[str]
 
@@ -99,9 +100,10 @@ def test_the_list_as_json(run: RunFolder, capsys: Capture) -> None:
 def test_a_list_shows_the_test_by_the_profiles_own_protocol_alone(
     run: RunFolder, capsys: Capture
 ) -> None:
-    own = evaluation(seed=7, episodes=6, test_steps=2, checkpoint="best")
+    asked: dict[str, Any] = {"way": 3, "shot": 1, "query": 2, "seed": 7, "test_steps": 2}
+    own = evaluation(episodes=6, **asked)
     write_results(run.evaluation, own)
-    for path in write_results(run.evaluation, evaluation(seed=7, episodes=5, test_steps=2)):
+    for path in write_results(run.evaluation, evaluation(episodes=5, **asked)):
         os.utime(path, (path.stat().st_mtime + 10, path.stat().st_mtime + 10))
     assert runs("list", "--json") == ExitCode.DONE
     (listed,) = json.loads(capsys.readouterr().out)
@@ -176,8 +178,7 @@ def test_compare_shows_what_differs_and_how_the_runs_did(
 def test_compare_goes_pair_by_pair_over_tests_by_the_profiles_own_protocol_alone(
     root: Path, characters: Path, capsys: Capture
 ) -> None:
-    protocol = {"inner": {"test_steps": 3}, "evaluation": {"episodes": 600}, "meta": {"seed": 0}}
-    own, other, short = (trained_run(root, characters, name, **protocol) for name in "abc")
+    own, other, short = (trained_run(root, characters, name, **OWN_PROTOCOL) for name in "abc")
     for run, episodes in ((own, 600), (other, 600), (short, 300)):
         write_results(
             run.evaluation, with_outcomes(run.name, [5] * (episodes - 1) + [int(run is own)])
@@ -195,11 +196,11 @@ def test_compare_takes_seeds_together_with_students_interval(
     root: Path, characters: Path, capsys: Capture
 ) -> None:
     """Also those of a study, whose names hold their seeds."""
-    protocol = {"inner": {"test_steps": 3}, "evaluation": {"episodes": 600}}
     names = []
     for seed, right in ((0, 5), (1, 4), (2, 3)):
         name = f"study-maml-seed{seed}"
-        run = trained_run(root, characters, name, meta={"seed": seed}, **protocol)
+        protocol = OWN_PROTOCOL | {"meta": {"seed": seed, "iterations": 40}}
+        run = trained_run(root, characters, name, **protocol)
         tested = with_headline(right / 5, 0.003, run=run.name, seed=seed)
         write_results(run.evaluation, tested)
         names.append(run.name)

@@ -150,11 +150,10 @@ def test_a_run_of_another_process_is_watched(place: Path) -> None:
         with Terminal(["attach", only_run(place).name], place) as watcher:
             watcher.wait_for("training")
             watcher.wait_for("elapsed")
-            watcher.press("x")
-            watcher.wait_for("another process trains this run")
+            watcher.press("x")  # stops it there
+            watcher.wait_for("stopped from another process")
             watcher.press("ctrl+q")
             assert watcher.wait_for_end() == 0
-        trainer.press("x")
         trainer.wait_for("Press r to resume it")
         trainer.press("ctrl+q")
         assert trainer.wait_for_end() == 0

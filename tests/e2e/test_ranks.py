@@ -94,6 +94,7 @@ def test_the_number_of_processes_changes_no_bit_and_may_change_on_the_way(tmp_pa
     assert own == shared
 
 
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_stop_of_any_process_saves_a_checkpoint_and_ends_all(tmp_path: Path, rank: int) -> None:
     place = make_place(tmp_path)
     with started(2, [*RUN, *ENDLESS], place) as processes:

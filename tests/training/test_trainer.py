@@ -279,7 +279,7 @@ def test_nothing_grows_with_the_iterations(root: Path) -> None:
             gc.collect()
             counts.append(sum(type(item) is torch.Tensor for item in gc.get_objects()))
     assert len(counts) == 4
-    assert counts[1:] == [counts[1]] * 3
+    assert max(counts[2:]) <= counts[1]
 
 
 def test_a_profile_that_asks_for_more_classes_than_there_are_is_refused(root: Path) -> None:

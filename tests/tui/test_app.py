@@ -199,6 +199,6 @@ async def test_more_keys_are_named_at_the_foot_where_there_is_room(make_app: Mak
         )
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: "D Remove" not in screen_text(app))
-        assert "r Run" in screen_text(app).splitlines()[-1]
+        await until(pilot, lambda: "r Run" in screen_text(app).splitlines()[-1])
         await pilot.press("f6")
         await until(pilot, lambda: app.current_mode == "log")

@@ -26,19 +26,11 @@ from mamltui.tui.compare.screen import CompareScreen
 from mamltui.tui.compare.seeds import folded
 from mamltui.tui.shared.chart.chart import Chart
 from tests.cli.run_folders import step_at, trained_run
-from tests.results.examples import evaluation, step_result, with_outcomes
+from tests.results.examples import OWN_PROTOCOL, evaluation, step_result, with_outcomes
 from tests.tui.conftest import SIZES, final_text, screen_text, until
 
 MakeApp = Callable[..., MamltuiApp]
 MakeRun = Callable[..., RunFolder]
-
-
-OWN_PROTOCOL: dict[str, Any] = {
-    "inner": {"steps": 1, "test_steps": 3},
-    "meta": {"seed": 0, "iterations": 40},
-    "evaluation": {"steps": (0, 1, 2, 3), "episodes": 600},
-}
-"""Of a profile that the results in tests.results.examples are measured by."""
 
 
 @pytest.fixture
@@ -167,8 +159,7 @@ async def test_test_results_are_shown_with_their_intervals_and_compared_to_the_b
 
 
 def test_runs_tested_on_the_same_episodes_are_compared_pair_by_pair(make_run: MakeRun) -> None:
-    protocol = {"inner": {"test_steps": 3}, "evaluation": {"episodes": 600}}
-    one, two = make_run("one", **protocol), make_run("two", **protocol)
+    one, two = make_run("one", **OWN_PROTOCOL), make_run("two", **OWN_PROTOCOL)
     right = [5, 5, 4, 5, 3, 5, 5, 4] * 75
     worse = [each - place % 2 for place, each in enumerate(right)]
     for run, outcomes in ((one, right), (two, worse)):
@@ -298,7 +289,7 @@ def test_seeds_taken_together_are_a_mean_and_differ_seed_by_seed(make_run: MakeR
         for seed in range(3):
             inner = {"steps": steps, "test_steps": 3}
             meta = {"seed": seed, "iterations": 40}
-            run = make_run("one", inner=inner, meta=meta, evaluation={"episodes": 600})
+            run = make_run("one", **OWN_PROTOCOL | {"inner": inner, "meta": meta})
             accuracy = 0.9 + 0.01 * seed + 0.002 * steps + 0.001 * (steps == 5 and seed == 0)
             results = tuple(step_result(each, accuracy) for each in range(4))
             write_results(run.evaluation, evaluation(seed=seed, transductive=results))

@@ -161,6 +161,8 @@ async def test_a_run_is_compared_with_what_is_published(tiny_run: Path, make_app
     for evaluation in document["evaluations"]:
         evaluation |= {"data": "omniglot", "way": 5, "shot": 1}
     result.write_text(json.dumps(document))
+    profile = tiny_run / "profile.toml"
+    profile.write_text(profile.read_text().replace("way = 3", "way = 5"))
     change_run(tiny_run, state="failed", error="the disk is full", iteration=4)
     app = make_app()
     async with app.run_test(size=(160, 45)) as pilot:
@@ -170,7 +172,7 @@ async def test_a_run_is_compared_with_what_is_published(tiny_run: Path, make_app
         assert line_of(app, "failed at 4 of 6: R resumes it")
         assert line_of(app, "the disk is full")
         assert line_of(app, "best ").split()[1] == "best"
-        assert line_of(app, "3-way 1-shot, 1 query a class")
+        assert line_of(app, "5-way 1-shot, 1 query a class")
         assert line_of(app, "cpu, 1 thread")
 
 
