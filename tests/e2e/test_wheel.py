@@ -72,6 +72,7 @@ def test_the_installed_command_plans_the_quickstart_from_another_folder(
 
 def test_the_installed_command_lists_the_reference_runs(wheel: Path, tmp_path: Path) -> None:
     process = run_installed(wheel, tmp_path, "runs", "list")
-    names = {path.name for path in (REPOSITORY / "runs" / "reference").iterdir()}
+    shipped = REPOSITORY / "runs" / "reference"
+    names = {path.parent.name for path in shipped.glob("*/run.json")}
     listed = [line.split()[:2] for line in process.stdout.splitlines()[1:]]
     assert {name for name, state in listed if state == "reference"} == names
