@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,30 +102,24 @@ class SharedEngine(Engine):
             self._ask(rank, _Make(network, inner, device.type, self.strategy, alike))
         self._drop_replies()
 
-    def meta_gradient(
+    def task_gradients(
         self,
         parameters: Parameters,
         episodes: Episodes,
+        use: Callable[[MetaGradient], None],
         *,
         inner: InnerLoop | None = None,
         should_stop: Callable[[], bool] | None = None,
-    ) -> MetaGradient:
-        inner = inner or self.inner
-        own = self._share_out(_Differentiate(tuple(parameters), inner), parameters, episodes)
-        total = MetaGradient.zero(parameters, self.network.tracked())
-        try:
+    ) -> None:
+        request = _Differentiate(tuple(parameters), inner or self.inner)
+        own = self._share_out(request, parameters, episodes)
+        with self._dropping_replies():
             if own.tasks:
-                self.task_gradients(
-                    parameters, own, total.add_tasks, inner=inner, should_stop=should_stop
-                )
-        except Exception:
-            self._drop_replies()
-            raise
+                super().task_gradients(parameters, own, use, inner=inner, should_stop=should_stop)
         for part, (losses, accuracies, *tensors) in self._replies():
             gradient = dict(zip(part.names, tensors, strict=False))
             drift = dict(zip(part.drifting, tensors[len(gradient) :], strict=True))
-            total.add_tasks(MetaGradient(gradient, drift, losses, accuracies))
-        return total.times(1 / episodes.tasks)
+            use(MetaGradient(gradient, drift, losses, accuracies))
 
     def score(
         self,
@@ -138,8 +132,8 @@ class SharedEngine(Engine):
     ) -> Scores:
         request = _Score(tuple(parameters), steps, support_statistics)
         own = self._share_out(request, parameters, episodes)
-        try:
-            parts = []
+        parts = []
+        with self._dropping_replies():
             if own.tasks:
                 scores = super().score(
                     parameters,
@@ -149,9 +143,6 @@ class SharedEngine(Engine):
                     should_stop=should_stop,
                 )
                 parts.append(scores)
-        except Exception:
-            self._drop_replies()
-            raise
         return Scores.joined([*parts, *(found for found, _ in self._replies())])
 
     def tasks_at_once(self, episodes: Episodes) -> int:
@@ -194,8 +185,20 @@ class SharedEngine(Engine):
         if errors:
             raise errors[0]
 
+    @contextmanager
+    def _dropping_replies(self) -> Iterator[None]:
+        """Where a call ends by an error, so that the next one's replies are its own.
+
+        Raises:
+            MamltuiError: what a helper met.
+        """
+        try:
+            yield
+        except Exception:
+            self._drop_replies()
+            raise
+
     def _drop_replies(self) -> None:
-        """Of a call that ends by an error; raises what a helper met."""
         for _ in self._replies():
             pass
 
