@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mamltui.cli.evaluate import DeviceName, HeadName, check_outputs, write_stdout
+from mamltui.cli.evaluate import DeviceName, check_outputs, write_stdout
+from mamltui.cli.options import AsJson, Csv, Head, RunsDir
 from mamltui.cli.output import narrate
 from mamltui.errors import UsageError
 
@@ -48,13 +49,7 @@ def adapt(
             min=0, max=10_000, metavar="N", help="Inner steps [default: as at the run's test]."
         ),
     ] = None,
-    head: Annotated[
-        HeadName | None,
-        typer.Option(
-            help="Classifier: as learned; fresh, with drawn weights for further classes; or from "
-            "the means of the support set [default: as the run was trained]."
-        ),
-    ] = None,
+    head: Head = None,
     transductive: Annotated[
         bool,
         typer.Option(
@@ -67,13 +62,9 @@ def adapt(
         SingleCheckpoint, typer.Option(help="Best by validation, or last.")
     ] = SingleCheckpoint.best,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
-    runs_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
-    ] = None,
-    csv: Annotated[
-        str | None, typer.Option(metavar="PATH|-", help="Write CSV to a file, or to stdout.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    runs_dir: RunsDir = None,
+    csv: Csv = None,
+    as_json: AsJson = False,
 ) -> None:
     """Classify images of your own with a trained run, after adapting it to a few that are labelled.
 

@@ -16,6 +16,7 @@ import typer
 
 from mamltui import __version__
 from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.options import RunsDir
 from mamltui.cli.output import narrate, nearest_existing, why_not_writable
 from mamltui.errors import ExitCode, RunError
 from mamltui.processors import usable_processors
@@ -51,9 +52,7 @@ def verify(
 
 
 def doctor(
-    runs_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
-    ] = None,
+    runs_dir: RunsDir = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mamltui.cli.options import AsJson, Csv, Head, RunsDir
 from mamltui.cli.output import check_output_file, narrate
 from mamltui.errors import MamltuiError, UsageError
 
@@ -34,14 +35,6 @@ class CheckpointName(str, Enum):
     best = "best"
     last = "last"
     ensemble = "ensemble"
-
-
-class HeadName(str, Enum):
-    """Where the classifier starts."""
-
-    learned = "learned"
-    fresh = "fresh"
-    prototypes = "prototypes"
 
 
 class DeviceName(str, Enum):
@@ -98,13 +91,7 @@ def evaluate(
             min=1, max=10_000, metavar="N", help="Query images a class [default: the run's]."
         ),
     ] = None,
-    head: Annotated[
-        HeadName | None,
-        typer.Option(
-            help="Classifier: as learned; fresh, with drawn weights for further classes; or from "
-            "the means of the support set [default: as the run was trained]."
-        ),
-    ] = None,
+    head: Head = None,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
     data_dir: Annotated[
         Path | None,
@@ -115,16 +102,12 @@ def evaluate(
             help="A folder to look in for Omniglot or CIFAR-100 first, or a data.path that moved.",
         ),
     ] = None,
-    runs_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
-    ] = None,
-    csv: Annotated[
-        str | None, typer.Option(metavar="PATH|-", help="Write CSV to a file, or to stdout.")
-    ] = None,
+    runs_dir: RunsDir = None,
+    csv: Csv = None,
     markdown: Annotated[
         str | None, typer.Option(metavar="PATH|-", help="Write Markdown to a file, or to stdout.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate runs: accuracy, its 95% interval and loss after each number of inner steps.
 

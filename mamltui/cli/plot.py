@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mamltui.cli.options import RunsDir
 from mamltui.errors import MamltuiError, UsageError
 
 
@@ -27,9 +28,7 @@ def plot(
     png: Annotated[
         Path | None, typer.Option("--png", metavar="FILE", help="Write PNG to this file.")
     ] = None,
-    runs_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
-    ] = None,
+    runs_dir: RunsDir = None,
 ) -> None:
     """Draw runs: accuracy and loss in training, validation, and the test by inner steps.
 

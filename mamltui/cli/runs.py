@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.options import RunsDir
 from mamltui.cli.output import narrate
 from mamltui.errors import ExitCode, RunError, UsageError
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show, compare, export, verify and remove runs.", no_args_is_help=True)
 
-RunsDir = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
-]
 RunNames = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
 ]
