@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TypeVar
 
 from mamltui.events import Event
 from mamltui.results import Evaluation
 
+ShownT = TypeVar("ShownT", bound="Shown")
 
-class Display:
-    """Shows nothing; the others override what they show. A context manager around a training."""
 
-    def __enter__(self) -> Display:
+class Shown:
+    """A context manager around a display; one that begins or ends something overrides it."""
+
+    def __enter__(self: ShownT) -> ShownT:
         return self
 
     def __exit__(
@@ -21,6 +24,10 @@ class Display:
         trace: TracebackType | None,
     ) -> None:
         pass
+
+
+class Display(Shown):
+    """Shows nothing of a training; the others override what they show."""
 
     def show(self, event: Event) -> None:
         """Take the next event of the training."""

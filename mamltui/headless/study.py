@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from types import TracebackType
 
+from mamltui.headless.display import Shown
 from mamltui.measures import duration, percent
 from mamltui.studies.progress import Progress
 from mamltui.studies.standing import Standing
@@ -42,19 +42,8 @@ def standing_row(standing: Standing, state: str) -> tuple[str, ...]:
     )
 
 
-class StudyDisplay:
-    """Shows nothing; the others override what they show. A context manager around a study."""
-
-    def __enter__(self) -> StudyDisplay:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
+class StudyDisplay(Shown):
+    """Shows nothing of a study; the others override what they show."""
 
     def show(
         self, standings: Sequence[Standing], progress: Progress, working: Collection[str]
