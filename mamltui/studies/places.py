@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,25 @@ class Place(Protocol):
 
     def start(self, command: Sequence[str], log: Path) -> Job:
         """Start a command; what it says is added to ``log``."""
+
+
+def worker_command(
+    profile: Path, runs: Path | None, data: Path | None, device: str, threads: int
+) -> list[str]:
+    """What trains and tests one cell: :mod:`mamltui.studies.worker`, as typed from any folder.
+
+    Args:
+        profile: the file of the cell's profile.
+        runs: the folder of the run folders; None: the usual one.
+        data: a folder to look for the data in first.
+    """
+    command = [sys.executable, "-m", "mamltui.studies.worker", str(profile.absolute())]
+    command += ["--device", device, "--threads", str(threads)]
+    if runs is not None:
+        command += ["--out", str(runs.absolute())]
+    if data is not None:
+        command += ["--data-dir", str(data.absolute())]
+    return command
 
 
 class LocalPlace:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from mamltui.results import write_text
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.studies.launch import PROCESS, process_note
-from mamltui.studies.places import Job, Place
+from mamltui.studies.places import Job, Place, worker_command
 from mamltui.studies.reading import study_folder, write_copy
 from mamltui.studies.standing import (
     OVER,
@@ -157,12 +156,8 @@ class Queue:
         log = self.folder / "logs" / f"{cell.name}.log"
         path.parent.mkdir(exist_ok=True)
         write_text(path, profile.to_toml(), error=RunError)
-        command = [sys.executable, "-m", "mamltui.studies.worker", str(path.absolute())]
-        command += ["--device", self.device, "--threads", str(1 if timed else self.place.threads)]
-        if self.root is not None:
-            command += ["--out", str(self.root.absolute())]
-        if self.data_dir is not None:
-            command += ["--data-dir", str(self.data_dir.absolute())]
+        threads = 1 if timed else self.place.threads
+        command = worker_command(path, self.root, self.data_dir, self.device, threads)
         if timed:
             command += ["--time", str((self.folder / "speed.json").absolute())]
         self._begun.add(cell.name)

@@ -33,7 +33,7 @@ from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.signals import stop_signals
 from mamltui.studies.launch import PROCESS, is_worked_on, process_note, stop_queue
-from mamltui.studies.places import Job, LocalPlace
+from mamltui.studies.places import Job, LocalPlace, worker_command
 from mamltui.studies.reading import study_folder
 from mamltui.studies.standing import find_fitting
 from mamltui.untrusted import Text, checked, parse_json, read_file
@@ -45,6 +45,8 @@ LARGEST = 10_000_000
 POLL_SECONDS = 0.5
 PATIENCE = 5.0
 """Seconds to wait for another process that changes the order."""
+LOOK_SECONDS = 0.01
+"""Between two looks whether it has."""
 
 State = Literal["waiting", "running", "done", "stopped", "diverged", "failed"]
 TO_DO: tuple[State, ...] = ("waiting", "running")
@@ -208,6 +210,7 @@ class TrainingQueue:
             while not lock.acquire():
                 if time.monotonic() > limit:
                     raise RunError("another process changes the queue", where=str(self.folder))
+                time.sleep(LOOK_SECONDS)
         except OSError as error:
             raise file_error(error, self.folder, "write the queue") from error
         try:
@@ -273,14 +276,9 @@ def _train(
     received: Sequence[signal.Signals],
 ) -> None:
     queue.note(waiting.id, "running")
-    command = [sys.executable, "-m", "mamltui.studies.worker"]
-    command += [str((queue.folder / f"{waiting.id}.toml").absolute())]
     threads = usable_processors()
-    command += ["--device", place.device, "--threads", str(threads)]
-    if queue.root is not None:
-        command += ["--out", str(queue.root.absolute())]
-    if place.data is not None:
-        command += ["--data-dir", str(place.data.absolute())]
+    profile = queue.folder / f"{waiting.id}.toml"
+    command = worker_command(profile, queue.root, place.data, place.device, threads)
     log = queue.folder / f"{waiting.id}.log"
     job = LocalPlace(1, threads).start(command, log)
     jobs[:] = [job]
