@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from mamltui.results.markdown import escaped
 from mamltui.results.tables import csv_table
 from mamltui.text import visible
 
 Form = Literal["markdown", "latex", "csv"]
-FORMS: tuple[Form, ...] = get_args(Form)
 ENDINGS: dict[str, Form] = {".md": "markdown", ".tex": "latex", ".csv": "csv"}
 """Of files, and what is written into them."""
 _LATEX = {

@@ -49,7 +49,6 @@ LOOK_SECONDS = 0.01
 """Between two looks whether it has."""
 
 State = Literal["waiting", "running", "done", "stopped", "diverged", "failed"]
-TO_DO: tuple[State, ...] = ("waiting", "running")
 
 
 @dataclass(frozen=True)

@@ -121,11 +121,6 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
     def on_resize(self, _: events.Resize) -> None:
         self._lay_out()
 
-    @property
-    def text_lines(self) -> int:
-        """How many lines there are, seen or not."""
-        return len(self._rows)
-
     def _lay_out(self) -> None:
         width = self.scrollable_content_region.width
         if self._look is None:
