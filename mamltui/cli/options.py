@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mamltui.errors import UsageError
+
+if TYPE_CHECKING:
+    from mamltui.runs import RunFolder
 
 
 class HeadName(str, Enum):
@@ -31,3 +36,38 @@ Csv = Annotated[
     str | None, typer.Option(metavar="PATH|-", help="Write CSV to a file, or to stdout.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Where = Annotated[
+    str,
+    typer.Option(
+        metavar="QUERY",
+        help="Only runs that fulfil it, such as 'test>95 state:failed way=20 seed=3 tag:paper'.",
+    ),
+]
+SomeRuns = Annotated[
+    list[str] | None, typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
+]
+Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
+
+
+def chosen_runs(
+    names: list[str] | None, where: str, runs_dir: Path | None, *, damaged: bool = False
+) -> list[RunFolder]:
+    """The runs that are named and those that fulfil a query, each once; at least one is asked for.
+
+    Args:
+        damaged: also those whose ``run.json`` cannot be read.
+
+    Raises:
+        MamltuiError: nothing is asked for, or it is not there.
+    """
+    from mamltui.runs import find_run, list_runs
+    from mamltui.runs.query import Query
+
+    if not names and not where.strip():
+        raise UsageError("no run is named", hint="Name runs, or say which with --where QUERY.")
+    folders = [find_run(name, runs_dir) for name in names or ()]
+    if where.strip():
+        query = Query.parse(where)
+        found = [run for run in list_runs(runs_dir) if query.matches(run)]
+        folders += [run.folder for run in found if damaged or run.info]
+    return list({folder.path.resolve(): folder for folder in folders}.values())

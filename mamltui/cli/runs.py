@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mamltui.cli import annotate
 from mamltui.cli.evaluate import DeviceName
-from mamltui.cli.options import RunsDir
+from mamltui.cli.options import RunsDir, SomeRuns, Where, chosen_runs
 from mamltui.cli.output import narrate
 from mamltui.errors import ExitCode, RunError, UsageError
 
@@ -25,17 +26,6 @@ app = typer.Typer(help="List, show, compare, export, verify and remove runs.", n
 RunNames = Annotated[
     list[str], typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
 ]
-Where = Annotated[
-    str,
-    typer.Option(
-        metavar="QUERY",
-        help="Only runs that fulfil it, such as 'test>95 state:failed way=20 seed=3 tag:paper'.",
-    ),
-]
-SomeRuns = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
-]
-Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -393,7 +383,7 @@ def remove(
     from mamltui.runs.removal import remove as remove_run
     from mamltui.text import visible
 
-    folders = _chosen(runs, where, runs_dir, damaged=True)
+    folders = chosen_runs(runs, where, runs_dir, damaged=True)
     if not folders:
         narrate("No run fulfils the query: nothing was removed.")
         return
@@ -413,28 +403,7 @@ def remove(
         narrate(f"removed {visible(folder.name)}")
 
 
-@app.command("tag")
-def tag(
-    runs: SomeRuns = None,
-    where: Where = "",
-    add: Annotated[
-        list[str] | None, typer.Option(metavar="TAG", help="A word to mark the runs with.")
-    ] = None,
-    remove_tags: Annotated[
-        list[str] | None, typer.Option("--remove", metavar="TAG", help="A mark to take away.")
-    ] = None,
-    runs_dir: RunsDir = None,
-) -> None:
-    """Mark runs with words that a query finds again: tag:paper."""
-    from mamltui.runs.annotations import changed_tags
-    from mamltui.text import visible
-
-    if not (add or remove_tags):
-        raise UsageError("no tag is given", hint="Such as: mamltui runs tag RUN --add paper")
-    for folder in _chosen(runs, where, runs_dir):
-        tags = changed_tags(folder.info().tags, add or (), remove_tags or ())
-        folder.annotate(tags=tags)
-        typer.echo(f"{visible(folder.name)}: {visible(' '.join(tags)) or 'no tags'}")
+app.command("tag")(annotate.tag)
 
 
 @app.command("steer")
@@ -453,90 +422,10 @@ def steer(
     typer.echo(f"{visible(folder.name)}: asked to {what.value}")
 
 
-@app.command("rename")
-def rename(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
-    title: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="What it is called; without one, its folder.")
-    ] = "",
-    runs_dir: RunsDir = None,
-) -> None:
-    """Call a run otherwise; its folder keeps its name, and both find it."""
-    from mamltui.runs import find_run
-    from mamltui.runs.annotations import checked_title
-    from mamltui.text import visible
-
-    folder = find_run(run, runs_dir)
-    folder.annotate(title=checked_title(title))
-    typer.echo(f"{visible(folder.name)}: {visible(title) or 'called by its folder'}")
-
-
-@app.command("note")
-def note(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
-    text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="The notes from now on; '' for none.")
-    ] = None,
-    runs_dir: RunsDir = None,
-) -> None:
-    """Write down what is worth knowing of a run, or show what was."""
-    from mamltui.runs import find_run
-    from mamltui.text import visible_lines
-
-    folder = find_run(run, runs_dir)
-    if text is not None:
-        folder.annotate(notes=text)
-    typer.echo(visible_lines(folder.info().notes) or "no notes")
-
-
-@app.command("star")
-def star(
-    runs: SomeRuns = None, where: Where = "", off: Off = False, runs_dir: RunsDir = None
-) -> None:
-    """Give runs a star: starred=yes finds them."""
-    _annotate(_chosen(runs, where, runs_dir), "no star" if off else "starred", starred=not off)
-
-
-@app.command("archive")
-def archive(
-    runs: SomeRuns = None, where: Where = "", off: Off = False, runs_dir: RunsDir = None
-) -> None:
-    """Leave runs out of lists; archived=yes finds them, and nothing is deleted."""
-    if off:
-        where = where and f"{where} archived=yes"
-    _annotate(_chosen(runs, where, runs_dir), "listed" if off else "archived", archived=not off)
-
-
-def _annotate(folders: list[RunFolder], word: str, **changes: Any) -> None:
-    from mamltui.text import visible
-
-    for folder in folders:
-        folder.annotate(**changes)
-        typer.echo(f"{visible(folder.name)}: {word}")
-
-
-def _chosen(
-    names: list[str] | None, where: str, runs_dir: Path | None, *, damaged: bool = False
-) -> list[RunFolder]:
-    """The runs that are named and those that fulfil a query, each once; at least one is asked for.
-
-    Args:
-        damaged: also those whose ``run.json`` cannot be read.
-
-    Raises:
-        MamltuiError: nothing is asked for, or it is not there.
-    """
-    from mamltui.runs import find_run, list_runs
-    from mamltui.runs.query import Query
-
-    if not names and not where.strip():
-        raise UsageError("no run is named", hint="Name runs, or say which with --where QUERY.")
-    folders = [find_run(name, runs_dir) for name in names or ()]
-    if where.strip():
-        query = Query.parse(where)
-        found = [run for run in list_runs(runs_dir) if query.matches(run)]
-        folders += [run.folder for run in found if damaged or run.info]
-    return list({folder.path.resolve(): folder for folder in folders}.values())
+app.command("rename")(annotate.rename)
+app.command("note")(annotate.note)
+app.command("star")(annotate.star)
+app.command("archive")(annotate.archive)
 
 
 def _listed(run: ListedRun) -> dict[str, Any]:
