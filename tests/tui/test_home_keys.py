@@ -124,6 +124,7 @@ async def test_space_marks_runs_in_the_order_of_marking_and_c_goes_to_compare(
 ) -> None:
     for name, minutes in (("first", 1), ("second", 2), ("third", 3)):
         copy_run(tiny_run, name, created=ago(minutes=minutes))
+    change_run(tiny_run, created=ago(hours=1))
     tiny_run.rename(tiny_run.with_name("fourth"))
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
