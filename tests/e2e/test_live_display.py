@@ -17,6 +17,8 @@ LONGER = [
     "--set",
     "run.checkpoint_interval=200",
 ]
+LASTING = ["--workers", "1", "--device", "cpu", "--iterations", "400"]
+"""Cells that last for several frames, on a fast machine too."""
 
 
 @pytest.mark.parametrize("columns", [80, 40])
@@ -68,7 +70,7 @@ def test_a_study_stays_in_place_while_it_runs_and_ends_with_its_table(tmp_path: 
     place = make_place(tmp_path)
     (place / "small.toml").write_text('extends = "tiny.toml"\n[grid]\ninner.alpha = [0.1, 0.4]\n')
     code, screen, screens = run_in_terminal(
-        ["study", "run", "small.toml", "--workers", "1", "--device", "cpu"], place, columns=80
+        ["study", "run", "small.toml", *LASTING], place, columns=80
     )
     assert code == 0, "\n".join(screen.lines)
     assert screen.cursor_shown
