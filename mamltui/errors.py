@@ -71,6 +71,10 @@ class RunError(MamltuiError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class RunInUseError(RunError):
+    """Another process trains into the run folder, or tests it for a study."""
+
+
 class StorageError(MamltuiError):
     """A disk refused what a training writes for longer than the training could wait."""
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mamltui import __version__
 from mamltui.atomic import PART_PATTERN, sweep
-from mamltui.errors import DataError, RunError
+from mamltui.errors import DataError, RunError, RunInUseError
 from mamltui.events import Checkpointed, Event, Finished, Step, Validated, event_from_dict
 from mamltui.profiles import Profile, parse_profile
 from mamltui.runs.backlog import Backlog
@@ -274,7 +274,8 @@ class RunFolder:
         """Become the only one that trains into this folder.
 
         Raises:
-            RunError: another process does, the folder is not writable, or it is a reference run.
+            RunInUseError: another process does.
+            RunError: the folder is not writable, or it is a reference run.
         """
         if self.is_reference:
             raise RunError(
@@ -296,14 +297,14 @@ class RunFolder:
         if not free:
             raise self.in_use()
 
-    def in_use(self) -> RunError:
+    def in_use(self) -> RunInUseError:
         """That another process trains into this folder: which one, and since when."""
         by = ""
         with suppress(RunError):
             info = self._read()
             since = info.started or info.created
             by = f" by process {info.pid} on {info.host} since {since}"
-        return RunError(f"the run is in use{by}", where=str(self.path))
+        return RunInUseError(f"the run is in use{by}", where=str(self.path))
 
     def release(self) -> None:
         """Let others train into this folder."""

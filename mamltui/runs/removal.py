@@ -16,6 +16,7 @@ from mamltui.runs.files import file_error
 from mamltui.runs.folder import EARLIER_PARTS, RunFolder
 from mamltui.runs.listing import list_runs
 from mamltui.runs.places import is_abandoned, runs_root
+from mamltui.runs.rescue import rescued_file
 
 
 def check_removable(run: RunFolder) -> None:
@@ -44,17 +45,21 @@ def check_removable(run: RunFolder) -> None:
 
 
 def remove(run: RunFolder) -> None:
-    """Delete the folder, all at once for whoever lists the runs meanwhile.
+    """Delete the folder, all at once for whoever lists the runs meanwhile, and what was rescued.
 
     Raises:
         RunError: a process trains into it, or it cannot be deleted.
     """
     run.acquire()
     run.release()
+    rescued = rescued_file(run)
     try:
         delete_folder(run.path)
     except OSError as error:
         raise file_error(error, run.path, "delete") from error
+    if rescued is not None:
+        with suppress(OSError):
+            rescued.unlink()
 
 
 @dataclass(frozen=True)

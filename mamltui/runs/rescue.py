@@ -170,6 +170,14 @@ def forget(run: RunFolder) -> None:
             path.unlink(missing_ok=True)
 
 
+def rescued_file(run: RunFolder) -> Path | None:
+    """Where what was rescued of this very run is; None: nowhere, or damaged beyond telling."""
+    with suppress(RunError):
+        rescued = _find(run)
+        return rescued.path if rescued else None
+    return None
+
+
 def _paths(run: RunFolder) -> Iterator[Path]:
     """Where to keep it: on another disk than the run, as often as not."""
     name = f"{run.name}.tar"

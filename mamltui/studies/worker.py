@@ -11,12 +11,21 @@ import argparse
 import json
 import signal
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mamltui.errors import ExitCode, MamltuiError
+from mamltui.errors import ExitCode, MamltuiError, RunInUseError
 from mamltui.events import Diverged
 from mamltui.signals import stop_signals
+
+if TYPE_CHECKING:
+    from mamltui.runs import RunFolder
+
+LOCK_SECONDS = 1.0
+"""From one look at a run's lock to the next."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,22 +103,52 @@ def _work(asked: argparse.Namespace) -> int:
             if isinstance(outcome.end, Diverged):
                 print(f"diverged: {outcome.end.reason}", file=sys.stderr)
                 return ExitCode.DIVERGED
-        elif fitting_evaluation(fitting, profile) is None:
-            with suppress(Interrupted):
-                evaluation = evaluate_run(
-                    run,
-                    bank=plan.bank,
-                    steps=profile.evaluation.steps,
-                    episodes=profile.evaluation.episodes,
-                    device=plan.device,
-                    should_stop=lambda: control.stop_reason is not None,
-                    say=lambda text: print(text, file=sys.stderr, flush=True),
-                )
-                write_results(run.evaluation, evaluation)
+        else:
+            with suppress(Interrupted), _alone_with(run, lambda: control.stop_reason is not None):
+                tested = find_fitting(asked.out, profile)
+                if tested is None or fitting_evaluation(tested, profile) is None:
+                    evaluation = evaluate_run(
+                        run,
+                        bank=plan.bank,
+                        steps=profile.evaluation.steps,
+                        episodes=profile.evaluation.episodes,
+                        device=plan.device,
+                        should_stop=lambda: control.stop_reason is not None,
+                        say=lambda text: print(text, file=sys.stderr, flush=True),
+                    )
+                    write_results(run.evaluation, evaluation)
         trained = find_fitting(asked.out, profile)
         if trained is not None and not stopped and Example.read(trained.folder) is None:
             write_example(trained.folder, plan.bank)
     return 128 + stopped[0] if stopped else ExitCode.DONE
+
+
+@contextmanager
+def _alone_with(run: RunFolder, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Holds the run's lock, so that two studies that share a cell do not both test it.
+
+    Raises:
+        Interrupted: ``should_stop`` said so while another process had it.
+    """
+    from mamltui.maml.chunks import Interrupted
+
+    is_waiting = False
+    while True:
+        try:
+            run.acquire()
+        except RunInUseError as error:
+            if not is_waiting:
+                print(f"waiting: {error.what}", file=sys.stderr, flush=True)
+                is_waiting = True
+            if should_stop():
+                raise Interrupted from None
+            time.sleep(LOCK_SECONDS)
+        else:
+            break
+    try:
+        yield
+    finally:
+        run.release()
 
 
 def _time(asked: argparse.Namespace) -> int:

@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from mamltui import evaluation
 from mamltui.data.banks import Banks
 from mamltui.errors import UsageError
 from mamltui.events import Step
+from mamltui.results import write_results
 from mamltui.runs import RunFolder, list_runs
+from mamltui.studies import worker
 from mamltui.studies.places import Place
 from mamltui.studies.progress import progress_of
 from mamltui.studies.queue import ATTEMPTS, Queue
@@ -95,6 +99,42 @@ def test_a_finished_run_with_too_small_a_test_is_only_tested_again(tmp_path: Pat
     assert trained == {
         run.name: (root / run.name / "metrics.jsonl").read_bytes() for run in list_runs(root)
     }
+
+
+def test_what_another_study_tests_meanwhile_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, root = write_study(tmp_path), tmp_path / "runs"
+    work(file, root, Here())
+    write_study(tmp_path, SMALL.replace("episodes = 4", "episodes = 6"))
+    profile = load_study(str(file)).cells[0].profile()
+    others = [RunFolder(root / run.name) for run in list_runs(root)]
+    for other in others:
+        other.acquire()
+    evaluate_run = evaluation.evaluate_run
+
+    def test_meanwhile(seconds: float) -> None:
+        if seconds != worker.LOCK_SECONDS:
+            return
+        for other in others:
+            result = evaluate_run(
+                other,
+                bank=Banks().bank(profile.data),
+                steps=profile.evaluation.steps,
+                episodes=6,
+                device=torch.device("cpu"),
+            )
+            write_results(other.evaluation, result)
+            other.release()
+
+    def not_again(*_: object, **__: object) -> None:
+        raise AssertionError("tested twice")
+
+    monkeypatch.setattr(worker.time, "sleep", test_meanwhile)
+    monkeypatch.setattr(evaluation, "evaluate_run", not_again)
+    standings = work(file, root, Here())
+    assert [each.evaluation.episodes for each in standings if each.evaluation] == [6, 6]
+    assert capsys.readouterr().err.count("waiting: the run is in use") == 1
 
 
 def test_a_cell_that_fails_does_not_stop_the_others_and_is_tried_again_next_time(

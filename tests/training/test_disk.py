@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mamltui.events import (
 from mamltui.profiles import Profile
 from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder, backlog
+from mamltui.runs.removal import remove
 from mamltui.runs.rescue import bring_back
 from mamltui.training import Control, Plan, experiment, run_experiment
 from mamltui.training.resumable import find_resumable
@@ -363,6 +365,22 @@ def test_a_plan_says_that_it_goes_on_from_what_was_rescued(root: Path, unbroken:
     assert f"{rescued} is brought back first: iteration {found.iteration}" in said
     assert train(found.run, found.profile)[0].iteration == found.iteration
     assert_same_training(RunFolder(run.path), unbroken)
+
+
+def test_what_was_rescued_goes_with_its_run_alone(root: Path) -> None:
+    run = make_run(root, make_profile("run.disk_patience=0"))
+    fill(run, 6)
+    (rescued,) = root.parent.rglob("*.tar")
+    namesake = RunFolder(root.parent / "others" / run.name)
+    shutil.copytree(run.path, namesake.path)
+    namesake.acquire()
+    namesake.update(created="2020-01-01T00:00:00Z")
+    namesake.release()
+    remove(namesake)
+    assert rescued.exists()
+    remove(RunFolder(run.path))
+    assert not run.path.exists()
+    assert not rescued.exists()
 
 
 def test_what_was_rescued_and_is_damaged_is_named(root: Path) -> None:
