@@ -108,8 +108,10 @@ class Adapted:
             return torch.empty(0, self.network.way, dtype=torch.float64)
         device = next(iter(state.values.values())).device
         parts = [images] if transductive else torch.split(images, _AT_ONCE)
-        found = [self._probabilities(part.to(device), state, step, transductive) for part in parts]
-        return torch.cat(found)
+        probabilities = [
+            self._probabilities(part.to(device), state, step, transductive) for part in parts
+        ]
+        return torch.cat(probabilities)
 
     def module(self, *, step: int | None = None, transductive: bool = False) -> ConvNet:
         """The same answers as a module of standard layers, which gives logits [images, way].

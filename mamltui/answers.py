@@ -57,25 +57,25 @@ class Answers:
         names = [visible(file.relative_to(folder).as_posix()) for file in files]
         return "" if folder == Path() else visible(str(folder)), names
 
-    def ranked(self, place: int) -> list[int]:
+    def ranked(self, index: int) -> list[int]:
         """The classes of a query image, the likeliest first."""
-        found = self.probabilities[place]
-        return sorted(range(len(found)), key=lambda label: -found[label])
+        probabilities = self.probabilities[index]
+        return sorted(range(len(probabilities)), key=lambda label: -probabilities[label])
 
     @property
     def accuracy(self) -> tuple[int, int] | None:
         """Right answers and images whose class is known; None: it is known of none."""
-        judged = [place for place, image in enumerate(self.query) if image.label is not None]
+        judged = [index for index, image in enumerate(self.query) if image.label is not None]
         if not judged:
             return None
         return sum(self.ranked(at)[0] == self.query[at].label for at in judged), len(judged)
 
-    def judgement(self, place: int) -> str:
+    def judgement(self, index: int) -> str:
         """Whether the answer for a query image is right; empty: its class is not known."""
-        label = self.query[place].label
+        label = self.query[index].label
         if label is None:
             return ""
-        is_right = self.ranked(place)[0] == label
+        is_right = self.ranked(index)[0] == label
         return "right" if is_right else f"wrong: is {self.class_names[label]}"
 
     def describe(self) -> str:
@@ -91,18 +91,18 @@ class Answers:
         """A row an image: the answer, its probability, the class if known, then every class's."""
         rows: list[dict[str, object]] = []
         columns = {f"p:{spreadsheet_safe(name)}": i for i, name in enumerate(self.class_names)}
-        for place, image in enumerate(self.query):
-            first = self.ranked(place)[0]
-            found = self.probabilities[place]
+        for index, image in enumerate(self.query):
+            first = self.ranked(index)[0]
+            probabilities = self.probabilities[index]
             known = image.label is not None
             rows.append(
                 {
                     "image": str(image.file),
                     "answer": self.class_names[first],
-                    "probability": f"{found[first]:.6f}",
+                    "probability": f"{probabilities[first]:.6f}",
                     "class": self.class_names[image.label] if image.label is not None else "",
                     "right": str(first == image.label).lower() if known else "",
-                    **{column: f"{found[label]:.6f}" for column, label in columns.items()},
+                    **{column: f"{probabilities[label]:.6f}" for column, label in columns.items()},
                 }
             )
         names = ["image", "answer", "probability", "class", "right", *columns]
@@ -124,13 +124,13 @@ class Answers:
             "images": [
                 {
                     "image": str(image.file),
-                    "answer": self.class_names[self.ranked(place)[0]],
+                    "answer": self.class_names[self.ranked(index)[0]],
                     "class": None if image.label is None else self.class_names[image.label],
                     "probabilities": dict(
-                        zip(self.class_names, self.probabilities[place], strict=True)
+                        zip(self.class_names, self.probabilities[index], strict=True)
                     ),
                 }
-                for place, image in enumerate(self.query)
+                for index, image in enumerate(self.query)
             ],
         }
         return json.dumps(content, indent=2) + "\n"

@@ -215,13 +215,13 @@ class Run:
 
     def validations(self) -> list[dict[str, Any]]:
         """The validations in order: accuracy, loss, and both after each inner step."""
-        found = (logged.event for logged in self.folder.read_events().records)
-        return [asdict(event) for event in found if isinstance(event, Validated)]
+        events = (logged.event for logged in self.folder.read_events().records)
+        return [asdict(event) for event in events if isinstance(event, Validated)]
 
     def parameters(self, checkpoint: Kind = "best") -> dict[str, NDArray[np.float32]]:
         """The meta-learned parameters by name; kernels are [height, width, in, out]."""
-        found = Trained.load(self.folder, checkpoint).parameters
-        return {name: value.numpy() for name, value in found.items()}
+        parameters = Trained.load(self.folder, checkpoint).parameters
+        return {name: value.numpy() for name, value in parameters.items()}
 
     def module(self, checkpoint: Kind = "best") -> nn.Module:
         """The network before any inner step, in torch's layouts; it normalises with its input's
@@ -259,8 +259,8 @@ class Run:
             self.profile.data, size=network.image_size, channels=network.channels
         )
         classes = tuple(dict.fromkeys(labels))
-        place = {name: number for number, name in enumerate(classes)}
-        numbers = [place[label] for label in labels]
+        label_of = {name: number for number, name in enumerate(classes)}
+        numbers = [label_of[label] for label in labels]
         pictures = _pictures(images, preparation)
         inverted = False
         if isinstance(pictures, Tensor):
@@ -291,7 +291,7 @@ class Predictions:
     @property
     def labels(self) -> list[Hashable]:
         """The likeliest class of each image."""
-        return [self.classes[place] for place in self.probabilities.argmax(axis=1)]
+        return [self.classes[label] for label in self.probabilities.argmax(axis=1)]
 
     def accuracy(self, labels: Sequence[Hashable]) -> float:
         """The fraction of right answers, given what is right."""
@@ -341,8 +341,8 @@ class AdaptedRun:
         pictures = _pictures(images, self._preparation)
         if not isinstance(pictures, Tensor):
             pictures = self._preparation.apply(pictures, inverted=self._inverted)
-        found = self._adapted.predict(pictures, step=step, transductive=transductive)
-        return Predictions(self.classes, found.numpy())
+        probabilities = self._adapted.predict(pictures, step=step, transductive=transductive)
+        return Predictions(self.classes, probabilities.numpy())
 
     def module(self, *, step: int | None = None, transductive: bool = False) -> nn.Module:
         """The adapted network in torch's layouts: logits [images, classes] of prepared images."""

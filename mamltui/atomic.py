@@ -87,7 +87,7 @@ def leftovers(folder: Path, *earlier: str) -> list[Path]:
     Args:
         earlier: patterns of what earlier versions of mamltui called the same there.
     """
-    found = []
+    paths = []
     with suppress(OSError):
         for path in folder.iterdir():
             part = _PART.fullmatch(path.name)
@@ -96,8 +96,8 @@ def leftovers(folder: Path, *earlier: str) -> list[Path]:
                 seconds = GONE_SECONDS
             is_ours = part is not None or any(map(path.match, earlier))
             if is_ours and is_untouched(path, seconds):
-                found.append(path)
-    return sorted(found)
+                paths.append(path)
+    return sorted(paths)
 
 
 def sweep(folder: Path, *earlier: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Place:
+class CommonOptions:
     """Where a command finds runs and data, and computes: None and ``auto`` are not written."""
 
     runs: Path | None = None
@@ -29,7 +29,7 @@ class Place:
 
 def run_command(
     profile: str,
-    place: Place,
+    common: CommonOptions,
     *,
     overrides: Sequence[str] = (),
     more: Sequence[str] = (),
@@ -39,12 +39,12 @@ def run_command(
     words = ["mamltui", "run", profile, "--headless"]
     for override in overrides:
         words += ["--set", override]
-    words += place.options()
+    words += common.options()
     words += more
     words += [] if resume is None else ["--resume", resume]
     return shlex.join(words)
 
 
-def eval_command(runs: Sequence[str], place: Place, *, more: Sequence[str] = ()) -> str:
+def eval_command(runs: Sequence[str], common: CommonOptions, *, more: Sequence[str] = ()) -> str:
     """``mamltui eval``: score ``runs``."""
-    return shlex.join(["mamltui", "eval", *runs, *more, *place.options()])
+    return shlex.join(["mamltui", "eval", *runs, *more, *common.options()])

@@ -44,7 +44,7 @@ class NotCompiledError(Exception):
 def find_compiler() -> str | None:
     """The C++ compiler: ``CXX``, or the first of the usual names on the path."""
     names = [os.environ.get("CXX") or "c++", "g++", "clang++"]
-    return next((found for found in map(shutil.which, names) if found), None)
+    return next((path for path in map(shutil.which, names) if path), None)
 
 
 class CompilingStoppedError(Exception):
@@ -126,8 +126,8 @@ def _kept(source: Path, scalar: str) -> Path | None:
             "noexec); MAMLTUI_CACHE_DIR names another"
         )
     try:
-        found = [path for path in folder.iterdir() if path.name.startswith(f"{stem}.")]
-        return next((path for path in found if path.name == _name(stem, path.read_bytes())), None)
+        paths = [path for path in folder.iterdir() if path.name.startswith(f"{stem}.")]
+        return next((path for path in paths if path.name == _name(stem, path.read_bytes())), None)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -138,9 +138,9 @@ def _runs_nothing(folder: Path) -> bool:
     """Whether the file system of ``folder``, or of what it would be made in, is mounted noexec."""
     if not hasattr(os, "ST_NOEXEC"):
         return False
-    for place in (folder, *folder.parents):
+    for directory in (folder, *folder.parents):
         with suppress(OSError):
-            return bool(os.statvfs(place).f_flag & os.ST_NOEXEC)
+            return bool(os.statvfs(directory).f_flag & os.ST_NOEXEC)
     return False
 
 
@@ -164,11 +164,11 @@ def _name(stem: str, content: bytes) -> str:
 def _compile(source: Path, scalar: str, should_stop: Callable[[], bool] | None) -> Path:
     compiler = find_compiler()
     assert compiler is not None  # its identity is known already
-    kept, stem = cache_folder() / "compiled", _stem(source, scalar)
+    libraries, stem = cache_folder() / "compiled", _stem(source, scalar)
     try:
-        kept.mkdir(parents=True, exist_ok=True)
-        sweep(kept, EARLIER_PARTS)
-        with _sigterm_as_exception(), part_folder(kept / stem) as folder:
+        libraries.mkdir(parents=True, exist_ok=True)
+        sweep(libraries, EARLIER_PARTS)
+        with _sigterm_as_exception(), part_folder(libraries / stem) as folder:
             made = folder / "made.so"
             command = [compiler, *OPTIONS, f"-DSCALAR={scalar}", "-o", str(made), str(source)]
             messages = folder / "messages"
@@ -177,7 +177,7 @@ def _compile(source: Path, scalar: str, should_stop: Callable[[], bool] | None) 
             if returned:
                 lines = messages.read_text(errors="replace").strip().splitlines()
                 raise NotCompiledError(f"{compiler} failed: {lines[0] if lines else 'no word'}")
-            return made.replace(kept / _name(stem, made.read_bytes()))
+            return made.replace(libraries / _name(stem, made.read_bytes()))
     except (OSError, subprocess.SubprocessError) as error:
         raise NotCompiledError(f"{source.name} could not be compiled: {error}") from error
 

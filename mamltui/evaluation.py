@@ -170,11 +170,11 @@ def evaluate_run(
         say=say,
         ranks=ranks,
     )
-    found: list[dict[str, StepScores]] = []
+    chunk_scores: list[dict[str, StepScores]] = []
     running = _Running(wanted)
     done = 0
     for scores in chunks:
-        found.append(
+        chunk_scores.append(
             {kind: _only_after(each, profile.inner.test_steps) for kind, each in scores.items()}
         )
         done += scores["transductive"].loss.shape[0]
@@ -183,12 +183,12 @@ def evaluate_run(
             partial(_with_results(asked, done, running.results()))
         if progress is not None:
             progress(done, episodes)
-    evaluation = _with_results(asked, done, _final_results(found, wanted, disjoint))
+    evaluation = _with_results(asked, done, _final_results(chunk_scores, wanted, disjoint))
     drawn = sampler.plan(0, episodes).class_index
     return replace(
         evaluation,
         outcomes=tuple(
-            _outcomes([scores[kind] for scores in found], drawn, sampler.classes)
+            _outcomes([scores[kind] for scores in chunk_scores], drawn, sampler.classes)
             for kind in STATISTICS
         ),
     )
@@ -212,13 +212,13 @@ def kept_result(run: RunFolder, profile: Profile) -> Evaluation | None:
     """
     best = run.info().best
     wanted = {*profile.evaluation.steps, profile.inner.test_steps}
-    for kept in kept_evaluations(run.evaluation):
+    for evaluation in kept_evaluations(run.evaluation):
         if (
-            not kept.departures(profile)
-            and wanted <= {*kept.steps}
-            and (best is None or kept.iteration == best.iteration)
+            not evaluation.departures(profile)
+            and wanted <= {*evaluation.steps}
+            and (best is None or evaluation.iteration == best.iteration)
         ):
-            return kept
+            return evaluation
     return None
 
 
@@ -365,11 +365,11 @@ class _Running:
         half_width = Z95 * deviation / self._tasks**0.5
         return {
             kind: _step_results(
-                (self._mean[place, 0], half_width[place, 0]),
-                (self._mean[place, 1], half_width[place, 1]),
+                (self._mean[index, 0], half_width[index, 0]),
+                (self._mean[index, 1], half_width[index, 1]),
                 self._steps,
             )
-            for place, kind in enumerate(STATISTICS)
+            for index, kind in enumerate(STATISTICS)
         }
 
 
@@ -411,9 +411,9 @@ def _outcomes(
     answers = torch.cat([chunk.answers for chunk in chunks if chunk.answers is not None])
     right, confidence = answers.double().unbind(dim=-1)
     tasks, way = class_index.shape
-    place = torch.full((max(classes) + 1,), -1)
-    place[torch.tensor(classes)] = torch.arange(len(classes))
-    drawn = place[class_index]
+    index_of = torch.full((max(classes) + 1,), -1)
+    index_of[torch.tensor(classes)] = torch.arange(len(classes))
+    drawn = index_of[class_index]
     right_of_class = right.view(tasks, way, -1).sum(dim=2)
     asked = torch.full_like(right_of_class, right.shape[1] // way)
     zeros = torch.zeros(len(classes), dtype=torch.float64)

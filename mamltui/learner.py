@@ -140,7 +140,7 @@ def with_way(
     wanted = Learner(network, inner)
     if head == "fresh" and way > learner.network.way:
         parameters = parameters | _extended_head(parameters, way)
-    found = {}
+    fitted = {}
     for name, shape in wanted.shapes().items():
         value = parameters.get(name)
         if value is None or any(has < need for has, need in zip(value.shape, shape, strict=True)):
@@ -149,8 +149,8 @@ def with_way(
                 f"classes, and nothing for {way} with a head that is {head}",
                 hint="Take a run whose step sizes do not depend on the number of classes.",
             )
-        found[name] = value[tuple(slice(size) for size in shape)].clone()
-    return wanted, found
+        fitted[name] = value[tuple(slice(size) for size in shape)].clone()
+    return wanted, fitted
 
 
 def _extended_head(parameters: Parameters, way: int) -> Parameters:

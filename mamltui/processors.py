@@ -38,7 +38,7 @@ def _quotas() -> list[float]:
         lines = OWN_CGROUP.read_text().splitlines()
     except OSError:
         return []
-    found = []
+    quotas = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
@@ -48,8 +48,8 @@ def _quotas() -> list[float]:
         for folder in (relative, *relative.parents):
             quota = _quota(base / folder)
             if quota is not None:
-                found.append(quota)
-    return found
+                quotas.append(quota)
+    return quotas
 
 
 def _quota(folder: Path) -> float | None:

@@ -149,11 +149,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     What is called significant at an adjusted 5 % holds one false discovery or more in at most 5 %
     of all studies.
     """
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted, most = [1.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        most = max(most, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = most
+    for rank, index in enumerate(order):
+        most = max(most, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = most
     return adjusted
 
 
@@ -161,10 +161,10 @@ def low_percentile(values: Sequence[float], percent: float = 5) -> float:
     """The value that ``percent`` % of all lie below, interpolated; NaN of none."""
     if not values:
         return math.nan
-    ordered, place = sorted(values), percent / 100 * (len(values) - 1)
-    below = math.floor(place)
+    ordered, position = sorted(values), percent / 100 * (len(values) - 1)
+    below = math.floor(position)
     above = min(below + 1, len(values) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,10 @@ class Reliability:
         import numpy as np
 
         probabilities, hits = np.asarray(confidence, float), np.asarray(right, float)
-        place = np.clip(np.ceil(probabilities * BINS).astype(int) - 1, 0, BINS - 1)
+        bin_of = np.clip(np.ceil(probabilities * BINS).astype(int) - 1, 0, BINS - 1)
 
         def sums(weights: np.ndarray | None) -> list[float]:
-            return [float(each) for each in np.bincount(place, weights, BINS)]
+            return [float(each) for each in np.bincount(bin_of, weights, BINS)]
 
         return cls(
             tuple(int(count) for count in sums(None)),

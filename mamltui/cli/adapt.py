@@ -128,17 +128,17 @@ def _print(answers: Answers) -> None:
     has_next, is_judged = len(answers.class_names) > 2, answers.accuracy is not None
     header = ["image", "answer", "%", *["next", "%"] * has_next, *[""] * is_judged]
     rows, wrong = [], []
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         row = [name]
-        for label in answers.ranked(place)[: 1 + has_next]:
-            percent = f"{100 * answers.probabilities[place][label]:.1f}"
+        for label in answers.ranked(index)[: 1 + has_next]:
+            percent = f"{100 * answers.probabilities[index][label]:.1f}"
             row += [answers.class_names[label], percent]
         if is_judged:
-            row.append(answers.judgement(place))
+            row.append(answers.judgement(index))
             if row[-1].startswith("wrong"):
-                wrong.append(place)
+                wrong.append(index)
         rows.append(row)
-    right = [place for place, title in enumerate(header) if title == "%"]
+    right = [index for index, title in enumerate(header) if title == "%"]
     print_table(console, aligned(header, rows, right=right), marked=wrong)
     if answers.accuracy is not None:
         console.print()

@@ -9,7 +9,7 @@ import typer
 
 from mamltui.cli.evaluate import DeviceName
 from mamltui.cli.opening import open_app
-from mamltui.commands import Place
+from mamltui.commands import CommonOptions
 
 RunsDir = Annotated[
     Path | None,
@@ -55,7 +55,7 @@ def app(
         profile=profile,
         overrides=tuple(overrides or ()),
         profiles_dir=profiles_dir,
-        place=Place(out, data_dir, device.value),
+        common=CommonOptions(out, data_dir, device.value),
     )
     raise typer.Exit(open_app(options))
 
@@ -87,5 +87,5 @@ def attach(
             )
         run = str(running[0].path)
     find_run(run, out)  # what is wrong with it is said here, not in the app
-    options = Options(attach=run, place=Place(out, data_dir, device.value))
+    options = Options(attach=run, common=CommonOptions(out, data_dir, device.value))
     raise typer.Exit(open_app(options))

@@ -115,15 +115,14 @@ def _left_over(runs: Path) -> str:
     from mamltui.runs.removal import find_leftovers
 
     try:
-        found = find_leftovers(runs)
+        leftovers = find_leftovers(runs)
     except RunError:  # which the runs folder's own line says
         return "unknown"
-    if not found:
+    if not leftovers:
         return "nothing by killed processes"
-    total = _size(sum(leftover.bytes for leftover in found))
-    return (
-        f"{_things(len(found))} by killed processes, {total}: mamltui doctor --clean deletes them"
-    )
+    total = _size(sum(leftover.bytes for leftover in leftovers))
+    things = _things(len(leftovers))
+    return f"{things} by killed processes, {total}: mamltui doctor --clean deletes them"
 
 
 def _things(count: int) -> str:
@@ -188,8 +187,8 @@ def _processes() -> str:
         "gloo": distributed.is_gloo_available(),
         "NCCL": distributed.is_nccl_available(),
     }
-    found = ", ".join(name for name, is_there in backends.items() if is_there)
-    return f"torchrun shares one training among several ({found or 'no backend'})"
+    available = ", ".join(name for name, is_there in backends.items() if is_there)
+    return f"torchrun shares one training among several ({available or 'no backend'})"
 
 
 def _memory() -> str:
@@ -217,13 +216,13 @@ def _data(data_dir: Path | None) -> Iterator[tuple[str, str]]:
 
     folder = cache_folder()
     yield "cache folder", f"{folder}{'' if folder.is_dir() else ' (made when needed)'}"
-    found, looked = search(data_dir)
-    if found:
-        yield "omniglot", f"found through {found.origin}: {found.source}"
+    omniglot, lacks = search(data_dir)
+    if omniglot:
+        yield "omniglot", f"found through {omniglot.origin}: {omniglot.source}"
     else:
         yield "omniglot", "not found; `mamltui data fetch` downloads it. Looked in:"
-        for place in looked:
-            yield "", place
+        for lack in lacks:
+            yield "", lack
     cifar = find_cifar(data_dir)
     if cifar:
         yield "cifar-100", f"found through {cifar.origin}: {cifar.source}"

@@ -41,12 +41,12 @@ def status(data_dir: DataDir = None) -> None:
     from mamltui.data.omniglot_find import search
     from mamltui.text import visible
 
-    found, looked = search(data_dir)
-    for lack in looked:
+    omniglot_found, lacks = search(data_dir)
+    for lack in lacks:
         narrate(f"no Omniglot in {lack}")
     cifar_found = find_cifar(data_dir)
     typer.echo("strokes   ready     drawn by mamltui, needs no files")
-    typer.echo(f"omniglot  {_state(found, omniglot.packed_variants(found))}")
+    typer.echo(f"omniglot  {_state(omniglot_found, omniglot.packed_variants(omniglot_found))}")
     typer.echo(f"cifar-fs  {_state(cifar_found, cifar.packed_variants(cifar_found))}")
     typer.echo('folder    ready     any folder of class folders: data.path = "FOLDER"')
     typer.echo(f"cache     {visible(str(cache_folder()))}")
@@ -95,13 +95,13 @@ class _Found(Protocol):
     def source(self) -> str: ...
 
 
-def _state(found: _Found | None, packed: list[str]) -> str:
+def _state(location: _Found | None, packed: list[str]) -> str:
     """In what state a set is that has files, where it is, and which resizings are packed."""
-    if found:
+    if location:
         state = "verified" if packed else "found"
-        place = f"{found.source}, through {found.origin}"
+        source = f"{location.source}, through {location.origin}"
     else:
         state = "packed" if packed else "missing"
-        place = "the packed images" if packed else "would be downloaded"
-    variants = f"; packed: {', '.join(packed)}" if packed else "; not read yet" if found else ""
-    return f"{state:<8}  {place}{variants}"
+        source = "the packed images" if packed else "would be downloaded"
+    variants = f"; packed: {', '.join(packed)}" if packed else "; not read yet" if location else ""
+    return f"{state:<8}  {source}{variants}"

@@ -163,8 +163,8 @@ def evaluate(
             unkept.append(error)
             continue
         if paths:
-            kept = visible(str(paths[0].with_suffix("")))
-            narrate(f"kept in {kept} (.csv, .json, .md)")
+            stem = visible(str(paths[0].with_suffix("")))
+            narrate(f"kept in {stem} (.csv, .json, .md)")
         else:
             name = visible(folder.name)
             narrate(f"{name} came with mamltui: its folder is left as it is")
@@ -247,13 +247,13 @@ def _put_out(
 
     texts = ((csv, csv_text), (markdown, markdown_text), ("-" if as_json else None, json_text))
     table = True
-    for place, text in texts:
-        if place == "-":
+    for target, text in texts:
+        if target == "-":
             write_stdout(text(evaluations))
             table = False
-        elif place is not None:
-            write_text(Path(place), text(evaluations))
-            narrate(f"written: {visible(place)}")
+        elif target is not None:
+            write_text(Path(target), text(evaluations))
+            narrate(f"written: {visible(target)}")
     if table:
         print_evaluation(results_console(), evaluations)
 

@@ -21,7 +21,7 @@ from mamltui.cli.tables import (
     print_evaluation,
     results_console,
 )
-from mamltui.commands import Place, eval_command, run_command
+from mamltui.commands import CommonOptions, eval_command, run_command
 from mamltui.data.banks import Banks
 from mamltui.errors import DivergedError, ExitCode, RunError, StorageError
 from mamltui.events import Diverged, Stopped
@@ -64,9 +64,9 @@ class Request:
             narrate(text)
 
     @property
-    def place(self) -> Place:
+    def common(self) -> CommonOptions:
         """Where runs and data are, and what computes."""
-        return Place(self.out, self.data_dir, self.device)
+        return CommonOptions(self.out, self.data_dir, self.device)
 
     def resume_command(self, run: RunFolder) -> str:
         """What goes on with ``run``, as typed in this folder."""
@@ -76,12 +76,12 @@ class Request:
         if self.min_accuracy is not None:
             more += ["--min-accuracy", f"{100 * self.min_accuracy:g}"]
         return run_command(
-            self.profile, self.place, overrides=self.overrides, more=more, resume=run.name
+            self.profile, self.common, overrides=self.overrides, more=more, resume=run.name
         )
 
     def eval_command(self, run: RunFolder) -> str:
         """What evaluates ``run``, as typed in this folder."""
-        return eval_command([run.name], Place(self.out, self.data_dir))
+        return eval_command([run.name], CommonOptions(self.out, self.data_dir))
 
 
 def plan(request: Request) -> Plan:

@@ -42,7 +42,7 @@ def open_app(options: Options) -> int:
         name = options.profile or "quickstart"
         raise UsageError(
             "the app needs a terminal",
-            hint=f"Without one: {run_command(name, options.place, overrides=options.overrides)}",
+            hint=f"Without one: {run_command(name, options.common, overrides=options.overrides)}",
         )
     gc.disable()  # until the first paint: nothing is thrown away before, and looking costs time
     from mamltui.tui.app import run_app

@@ -68,6 +68,6 @@ def chosen_runs(
     folders = [find_run(name, runs_dir) for name in names or ()]
     if where.strip():
         query = Query.parse(where)
-        found = [run for run in list_runs(runs_dir) if query.matches(run)]
-        folders += [run.folder for run in found if damaged or run.info]
+        runs = [run for run in list_runs(runs_dir) if query.matches(run)]
+        folders += [run.folder for run in runs if damaged or run.info]
     return list({folder.path.resolve(): folder for folder in folders}.values())

@@ -54,10 +54,10 @@ def list_(out: RunsDir = None) -> None:
     queue = TrainingQueue(out)
     rows = []
     for waiting in queue.read():
-        found = queue.run_of(waiting)
-        info = found[1] if found else None
+        run_and_info = queue.run_of(waiting)
+        info = run_and_info[1] if run_and_info else None
         done = f"{info.iteration:,} / {info.iterations:,}" if info else ""
-        run = found[0].name if found else ""
+        run = run_and_info[0].name if run_and_info else ""
         rows.append((waiting.id, waiting.name, waiting.state, done, run, waiting.why))
     if not rows:
         narrate("Nothing waits.")
@@ -69,10 +69,10 @@ def list_(out: RunsDir = None) -> None:
 @app.command("run")
 def run(out: RunsDir = None, data_dir: DataDir = None, device: Device = DeviceName.auto) -> None:
     """Train what waits, one after another; stopped, the same command goes on."""
-    from mamltui.commands import Place
+    from mamltui.commands import CommonOptions
     from mamltui.studies.waiting import TrainingQueue, work
 
-    raise typer.Exit(work(TrainingQueue(out), Place(out, data_dir, device.value)))
+    raise typer.Exit(work(TrainingQueue(out), CommonOptions(out, data_dir, device.value)))
 
 
 @app.command("stop")
@@ -111,9 +111,9 @@ def _id(order: Sequence[Waiting], asked: str) -> str:
     Raises:
         UsageError: there is none, or several.
     """
-    found = [each.id for each in order if each.id.startswith(asked)]
-    if len(found) != 1:
+    ids = [each.id for each in order if each.id.startswith(asked)]
+    if len(ids) != 1:
         raise UsageError(
-            f"{len(found) or 'no'} trainings begin with {asked!r}", hint="See mamltui queue list."
+            f"{len(ids) or 'no'} trainings begin with {asked!r}", hint="See mamltui queue list."
         )
-    return found[0]
+    return ids[0]

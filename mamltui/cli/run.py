@@ -10,7 +10,7 @@ import typer
 
 from mamltui.cli.evaluate import DeviceName
 from mamltui.cli.output import check_output_file
-from mamltui.commands import Place
+from mamltui.commands import CommonOptions
 from mamltui.errors import UsageError
 
 
@@ -113,7 +113,7 @@ def run(
     settings = (overrides or []) + ([] if seed is None else [f"meta.seed={seed}"])
     if not headless and not dry_run:
         _refuse_without_app(output, csv, min_accuracy, quiet, verbose, on_end)
-        _open_app(profile, settings, resume, title, Place(out, data_dir, device.value))
+        _open_app(profile, settings, resume, title, CommonOptions(out, data_dir, device.value))
 
     from mamltui.cli import distributed
 
@@ -156,14 +156,14 @@ def _checked_title(name: str, resume: str | None) -> str:
 
 
 def _open_app(
-    profile: str, overrides: list[str], resume: str | None, title: str, place: Place
+    profile: str, overrides: list[str], resume: str | None, title: str, common: CommonOptions
 ) -> None:
     """Train in the app; comes back only by an exit."""
     from mamltui.cli.opening import open_app
     from mamltui.tui.session.options import Options
 
     options = Options(
-        profile, tuple(overrides), run_now=True, resume=resume, title=title, place=place
+        profile, tuple(overrides), run_now=True, resume=resume, title=title, common=common
     )
     raise typer.Exit(open_app(options))
 

@@ -213,7 +213,7 @@ def compare(
         names = [run.title for run in listed]
         write_stdout(comparison_text(names, rows, form.value))
         return
-    letters = [chr(65 + place % 26) * (1 + place // 26) for place in range(len(folders))]
+    letters = [chr(65 + index % 26) * (1 + index // 26) for index in range(len(folders))]
     for letter, folder in zip(letters, folders, strict=True):
         typer.echo(f"{letter}  {visible(folder.name)}")
     typer.echo()
@@ -288,14 +288,14 @@ def export(
     else:
         evaluations = []
         for folder in folders:
-            found = _results(folder)
-            if not found:
+            run_evaluations = _results(folder)
+            if not run_evaluations:
                 raise RunError(
                     "the run has no results yet",
                     where=str(folder.path),
                     hint=f"Evaluate it: mamltui eval {folder.name}",
                 )
-            evaluations += found
+            evaluations += run_evaluations
         text = csv_text(evaluations)
     if csv == "-":
         write_stdout(text)
@@ -365,7 +365,7 @@ def verify(
     failed = 0
     for check in audit(folder, Banks(data_dir), resolve_device(device.value), narrate):
         verdict = "right" if check.passed else "WRONG"
-        typer.echo(f"{check.name:<12}{verdict}  {visible(check.found)}")
+        typer.echo(f"{check.name:<12}{verdict}  {visible(check.result)}")
         failed += not check.passed
     if failed:
         raise typer.Exit(ExitCode.FAILURE)

@@ -256,10 +256,10 @@ def _drive(queue: Queue, display: StudyDisplay, quiet: bool) -> int:
     if received:
         import shlex
 
-        from mamltui.commands import Place
+        from mamltui.commands import CommonOptions
 
         more = [word for cell in queue.only for word in ("--only", cell)]
-        more += Place(queue.root, queue.data_dir, queue.device).options()
+        more += CommonOptions(queue.root, queue.data_dir, queue.device).options()
         again = shlex.join(["mamltui", "study", "run", queue.study.name, "--resume", *more])
         narrate(f"{received[0].name}: stopped after checkpoints. Go on with: {again}")
         return 128 + received[0]

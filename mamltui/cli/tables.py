@@ -101,8 +101,8 @@ def aligned(
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in cells
     ]
@@ -165,8 +165,8 @@ def _print_grid(console: Console, grid: Grid) -> None:
         shown = range(start, stop)
         header = ["steps ", *(f" {letters[i]}: train {grid.rows[i].train_steps}" for i in shown)]
         rows = [
-            [f"{step} ", *(f" {columns[i][place]}" for i in shown)]
-            for place, step in enumerate(grid.steps)
+            [f"{step} ", *(f" {columns[i][index]}" for i in shown)]
+            for index, step in enumerate(grid.steps)
         ]
         print_table(console, aligned(header, rows, right=range(len(header))))
         console.print()

@@ -106,11 +106,11 @@ def transformed(images: Tensor, by: Transformations, *, binary: bool) -> Tensor:
     position = torch.arange(size, dtype=torch.float64, device=images.device) - (size - 1) / 2
     x, y = (position - by.shift[:, None, axis, None] for axis in (0, 1))
     across, down = back[:, :, 0] * x, back[:, :, 1] * y
-    place = across[:, :, None, :] + down[:, :, :, None]
+    position_in_source = across[:, :, None, :] + down[:, :, :, None]
     if by.displacement is not None:
-        place += by.displacement
-    place = _rounded(place, 8)
-    grid = place.mul_(2 / size).movedim(1, -1)
+        position_in_source += by.displacement
+    position_in_source = _rounded(position_in_source, 8)
+    grid = position_in_source.mul_(2 / size).movedim(1, -1)
     # The weights are products of two fractions of 8 bits: whatever is below is rounding error.
     sampled = _rounded(F.grid_sample(images.double(), grid, align_corners=False), 16)
     if binary:

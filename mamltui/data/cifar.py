@@ -8,7 +8,7 @@ from pathlib import Path
 from mamltui.caching import cache_folder
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import is_packed, packed_folder, recall, remember
-from mamltui.data.cifar_find import ARCHIVE, FoundCifar, look_in, missing_cifar, search
+from mamltui.data.cifar_find import ARCHIVE, CifarLocation, look_in, missing_cifar, search
 from mamltui.data.cifar_read import ARCHIVE_MD5, read_cifar, verified_files
 from mamltui.data.download import DownloadError, Wanted, download_files
 from mamltui.data.progress import Progress, silent
@@ -45,66 +45,66 @@ def load_cifar(
         DataError: not found and not to be had, or what was found is not CIFAR-100.
     """
     say = progress or silent
-    found, looked = search(data_dir)
-    for lack in looked if found else ():
+    location, lacks = search(data_dir)
+    for lack in lacks if location else ():
         say(f"no CIFAR-100 in {lack}")
     packed = packed_path(resize, image_size)
-    if found is None:
+    if location is None:
         bank = recall(packed, content=ARCHIVE_MD5, fingerprint=None, say=say)
         if bank is not None:
             return bank
-        found = _downloaded(looked, download, progress)
+        location = _downloaded(lacks, download, progress)
     # Taken before reading, so that a change meanwhile is seen at the next start.
-    fingerprint = found.fingerprint()
+    fingerprint = location.fingerprint()
     bank = recall(packed, content=ARCHIVE_MD5, fingerprint=fingerprint, say=say)
     if bank is None:
-        bank = read_cifar(found, resize=resize, image_size=image_size, progress=progress)
+        bank = read_cifar(location, resize=resize, image_size=image_size, progress=progress)
         remember(packed, bank, content=ARCHIVE_MD5, fingerprint=fingerprint, say=say)
     return bank
 
 
-def verify_cifar(data_dir: Path | None = None) -> FoundCifar:
+def verify_cifar(data_dir: Path | None = None) -> CifarLocation:
     """Compare the files of CIFAR-100 with what was published, whatever is packed.
 
     Raises:
         DataError: not found, or what was found is not CIFAR-100.
     """
-    found, looked = search(data_dir)
-    if found is None:
-        raise missing_cifar(looked, "there is nothing to verify")
-    verified_files(found)
-    return found
+    location, lacks = search(data_dir)
+    if location is None:
+        raise missing_cifar(lacks, "there is nothing to verify")
+    verified_files(location)
+    return location
 
 
-def fetch_cifar(data_dir: Path | None = None, *, progress: Progress | None = None) -> FoundCifar:
+def fetch_cifar(data_dir: Path | None = None, *, progress: Progress | None = None) -> CifarLocation:
     """Download CIFAR-100 into the first of the folders looked in, unless it is there and whole.
 
     Raises:
         DataError: it cannot be downloaded.
     """
     origin, target = roots(data_dir)[0]
-    found = look_in(origin, target)
-    if isinstance(found, FoundCifar):
+    location = look_in(origin, target)
+    if isinstance(location, CifarLocation):
         try:
-            verified_files(found)
-            return found
+            verified_files(location)
+            return location
         except DataError as error:
             (progress or silent)(f"{error.where}: {error.what}; it is downloaded again")
     try:
-        found = _download(origin, target, progress)
+        location = _download(origin, target, progress)
     except DownloadError as error:
         raise DataError(
             f"CIFAR-100 could not be downloaded ({error})",
             where=visible(str(target)),
             hint=f"Try again, or copy {ARCHIVE} there.",
         ) from error
-    verified_files(found)
-    return found
+    verified_files(location)
+    return location
 
 
-def packed_variants(found: FoundCifar | None) -> list[str]:
-    """The resizings that are packed, such as ``antialias-32``: of ``found``, or of any source."""
-    fingerprint = found.fingerprint() if found else None
+def packed_variants(location: CifarLocation | None) -> list[str]:
+    """The resizings that are packed, such as ``antialias-32``: of ``location``, or of any."""
+    fingerprint = location.fingerprint() if location else None
     return [
         path.stem.removeprefix("cifar-fs-")
         for path in sorted(packed_folder().glob("cifar-fs-*.safetensors"))
@@ -117,20 +117,20 @@ def packed_path(resize: str, image_size: int) -> Path:
     return packed_folder() / f"cifar-fs-{resize}-{image_size}.safetensors"
 
 
-def _downloaded(looked: list[str], download: bool, progress: Progress | None) -> FoundCifar:
+def _downloaded(lacks: list[str], download: bool, progress: Progress | None) -> CifarLocation:
     if not download:
-        raise missing_cifar(looked, "downloading it was not asked for")
+        raise missing_cifar(lacks, "downloading it was not asked for")
     try:
         return _download("cache folder", cache_folder(), progress)
     except DownloadError as error:
-        raise missing_cifar(looked, f"downloading it failed ({error})") from error
+        raise missing_cifar(lacks, f"downloading it failed ({error})") from error
 
 
-def _download(origin: str, target: Path, progress: Progress | None) -> FoundCifar:
+def _download(origin: str, target: Path, progress: Progress | None) -> CifarLocation:
     def archive() -> Iterator[Wanted]:
         from torchvision.datasets import CIFAR100
 
         yield Wanted(CIFAR100.url, ARCHIVE, CIFAR100.tgz_md5)
 
     download_files(target, archive, progress)
-    return FoundCifar(origin, target / ARCHIVE)
+    return CifarLocation(origin, target / ARCHIVE)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from mamltui.data.bank import ImageBank
 from mamltui.data.cache import bank_hash
-from mamltui.data.cifar_find import FILES, FOLDER, FoundCifar
+from mamltui.data.cifar_find import FILES, FOLDER, CifarLocation
 from mamltui.data.progress import Progress, silent
 from mamltui.errors import DataError
 from mamltui.text import visible
@@ -46,16 +46,16 @@ Pixels = NDArray[np.uint8]
 
 
 def read_cifar(
-    found: FoundCifar, *, resize: str, image_size: int, progress: Progress | None = None
+    location: CifarLocation, *, resize: str, image_size: int, progress: Progress | None = None
 ) -> ImageBank:
-    """Verify and read all images of ``found``; arguments and result as of :func:`load_cifar`.
+    """Verify and read all images of ``location``; arguments and result as of :func:`load_cifar`.
 
     Raises:
         DataError: a file cannot be read, or is not the published one.
     """
     say = progress or silent
-    say(f"reading CIFAR-100 from {found.source}")
-    files = verified_files(found)
+    say(f"reading CIFAR-100 from {location.source}")
+    files = verified_files(location)
     say("CIFAR-100 verified: the MD5 of each file is the published one")
     names = tuple(_unpickled(files["meta"])["fine_label_names"])
     parts = [_unpickled(files.pop(part)) for part in ("train", "test")]
@@ -67,25 +67,25 @@ def read_cifar(
     if image_size != SIZE:
         pixels = _resized(pixels, resize, image_size, say)
     images = torch.from_numpy(pixels.reshape(len(names), -1, *pixels.shape[1:]))
-    return ImageBank("cifar-fs", images, names, bank_hash(images, names), found.source)
+    return ImageBank("cifar-fs", images, names, bank_hash(images, names), location.source)
 
 
-def verified_files(found: FoundCifar) -> dict[str, bytes]:
+def verified_files(location: CifarLocation) -> dict[str, bytes]:
     """The content of each of ``FILES``, which has the published MD5.
 
     Raises:
         DataError: a file cannot be read, or is not the published one.
     """
-    with _faults_reported(found):
-        if found.is_archive:
-            _check_md5(_md5_of(found.place), ARCHIVE_MD5, found.place, found)
-            with tarfile.open(found.place, "r:gz") as archive:
+    with _faults_reported(location):
+        if location.is_archive:
+            _check_md5(_md5_of(location.path), ARCHIVE_MD5, location.path, location)
+            with tarfile.open(location.path, "r:gz") as archive:
                 files = {name: _member(archive, f"{FOLDER}/{name}") for name in FILES}
         else:
-            files = {name: _content(found.place / name) for name in FILES}
+            files = {name: _content(location.path / name) for name in FILES}
     for name, content in files.items():
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        _check_md5(md5, FILE_MD5[name], found.place / name, found)
+        _check_md5(md5, FILE_MD5[name], location.path / name, location)
     return files
 
 
@@ -131,25 +131,27 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
     return file.read(_LARGEST + 1)
 
 
-def _check_md5(md5: str, published: str, path: Path, found: FoundCifar) -> None:
+def _check_md5(md5: str, published: str, path: Path, location: CifarLocation) -> None:
     if md5 != published:
         raise DataError(
             f"is not the published CIFAR-100 (MD5 {md5} instead of {published})",
             where=visible(str(path)),
             hint=(
                 "It was not loaded. Take it away and put the published one there, or run"
-                f" `mamltui data fetch cifar-fs` (found through {found.origin})."
+                f" `mamltui data fetch cifar-fs` (found through {location.origin})."
             ),
         )
 
 
 @contextmanager
-def _faults_reported(found: FoundCifar) -> Iterator[None]:
+def _faults_reported(location: CifarLocation) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", where=found.source) from error
+        raise DataError(
+            f"cannot be read: {error.strerror or error}", where=location.source
+        ) from error
     except (tarfile.TarError, EOFError, KeyError) as error:
         raise DataError(
-            f"is no whole archive of CIFAR-100 ({visible(str(error))})", where=found.source
+            f"is no whole archive of CIFAR-100 ({visible(str(error))})", where=location.source
         ) from error

@@ -104,12 +104,12 @@ def _merged(path: Path, classes: list[ImageClass], say: Progress) -> list[ImageC
         if part_of(each.name):
             group, _, own = each.name.partition("/")
             parts.setdefault(group, {})[own] = each
-    found = Counter(own for names in parts.values() for own in names)
-    shared = sorted(own for own, count in found.items() if count > 1)
+    parts_with = Counter(own for names in parts.values() for own in names)
+    shared = sorted(own for own, count in parts_with.items() if count > 1)
     if not shared:
         return classes
     groups = ", ".join(parts)
-    if any(count < len(parts) for count in found.values()):
+    if any(count < len(parts) for count in parts_with.values()):
         raise DataError(
             f"{listed(shared)}: classes of the same name lie in more than one of {groups}",
             where=visible(str(path)),
@@ -170,17 +170,17 @@ def _check_sizes(path: Path, classes: Sequence[ImageClass]) -> None:
         return
     words = []
     for each in small:
-        found = "one image" if each.files else "no images"
+        content = "one image" if each.files else "no images"
         if each.foreign:
             suffixes = " and ".join(sorted({file.suffix for file in each.foreign}))
-            found += f", and {len(each.foreign)} {suffixes} that cannot be read here"
-        words.append((visible(each.name), found))
+            content += f", and {len(each.foreign)} {suffixes} that cannot be read here"
+        words.append((visible(each.name), content))
     rule = "it takes at least two, one to learn from and one to ask"
     hint = f"Images end in {' '.join(sorted(SUFFIXES))}"
     if len(words) == 1:
-        name, found = words[0]
-        raise DataError(f"the class has {found}; {rule}", where=f"{path}/{name}", hint=hint)
-    named = listed([f"{name} ({found})" for name, found in words])
+        name, content = words[0]
+        raise DataError(f"the class has {content}; {rule}", where=f"{path}/{name}", hint=hint)
+    named = listed([f"{name} ({content})" for name, content in words])
     raise DataError(
         f"{len(words)} classes have fewer than two images: {named}; {rule}",
         where=visible(str(path)),
@@ -219,15 +219,15 @@ def entries(root: Path, path: Path) -> list[Path]:
     Raises:
         DataError: a link leads nowhere, out of ``root``, or to a folder that holds it.
     """
-    found = [
+    visible_entries = [
         entry
         for entry in path.iterdir()
         if not entry.name.startswith(".") and entry.name.lower() not in LEFTOVERS
     ]
-    for entry in found:
+    for entry in visible_entries:
         if entry.is_symlink():
             _check_link(root, entry)
-    return sorted(found, key=lambda entry: unicodedata.normalize("NFC", entry.name))
+    return sorted(visible_entries, key=lambda entry: unicodedata.normalize("NFC", entry.name))
 
 
 def _check_link(root: Path, link: Path) -> None:

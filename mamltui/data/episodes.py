@@ -205,9 +205,9 @@ class EpisodeSampler:
         images = images.view(*row.shape, *self.bank.images.shape[2:])
         if self.augmentation is not None:
             assert tables.smoothing is not None
-            place = torch.arange(row[0].numel(), device=device).view(row.shape[1:])
+            image_number = torch.arange(row[0].numel(), device=device).view(row.shape[1:])
             task_key = self._task_key(first_task, tasks, device)
-            key = random_bits(task_key[:, None, None], place + FIRST_AUGMENTED)
+            key = random_bits(task_key[:, None, None], image_number + FIRST_AUGMENTED)
             images = augmented(
                 images, key, self.augmentation, tables.smoothing, binary=self._is_binary
             )

@@ -77,8 +77,8 @@ def load_folder(
     names = tuple(visible(each.name) for each in classes)
     source = visible(str(path))
     settings = (resize, str(image_size), fit, str(leave_out))
-    place = "\0".join((str(path.resolve()), *settings, *names))
-    key = sha256(place.encode("utf-8", "surrogatepass")).hexdigest()
+    identity = "\0".join((str(path.resolve()), *settings, *names))
+    key = sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
     packed = packed_folder() / f"folder-{key[:16]}.safetensors"
     chosen, drawings = _chosen(path, classes, say)
     listed_files = [file for each in classes for file in each.files] if leave_out else chosen
@@ -229,10 +229,10 @@ def _tell_twins(root: Path, files: list[Path], images: Pixels, say: Progress) ->
     drawings = images.shape[1]
     for number, drawn in enumerate(images):
         seen: dict[bytes, int] = {}
-        for place, image in enumerate(drawn):
-            first = seen.setdefault(image.tobytes(), place)
-            if first != place:
-                pair = (files[number * drawings + which] for which in (place, first))
+        for index, image in enumerate(drawn):
+            first = seen.setdefault(image.tobytes(), index)
+            if first != index:
+                pair = (files[number * drawings + which] for which in (index, first))
                 twins.append(" = ".join(inside(root, file) for file in pair))
     if twins:
         say(

@@ -10,7 +10,7 @@ from mamltui.data.cache import is_packed, packed_folder, recall, remember
 from mamltui.data.download import DownloadError
 from mamltui.data.omniglot_content import OMNIGLOT, Expected
 from mamltui.data.omniglot_find import (
-    FoundOmniglot,
+    OmniglotLocation,
     find_omniglot,
     look_in,
     missing_omniglot,
@@ -23,7 +23,7 @@ from mamltui.errors import DataError
 from mamltui.text import visible
 
 __all__ = [
-    "FoundOmniglot",
+    "OmniglotLocation",
     "fetch_omniglot",
     "find_omniglot",
     "load_omniglot",
@@ -61,21 +61,21 @@ def load_omniglot(
         DataError: not found and not to be had, or what was found is not Omniglot.
     """
     say = progress or silent
-    found, looked = search(data_dir, expected=expected)
-    for lack in looked if found else ():
+    location, lacks = search(data_dir, expected=expected)
+    for lack in lacks if location else ():
         say(f"no Omniglot in {lack}")
     packed = packed_path(resize, image_size, expected)
-    if found is None:
+    if location is None:
         bank = recall(packed, content=expected.sha256, fingerprint=None, say=say)
         if bank is not None:
             return bank
-        found = _downloaded(looked, download, expected, progress)
+        location = _downloaded(lacks, download, expected, progress)
     # Taken before reading, so that a change meanwhile is seen at the next start.
-    fingerprint = found.fingerprint()
+    fingerprint = location.fingerprint()
     bank = recall(packed, content=expected.sha256, fingerprint=fingerprint, say=say)
     if bank is None:
         bank = read_omniglot(
-            found, resize=resize, image_size=image_size, progress=progress, expected=expected
+            location, resize=resize, image_size=image_size, progress=progress, expected=expected
         )
         remember(packed, bank, content=expected.sha256, fingerprint=fingerprint, say=say)
     return bank
@@ -86,17 +86,17 @@ def verify_omniglot(
     *,
     progress: Progress | None = None,
     expected: Expected = OMNIGLOT,
-) -> FoundOmniglot:
+) -> OmniglotLocation:
     """Read Omniglot from its source, whatever is packed, and compare it with what was published.
 
     Raises:
         DataError: not found, or what was found is not Omniglot.
     """
-    found, looked = search(data_dir, expected=expected)
-    if found is None:
-        raise missing_omniglot(looked, "there is nothing to verify")
-    _verify(found, expected, progress)
-    return found
+    location, lacks = search(data_dir, expected=expected)
+    if location is None:
+        raise missing_omniglot(lacks, "there is nothing to verify")
+    _verify(location, expected, progress)
+    return location
 
 
 def fetch_omniglot(
@@ -104,7 +104,7 @@ def fetch_omniglot(
     *,
     progress: Progress | None = None,
     expected: Expected = OMNIGLOT,
-) -> FoundOmniglot:
+) -> OmniglotLocation:
     """Download Omniglot into the first of the folders looked in, unless it is there, and verify it.
 
     Raises:
@@ -113,29 +113,31 @@ def fetch_omniglot(
     from mamltui.data.omniglot_download import download_omniglot
 
     origin, target = roots(data_dir)[0]
-    found = look_in(origin, target, expected=expected)
-    if isinstance(found, FoundOmniglot):
+    location = look_in(origin, target, expected=expected)
+    if isinstance(location, OmniglotLocation):
         try:
-            _verify(found, expected, progress)
-            return found
+            _verify(location, expected, progress)
+            return location
         except DataError as error:
             (progress or silent)(f"{error.where}: {error.what}; it is downloaded again")
     try:
-        places = download_omniglot(target, folders=expected.folders, progress=progress)
+        paths = download_omniglot(target, folders=expected.folders, progress=progress)
     except DownloadError as error:
         raise DataError(
             f"Omniglot could not be downloaded ({error})",
             where=visible(str(target)),
             hint="Try again, or copy images_background.zip and images_evaluation.zip there.",
         ) from error
-    found = FoundOmniglot(origin, target, places)
-    _verify(found, expected, progress)
-    return found
+    location = OmniglotLocation(origin, target, paths)
+    _verify(location, expected, progress)
+    return location
 
 
-def packed_variants(found: FoundOmniglot | None, *, expected: Expected = OMNIGLOT) -> list[str]:
-    """The resizings that are packed, such as ``nearest-28``: of ``found``, or of any source."""
-    fingerprint = found.fingerprint() if found else None
+def packed_variants(
+    location: OmniglotLocation | None, *, expected: Expected = OMNIGLOT
+) -> list[str]:
+    """The resizings that are packed, such as ``nearest-28``: of ``location``, or of any source."""
+    fingerprint = location.fingerprint() if location else None
     stem = _packed_stem(expected)
     return [
         path.stem.removeprefix(f"{stem}-")
@@ -153,11 +155,11 @@ def _packed_stem(expected: Expected) -> str:
     return f"omniglot-{expected.sha256[:16]}"
 
 
-def _verify(found: FoundOmniglot, expected: Expected, progress: Progress | None) -> None:
+def _verify(location: OmniglotLocation, expected: Expected, progress: Progress | None) -> None:
     """Read everything, and keep what comes out: the images that the paper uses."""
-    fingerprint = found.fingerprint()
+    fingerprint = location.fingerprint()
     bank = read_omniglot(
-        found, resize="nearest", image_size=28, progress=progress, expected=expected
+        location, resize="nearest", image_size=28, progress=progress, expected=expected
     )
     packed = packed_path("nearest", 28, expected)
     say = progress or silent
@@ -165,15 +167,15 @@ def _verify(found: FoundOmniglot, expected: Expected, progress: Progress | None)
 
 
 def _downloaded(
-    looked: list[str], download: bool, expected: Expected, progress: Progress | None
-) -> FoundOmniglot:
+    lacks: list[str], download: bool, expected: Expected, progress: Progress | None
+) -> OmniglotLocation:
     if not download:
-        raise missing_omniglot(looked, "downloading it was not asked for")
+        raise missing_omniglot(lacks, "downloading it was not asked for")
     from mamltui.data.omniglot_download import download_omniglot
 
     target = cache_folder()
     try:
-        places = download_omniglot(target, folders=expected.folders, progress=progress)
+        paths = download_omniglot(target, folders=expected.folders, progress=progress)
     except DownloadError as error:
-        raise missing_omniglot(looked, f"downloading it failed ({error})") from error
-    return FoundOmniglot("cache folder", target, places)
+        raise missing_omniglot(lacks, f"downloading it failed ({error})") from error
+    return OmniglotLocation("cache folder", target, paths)

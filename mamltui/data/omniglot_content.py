@@ -91,11 +91,11 @@ class Expected:
         pixels = f"{self.size} x {self.size} pixels"
         return f"{characters} characters x {self.drawings} drawings of {pixels}"
 
-    def name_differences(self, found: Iterable[str]) -> list[str]:
-        """What is missing from the file names ``found``, and what is too much, in words."""
+    def name_differences(self, names: Iterable[str]) -> list[str]:
+        """What is missing from the file ``names``, and what is too much, in words."""
         present: dict[str, set[str]] = defaultdict(set)
         extra = []
-        for name in sorted(found):
+        for name in sorted(names):
             folder, _, file = name.rpartition("/")
             present[folder].add(file)
             if file not in self.files.get(folder, ()):

@@ -17,20 +17,20 @@ TORCHVISION_FOLDER = "omniglot-py"
 
 
 @dataclass(frozen=True)
-class FoundOmniglot:
+class OmniglotLocation:
     """Where the parts of Omniglot lie; nothing of them has been read yet."""
 
     origin: str
     """What named the folder: ``--data-dir``, ``MAMLTUI_DATA_DIR`` or ``cache folder``."""
     root: Path
-    places: dict[str, Path]
+    paths: dict[str, Path]
     """Of each part, e.g. ``images_background``: its zip or its folder."""
 
     @property
     def source(self) -> str:
         """The place, for people."""
         kinds = {
-            "zip files" if place.suffix == ".zip" else "folders" for place in self.places.values()
+            "zip files" if path.suffix == ".zip" else "folders" for path in self.paths.values()
         }
         return f"{visible(str(self.root))} ({' and '.join(sorted(kinds))})"
 
@@ -43,9 +43,7 @@ class FoundOmniglot:
         try:
             # A drawing that comes or goes changes the time of its character's folder.
             return file_fingerprint(
-                path
-                for place in self.places.values()
-                for path in (place, *sorted(_folders_in(place)))
+                path for part in self.paths.values() for path in (part, *sorted(_folders_in(part)))
             )
         except OSError as error:
             raise DataError(
@@ -55,30 +53,30 @@ class FoundOmniglot:
 
 def find_omniglot(
     data_dir: Path | None = None, *, expected: Expected = OMNIGLOT
-) -> FoundOmniglot | None:
+) -> OmniglotLocation | None:
     """The first of ``data_dir``, ``MAMLTUI_DATA_DIR`` and the cache folder that holds Omniglot.
 
     Each part may be a zip or a folder, in the folder itself or in ``omniglot-py`` inside it, as
     torchvision leaves it.
     """
-    found, _ = search(data_dir, expected=expected)
-    return found
+    location, _ = search(data_dir, expected=expected)
+    return location
 
 
 def search(
     data_dir: Path | None = None, *, expected: Expected = OMNIGLOT
-) -> tuple[FoundOmniglot | None, list[str]]:
+) -> tuple[OmniglotLocation | None, list[str]]:
     """What :func:`find_omniglot` finds, and what each folder before it lacks, in words."""
     return search_roots(data_dir, partial(look_in, expected=expected))
 
 
-def look_in(origin: str, root: Path, *, expected: Expected = OMNIGLOT) -> FoundOmniglot | str:
+def look_in(origin: str, root: Path, *, expected: Expected = OMNIGLOT) -> OmniglotLocation | str:
     """Omniglot in ``root``, or in words what it lacks."""
     try:
-        places = _places(root, expected)
-        lost = [folder for folder in expected.folders if folder not in places]
+        paths = _part_paths(root, expected)
+        lost = [folder for folder in expected.folders if folder not in paths]
         if not lost:
-            return FoundOmniglot(origin, root, places)
+            return OmniglotLocation(origin, root, paths)
         if not root.exists():
             return "there is no such folder"
         if not root.is_dir():
@@ -88,11 +86,11 @@ def look_in(origin: str, root: Path, *, expected: Expected = OMNIGLOT) -> FoundO
     return f"has no {' and no '.join(lost)}, neither as a zip nor as a folder"
 
 
-def missing_omniglot(looked: list[str], reason: str) -> DataError:
-    """The error for an Omniglot that is nowhere; ``looked`` are the places, one a line."""
-    places = "".join(f"\n  {line}" for line in looked)
+def missing_omniglot(lacks: list[str], reason: str) -> DataError:
+    """The error for an Omniglot that is nowhere; ``lacks`` says of each folder what it lacks."""
+    searched = "".join(f"\n  {line}" for line in lacks)
     return DataError(
-        f"Omniglot was not found, and {reason}; looked in{places}",
+        f"Omniglot was not found, and {reason}; looked in{searched}",
         hint=(
             "Either put images_background.zip and images_evaluation.zip (or the two folders) in a"
             f" folder and name it with --data-dir or {DATA_DIR_VARIABLE}; `mamltui data fetch"
@@ -102,20 +100,20 @@ def missing_omniglot(looked: list[str], reason: str) -> DataError:
     )
 
 
-def _places(root: Path, expected: Expected) -> dict[str, Path]:
-    places = {}
+def _part_paths(root: Path, expected: Expected) -> dict[str, Path]:
+    paths = {}
     for folder in expected.folders:
         # Zips come before folders: quicker to read, and never half extracted.
         for base in (root, root / TORCHVISION_FOLDER):
             if (base / f"{folder}.zip").is_file():
-                places[folder] = base / f"{folder}.zip"
+                paths[folder] = base / f"{folder}.zip"
             elif (base / folder).is_dir():
-                places[folder] = base / folder
-            if folder in places:
+                paths[folder] = base / folder
+            if folder in paths:
                 break
-    return places
+    return paths
 
 
-def _folders_in(place: Path) -> list[Path]:
+def _folders_in(part: Path) -> list[Path]:
     """The alphabets and characters of a part, if it is a folder."""
-    return [] if place.suffix == ".zip" else [*place.glob("*"), *place.glob("*/*")]
+    return [] if part.suffix == ".zip" else [*part.glob("*"), *part.glob("*/*")]

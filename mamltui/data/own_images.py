@@ -72,11 +72,11 @@ class Preparation:
     def apply(self, pictures: Sequence[Pixels], *, inverted: bool) -> Tensor:
         """[images, channels, size, size] float32 in 0 .. 1 of pictures [1 or 3, size, size]."""
         prepared = np.empty((len(pictures), self.channels, self.size, self.size), np.uint8)
-        for place, picture in enumerate(pictures):
+        for index, picture in enumerate(pictures):
             pixels = picture if self.channels == 3 else _grey(picture)
             if self.is_binary:
                 pixels = np.where(pixels > _threshold(pixels), np.uint8(255), np.uint8(0))
-            prepared[place] = 255 - pixels if inverted else pixels
+            prepared[index] = 255 - pixels if inverted else pixels
         return torch.from_numpy(prepared).float().mul_(1 / 255)
 
     def is_inverted(self, pictures: Sequence[Pixels]) -> bool:
@@ -120,8 +120,8 @@ def find_support(path: Path) -> tuple[tuple[str, ...], tuple[OwnImage, ...]]:
         hint = f"Images end in {' '.join(sorted(SUFFIXES))}"
         raise DataError(f"classes without images: {listed(empty)}", where=where, hint=hint)
     if len(classes) < 2:
-        found = "one class folder" if classes else "no class folders"
-        raise DataError(f"holds {found}, and a choice needs at least two", where=where, hint=hint)
+        holds = "one class folder" if classes else "no class folders"
+        raise DataError(f"holds {holds}, and a choice needs at least two", where=where, hint=hint)
     classes.sort(key=lambda each: each.name.split("/"))
     images = [OwnImage(file, label) for label, each in enumerate(classes) for file in each.files]
     return tuple(each.name for each in classes), tuple(images)
@@ -133,31 +133,31 @@ def find_query(paths: Sequence[Path], class_names: Sequence[str]) -> tuple[OwnIm
     Raises:
         DataError: nothing there, or class folders that the support set does not have.
     """
-    found: list[OwnImage] = []
+    images: list[OwnImage] = []
     for path in paths:
         where = f"--query {visible(str(path))}"
         try:
             if path.is_dir():
-                found += _in_folder(path, class_names, where)
+                images += _in_folder(path, class_names, where)
             elif path.exists():
-                found.append(OwnImage(path, None))
+                images.append(OwnImage(path, None))
             else:
                 raise DataError("there is no such file or folder", where=where)
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}", where=where) from error
-    return tuple(found)
+    return tuple(images)
 
 
 def _in_folder(path: Path, class_names: Sequence[str], where: str) -> list[OwnImage]:
     own = image_class(path, path)
     labels = {name: label for label, name in enumerate(class_names)}
-    found = [OwnImage(file, None) for file in own.files]
+    images = [OwnImage(file, None) for file in own.files]
     unknown = []
     if any(entry.is_dir() for entry in entries(path, path)):
         classes = [image_class(path, folder) for folder in class_folders(path, path)]
         unknown = [each.name for each in classes if each.files and each.name not in labels]
         for each in sorted(classes, key=lambda each: labels.get(each.name, -1)):
-            found += [OwnImage(file, labels.get(each.name)) for file in each.files]
+            images += [OwnImage(file, labels.get(each.name)) for file in each.files]
     if unknown:
         raise DataError(
             f"no classes of the support set: {listed(sorted(unknown))}",
@@ -165,10 +165,10 @@ def _in_folder(path: Path, class_names: Sequence[str], where: str) -> list[OwnIm
             hint=f"Its classes are {listed(list(class_names))}. Give the files themselves if what "
             "they show is not known.",
         )
-    if not found:
+    if not images:
         hint = f"Images end in {' '.join(sorted(SUFFIXES))}"
         raise DataError("holds no images", where=where, hint=hint)
-    return found
+    return images
 
 
 def read_own_images(

@@ -182,8 +182,8 @@ def _damaged(error: Exception) -> UnreadableError:
 
 
 def _too_large(pixels: int | None) -> UnreadableError:
-    found = "more" if pixels is None else f"{pixels:,} pixels, more"
-    return UnreadableError(f"has {found} than the {MOST_PIXELS:,} pixels allowed: scale it down")
+    size = "more" if pixels is None else f"{pixels:,} pixels, more"
+    return UnreadableError(f"has {size} than the {MOST_PIXELS:,} pixels allowed: scale it down")
 
 
 def _peak(image: Image.Image) -> float:

@@ -17,12 +17,12 @@ Found = TypeVar("Found")
 
 def roots(data_dir: Path | None = None) -> list[tuple[str, Path]]:
     """The folders that a data set is looked for in, and what names each of them."""
-    found = []
+    folders = []
     if data_dir is not None:
-        found.append(("--data-dir", data_dir))
+        folders.append(("--data-dir", data_dir))
     if named := os.environ.get(DATA_DIR_VARIABLE):
-        found.append((DATA_DIR_VARIABLE, expanded(Path(named))))
-    return [*found, ("cache folder", cache_folder())]
+        folders.append((DATA_DIR_VARIABLE, expanded(Path(named))))
+    return [*folders, ("cache folder", cache_folder())]
 
 
 def search_roots(
@@ -33,10 +33,10 @@ def search_roots(
     Args:
         look_in: told what names a folder, and the folder; what is found, or in words what lacks.
     """
-    looked: list[str] = []
+    lacks: list[str] = []
     for origin, root in roots(data_dir):
-        seen = look_in(origin, root)
-        if not isinstance(seen, str):
-            return seen, looked
-        looked.append(f"{origin}: {visible(str(root))}: {seen}")
-    return None, looked
+        result = look_in(origin, root)
+        if not isinstance(result, str):
+            return result, lacks
+        lacks.append(f"{origin}: {visible(str(root))}: {result}")
+    return None, lacks

@@ -141,15 +141,15 @@ def split_classes(bank: ImageBank, split: str = "auto") -> ClassSplit:
             )
         order = [*_shuffled(background), *evaluation]
     elif rule.class_names:
-        place = {name: i for i, name in enumerate(names)}
-        lacking = [name for part in rule.class_names for name in part if name not in place]
+        index_of = {name: i for i, name in enumerate(names)}
+        lacking = [name for part in rule.class_names for name in part if name not in index_of]
         if lacking:
             raise ProfileError(
                 f"the split {name} names classes that {bank.source} lacks: {', '.join(lacking)}",
                 where="data.split",
                 hint='split = "proportional" takes any classes.',
             )
-        order = [place[name] for part in rule.class_names for name in part]
+        order = [index_of[name] for part in rule.class_names for name in part]
     else:
         order = _shuffled(by_name)
     parts = [
@@ -173,8 +173,8 @@ def _usual(bank: ImageBank) -> str:
 
 def _by_folder(bank: ImageBank, by_name: Sequence[int]) -> tuple[list[int], list[int], list[int]]:
     parts: dict[str | None, list[int]] = {"train": [], "validation": [], "test": []}
-    for place in by_name:
-        parts.setdefault(part_of(bank.class_names[place]), []).append(place)
+    for index in by_name:
+        parts.setdefault(part_of(bank.class_names[index]), []).append(index)
     if None in parts or not parts["train"] or not parts["test"]:
         raise ProfileError(
             "the split folders needs all classes in folders called train, val and test",
@@ -191,7 +191,7 @@ def _by_folder(bank: ImageBank, by_name: Sequence[int]) -> tuple[list[int], list
 
 def _shuffled(items: Sequence[int]) -> list[int]:
     order = random_order(random_bits(_SHUFFLE_SEED, torch.arange(len(items))))
-    return [items[place] for place in order.tolist()]
+    return [items[index] for index in order.tolist()]
 
 
 def _proportional(bank: ImageBank) -> tuple[int, int, int]:

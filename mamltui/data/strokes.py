@@ -156,11 +156,11 @@ def _first_distinct(characters: _Characters) -> Tensor:
     for quarter_turns in range(4):
         overlap = flat @ torch.rot90(count, quarter_turns, (-2, -1)).flatten(1).T
         alike |= overlap * overlap > square[:, None] * square * (_LIKENESS * _LIKENESS)
-    kept: list[int] = []
+    distinct: list[int] = []
     for candidate in range(candidates):
-        if not alike[candidate, kept].any():
-            kept.append(candidate)
-    return torch.tensor(kept[:CLASSES])
+        if not alike[candidate, distinct].any():
+            distinct.append(candidate)
+    return torch.tensor(distinct[:CLASSES])
 
 
 def _draw(characters: _Characters, key: Tensor, size: int) -> Tensor:
@@ -176,7 +176,7 @@ def _draw(characters: _Characters, key: Tensor, size: int) -> Tensor:
     knots = centre + offset + wander + 0.03 * stroke[..., 3:]
 
     hand = _bell(key, 10, DRAWINGS, 6)[:, :, None, None]
-    turn, slant, width, height = (hand[..., place] for place in range(4))
+    turn, slant, width, height = (hand[..., axis] for axis in range(4))
     x, y = _turned(knots[..., 0], knots[..., 1], 0.06 * turn)
     x, y = x * (1 + 0.12 * width) + y * (0.12 * slant), y * (1 + 0.12 * height)
     knots = torch.stack([x, y], -1) * characters.extent[:, None, None, None, None]
@@ -242,7 +242,7 @@ def _points(knots: Tensor, straight: Tensor, samples: int) -> Tensor:
     before = knots[:, :, :1] * 2 - knots[:, :, 1:2]
     after = knots[:, :, -1:] * 2 - knots[:, :, -2:-1]
     extended = torch.cat([before, knots, after], 2)[:, :, :, None]
-    a, b, c, d = (extended[:, :, place : place + _KNOTS - 1] for place in range(4))
+    a, b, c, d = (extended[:, :, knot : knot + _KNOTS - 1] for knot in range(4))
     line = b + (c - b) * t
     # Catmull-Rom.
     cubic = (b - c) * 3 + d - a
@@ -269,8 +269,8 @@ def _bell(key: Tensor, stream: int, *shape: int) -> Tensor:
     """[len(key), *shape] float32, mean 0, standard deviation 1: the sum of four uniforms."""
     bits = _bits(key, stream, shape)
     total = bits & 0xFFFF
-    for place in (16, 32, 48):
-        total += (bits >> place) & 0xFFFF
+    for shift in (16, 32, 48):
+        total += (bits >> shift) & 0xFFFF
     return (total - 2 * 0xFFFF).to(torch.float32) * (1.7320508 / 0x10000)
 
 

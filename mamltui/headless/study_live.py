@@ -98,8 +98,8 @@ class StudyTable(StudyDisplay):
         states = [state_of(standing, working) for standing in standings]
         room = max(1, self._console.height - NOT_CELLS)
         shown = _most_wanted(states, room)
-        hidden = [state for place, state in enumerate(states) if place not in shown]
-        cells = _cells([(standings[place], states[place]) for place in shown], self._console.width)
+        hidden = [state for index, state in enumerate(states) if index not in shown]
+        cells = _cells([(standings[index], states[index]) for index in shown], self._console.width)
         return Group(*self._whole(progress), Text(""), cells, _hidden(hidden))
 
     def _whole(self, progress: Progress) -> tuple[RenderableType, RenderableType]:
@@ -128,26 +128,26 @@ class StudyTable(StudyDisplay):
 def _most_wanted(states: Sequence[str], room: int) -> list[int]:
     """Places of the cells that are shown, in the study's order."""
 
-    def rank(place: int) -> tuple[int, int]:
-        state = states[place]
+    def rank(index: int) -> tuple[int, int]:
+        state = states[index]
         if state in _FIRST:
-            return (_FIRST.index(state), place)
+            return (_FIRST.index(state), index)
         # Of those that are done, the last ones.
-        return (len(_FIRST), place) if state == "queued" else (len(_FIRST) + 1, -place)
+        return (len(_FIRST), index) if state == "queued" else (len(_FIRST) + 1, -index)
 
     return sorted(sorted(range(len(states)), key=rank)[:room])
 
 
 def _cells(cells: Sequence[tuple[Standing, str]], width: int) -> Table:
     columns = [
-        place
-        for place, name in enumerate(HEADER)
+        index
+        for index, name in enumerate(HEADER)
         if all(name != other or width >= least for other, least in LEFT_OUT)
     ]
     rows = [
-        [standing_row(standing, state)[place] for place in columns] for standing, state in cells
+        [standing_row(standing, state)[index] for index in columns] for standing, state in cells
     ]
-    header = [HEADER[place] for place in columns]
+    header = [HEADER[index] for index in columns]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     room = max(1, width - sum(widths[1:]) - 2 * (len(columns) - 1))
     table = Table.grid(padding=(0, 2))

@@ -16,7 +16,7 @@ from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.outer import adapted_step_by_step
 
 
-class Seen(NamedTuple):
+class Predictions(NamedTuple):
     """A set of images after 0, 1, ..., steps inner steps; float64, on the CPU."""
 
     probabilities: Tensor
@@ -31,8 +31,8 @@ class Adaptation(NamedTuple):
     Both sets are normalised with their own statistics, as in the MAML paper (transductive).
     """
 
-    support: Seen
-    query: Seen
+    support: Predictions
+    query: Predictions
 
 
 def adapt(
@@ -58,11 +58,11 @@ def adapt(
     chunks = episodes.chunks(choose_task_chunk(network, 0, episodes))
     parts = [_adapt(network, inner, parameters, chunk, steps, should_stop) for chunk in chunks]
 
-    def joined(kind: int) -> Seen:
+    def joined(kind: int) -> Predictions:
         probabilities, losses, accuracies = (
             torch.cat([part[kind][field] for part in parts]) for field in range(3)
         )
-        return Seen(probabilities, StepScores(losses, accuracies))
+        return Predictions(probabilities, StepScores(losses, accuracies))
 
     return Adaptation(support=joined(0), query=joined(1))
 

@@ -69,9 +69,9 @@ def updated(
     sizes = sizes * learned[SIZES].select(-2, row)
     keeps = 1 - decays * learned[DECAYS].select(-2, row)
     return {
-        name: _like(keeps[:, place], at[name]) * at[name]
-        - _like(sizes[:, place], at[name]) * gradients[name]
-        for place, name in enumerate(names)
+        name: _like(keeps[:, index], at[name]) * at[name]
+        - _like(sizes[:, index], at[name]) * gradients[name]
+        for index, name in enumerate(names)
     }
 
 
@@ -94,12 +94,12 @@ def adjoints(
     with torch.enable_grad():
         moved = updated(names, leaves[0], leaves[1], leaves[2], step)
     flat = [value for part in leaves for value in part.values()]
-    found = iter(
+    derivatives = iter(
         torch.autograd.grad(
             list(moved.values()), flat, [outer[name] for name in names], materialize_grads=True
         )
     )
-    return [{name: next(found) for name in part} for part in leaves]
+    return [{name: next(derivatives) for name in part} for part in leaves]
 
 
 def _mean(value: Tensor) -> Tensor:

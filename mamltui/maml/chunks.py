@@ -37,9 +37,9 @@ def task_bytes(network: NetworkSpec, steps: int, examples: int, element: int = 4
     about as much again.
     """
     layers = zip(network.inputs(), network.convolved_sizes(), strict=True)
-    kept = sum(size**2 * (9 * count + 4 * network.filters) for count, size in layers)
+    per_image = sum(size**2 * (9 * count + 4 * network.filters) for count, size in layers)
     weights = 3 * network.parameter_count()
-    return element * ((steps + 2) * (examples * kept + weights))
+    return element * ((steps + 2) * (examples * per_image + weights))
 
 
 def choose_task_chunk(network: NetworkSpec, steps: int, episodes: Episodes) -> int:

@@ -36,7 +36,7 @@ def transformed(gradient: Tensor, matrices: Sequence[Tensor]) -> Tensor:
 
 def matrix_gradients(gradient: Tensor, matrices: Sequence[Tensor], outer: Tensor) -> list[Tensor]:
     """Of <transformed(gradient), outer> in each matrix: [tasks, n, n]."""
-    found = []
+    derivatives = []
     for mode, own in enumerate(matrices, 1):
         value = _unfolded(gradient, matrices)
         for other, matrix in enumerate(matrices, 1):
@@ -45,8 +45,8 @@ def matrix_gradients(gradient: Tensor, matrices: Sequence[Tensor], outer: Tensor
             each.movedim(mode, -1).reshape(len(each), -1, len(own))
             for each in (_unfolded(outer, matrices), value)
         )
-        found.append(rows.mT @ columns)
-    return found
+        derivatives.append(rows.mT @ columns)
+    return derivatives
 
 
 def _unfolded(value: Tensor, matrices: Sequence[Tensor]) -> Tensor:

@@ -35,11 +35,11 @@ def ensemble_scores(
     """
     parts, answers = [], []
     for chunk in episodes.chunks(task_chunk or choose_task_chunk(network, 0, episodes)):
-        found = [
+        logits_of = [
             _logits(network, inner, parameters, chunk, steps, should_stop) for parameters in members
         ]
         labels = (chunk.query_y, chunk.query_y, chunk.support_y)
-        mean = [torch.stack(logits).mean(dim=0) for logits in zip(*found, strict=True)]
+        mean = [torch.stack(logits).mean(dim=0) for logits in zip(*logits_of, strict=True)]
         parts.append(torch.stack([_scores(*each) for each in zip(mean, labels, strict=True)], 1))
         both = [answers_of(logits, chunk.query_y).transpose(0, 1) for logits in mean[:2]]
         answers.append(torch.stack(both, dim=1))

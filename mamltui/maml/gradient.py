@@ -46,8 +46,8 @@ class MetaGradient(NamedTuple):
         So no bit depends on how the tasks were divided. It takes no memory, so it cannot fail
         halfway.
         """
-        for sums, found in ((self.gradient, tasks.gradient), (self.drift, tasks.drift)):
-            for name, values in found.items():
+        for sums, added in ((self.gradient, tasks.gradient), (self.drift, tasks.drift)):
+            for name, values in added.items():
                 _add(sums[name], values)
         _add(self.query_loss, tasks.query_loss)
         _add(self.query_accuracy, tasks.query_accuracy)

@@ -167,8 +167,8 @@ class InnerLoop:
         """
         names = self.adapted(network)
         if self.rates == "generated":
-            found = alfa.adjoints(names, before, gradients, learned, outer, step)
-            return Adjoint(found[0], found[1], found[2])
+            derivatives = alfa.adjoints(names, before, gradients, learned, outer, step)
+            return Adjoint(derivatives[0], derivatives[1], derivatives[2])
         values = {name: outer[name] for name in names}
         if self.rates == "fixed":
             return Adjoint(values, values, {}, -self.step_size(network.way))
@@ -196,8 +196,8 @@ class InnerLoop:
             matrices = self._matrices(name, learned)
             pulled = -self.step_size(network.way) * value
             of_gradients[name] = transformed(pulled, [each.mT for each in matrices.values()])
-            found = matrix_gradients(gradients[name], list(matrices.values()), pulled)
-            of_learned |= dict(zip(matrices, found, strict=True))
+            derivatives = matrix_gradients(gradients[name], list(matrices.values()), pulled)
+            of_learned |= dict(zip(matrices, derivatives, strict=True))
         return Adjoint(outer, of_gradients, of_learned)
 
     def _matrices(self, name: str, learned: Parameters) -> Parameters:

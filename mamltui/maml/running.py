@@ -28,10 +28,10 @@ def start_statistics(learner: Learner, parameters: Parameters, episodes: Episode
     """Set running statistics, in place, to those that the episodes have at each inner step."""
     network = learner.network
     chunks = episodes.chunks(choose_task_chunk(network, 0, episodes))
-    found = [_statistics(learner, parameters, chunk) for chunk in chunks]
+    statistics = [_statistics(learner, parameters, chunk) for chunk in chunks]
     for step, layer in product(range(network.running_steps), range(network.layers)):
         means, variances = (
-            torch.cat(each) for each in zip(*(of[step][layer] for of in found), strict=True)
+            torch.cat(each) for each in zip(*(of[step][layer] for of in statistics), strict=True)
         )
         mean = means.mean(dim=0).squeeze(0)
         variance = (variances + (means - mean).square()).mean(dim=0)
@@ -44,10 +44,10 @@ def _statistics(
 ) -> list[list[NormStatistics]]:
     """Of each inner step and layer."""
     network, last = learner.network, learner.network.running_steps - 1
-    found = []
+    statistics = []
     for step, adapted in enumerate(
         adapted_step_by_step(network, learner.inner, parameters, episodes, last)
     ):
         tape = adapted.query(None) if step == last else adapted.support
-        found.append(tape.statistics)
-    return found
+        statistics.append(tape.statistics)
+    return statistics

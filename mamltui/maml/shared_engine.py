@@ -143,7 +143,7 @@ class SharedEngine(Engine):
                     should_stop=should_stop,
                 )
                 parts.append(scores)
-        return Scores.joined([*parts, *(found for found, _ in self._replies())])
+        return Scores.joined([*parts, *(scores_of_rank for scores_of_rank, _ in self._replies())])
 
     def tasks_at_once(self, episodes: Episodes) -> int:
         return self._ranks.size * super().tasks_at_once(episodes)
@@ -272,8 +272,8 @@ def _compute(
         ranks.send(0, scores)
         return
 
-    def send(found: MetaGradient) -> None:
-        gradient, drift, losses, accuracies = found
+    def send(gradients: MetaGradient) -> None:
+        gradient, drift, losses, accuracies = gradients
         tensors = [losses, accuracies, *gradient.values(), *drift.values()]
         ranks.send(0, _Gradients(tuple(gradient), tuple(drift)), tensors)
 

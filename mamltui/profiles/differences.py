@@ -27,11 +27,11 @@ class Difference:
 def differences(profiles: Sequence[Profile]) -> list[Difference]:
     """The keys whose values are not all the same, in the order of the file."""
     settings = [_flat(profile) for profile in profiles]
-    found = [
+    changed = [
         Difference(key, tuple(_text(each[key]) for each in settings))
         for key in (settings[0] if settings else ())
     ]
-    return [difference for difference in found if len(set(difference.values)) > 1]
+    return [difference for difference in changed if len(set(difference.values)) > 1]
 
 
 LENGTH = frozenset(("meta.iterations", "validation.patience"))

@@ -107,7 +107,7 @@ class _Scan:
             self.at = match.end()
         return self.at
 
-    def line_at(self, place: int) -> int:
-        self.line += self.text.count("\n", self.counted_to, place)
-        self.counted_to = place
+    def line_at(self, offset: int) -> int:
+        self.line += self.text.count("\n", self.counted_to, offset)
+        self.counted_to = offset
         return self.line

@@ -38,12 +38,12 @@ class Profile(Values):
         Raises:
             ProfileError: a task needs more classes or drawings than there are.
         """
-        found = misfits(self, classes, drawings)
-        if found:
+        broken = misfits(self, classes, drawings)
+        if broken:
             raise ProfileError(
-                "; ".join(rule.what for rule in found),
-                where=f"profile {self.name}: " + ", ".join(rule.keys[0] for rule in found),
-                hint=found[0].hint,
+                "; ".join(rule.what for rule in broken),
+                where=f"profile {self.name}: " + ", ".join(rule.keys[0] for rule in broken),
+                hint=broken[0].hint,
             )
 
     def to_toml(self, *, template: bool = False) -> str:

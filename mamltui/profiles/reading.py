@@ -161,15 +161,15 @@ class _Reading:
         if not (self.faults or rules or self.refused):
             return Profile(**parts)
         faults = sorted(self.faults, key=lambda fault: self.line(fault[0]))
-        found = [(self.line(fault[0]), self.problem(*fault)) for fault in faults[:LISTED]]
+        located = [(self.line(fault[0]), self.problem(*fault)) for fault in faults[:LISTED]]
         for rule in rules:
             given = [path for path in rule.paths if path in self.overridden]
             given += [path for path in rule.paths if path in self.lines]
             cause = given[0] if given else rule.paths[0]
             where = self.where(rule.paths[0], cause)
-            found.append((self.line(cause), Problem(where, rule.what, rule.hint)))
-        found.sort(key=lambda item: item[0])
-        problems = [*(problem for _, problem in found), *self.refused]
+            located.append((self.line(cause), Problem(where, rule.what, rule.hint)))
+        located.sort(key=lambda item: item[0])
+        problems = [*(problem for _, problem in located), *self.refused]
         raise InvalidProfileError(self.source, problems, max(0, len(faults) - LISTED))
 
     def checked(self, model: type[Any], values: dict[str, Any], prefix: _Path) -> Any:
@@ -190,12 +190,12 @@ class _Reading:
     def problem(self, path: _Path, value: object, reason: str | None) -> Problem:
         key = next((key for key in keys_of(Profile) if key.parts == path), None)
         if key is not None:
-            said = wrong_value(key, value, reason, typed=path in self.overridden)
+            text_and_hint = wrong_value(key, value, reason, typed=path in self.overridden)
         elif len(path) == 1 and path[0] in sections_of(Profile):
-            said = not_a_section(path[0], value)
+            text_and_hint = not_a_section(path[0], value)
         else:
-            said = unknown_key(path, value)
-        return Problem(self.where(path, path), *said)
+            text_and_hint = unknown_key(path, value)
+        return Problem(self.where(path, path), *text_and_hint)
 
     def where(self, path: _Path, given: _Path) -> str:
         """The place of a problem of key ``path`` that comes from what is said at ``given``."""

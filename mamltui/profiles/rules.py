@@ -49,11 +49,11 @@ class BrokenRule:
 def broken_rules(profile: Values) -> list[BrokenRule]:
     """All combinations of the profile's values that cannot work with any data."""
     data = profile.data
-    found = []
+    broken = []
     splits = SPLITS[data.set]
     if data.split not in ("auto", *splits):
         allowed = ", ".join(f'"{name}"' for name in ("auto", *splits))
-        found.append(
+        broken.append(
             BrokenRule(
                 ("data.split", "data.set"),
                 f'"{data.split}" is no split of {data.set}; allowed there: {allowed}',
@@ -61,7 +61,7 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
             )
         )
     if data.set == "folder" and not data.path.strip():
-        found.append(
+        broken.append(
             BrokenRule(
                 ("data.path", "data.set"),
                 'it is empty, and set = "folder" needs a folder that holds a folder for each class',
@@ -69,7 +69,7 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
             )
         )
     if data.set != "folder" and data.path:
-        found.append(
+        broken.append(
             BrokenRule(
                 ("data.path", "data.set"),
                 f'it is read for set = "folder" only, and set is "{data.set}"',
@@ -78,7 +78,7 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
         )
     for name in ("fit", "unreadable"):
         if data.set != "folder" and getattr(data, name) != type(data).model_fields[name].default:
-            found.append(
+            broken.append(
                 BrokenRule(
                     (f"data.{name}", "data.set"),
                     f'it is read for set = "folder" only, and set is "{data.set}"',
@@ -86,14 +86,14 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
                 )
             )
     split = splits[0] if data.split == "auto" else data.split
-    found += [
+    broken += [
         *_of_the_augmentation(profile),
         *_of_the_algorithm(profile),
         *_of_the_network(profile),
         *_of_the_test(profile),
         *_of_the_start(profile),
     ]
-    return found + misfits(
+    return broken + misfits(
         profile, CLASSES.get((data.set, split), {}), DRAWINGS.get(data.set), source=data.set
     )
 
@@ -206,7 +206,7 @@ def misfits(
 ) -> list[BrokenRule]:
     """What a task of the profile asks for beyond the classes of each split and their drawings."""
     task, tested = profile.task, profile.task.at_test
-    found = []
+    broken = []
     asked = [
         (key, way, name, classes[name])
         for key, way, names in (
@@ -220,7 +220,7 @@ def misfits(
         of_key = [(count, name, way) for own, way, name, count in asked if own == key]
         count, name, way = min(of_key, default=(0, "", 0))
         if way > count:
-            found.append(
+            broken.append(
                 BrokenRule(
                     (key, "data.split", "data.set"),
                     f"a {way}-way task needs {way} classes, and the {name} split of "
@@ -233,7 +233,7 @@ def misfits(
     shot = max(task.shot, tested.shot)
     key = "task.shot" if shot == task.shot else "task.test_shot"
     if drawings is not None and shot + task.query > drawings:
-        found.append(
+        broken.append(
             BrokenRule(
                 ("task.query", key, "data.set"),
                 f"{shot} support + {task.query} query = {shot + task.query} drawings of "
@@ -241,4 +241,4 @@ def misfits(
                 f"shot + query is allowed up to {drawings}",
             )
         )
-    return found
+    return broken

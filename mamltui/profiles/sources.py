@@ -52,8 +52,8 @@ def packaged_profiles() -> dict[str, Path]:
     Raises:
         ProfileError: the installation is incomplete.
     """
-    found = {path.stem: path for path in packaged_folder().glob("*.toml")}
-    return {name: found[name] for name in sorted(found, key=_natural)}
+    paths = {path.stem: path for path in packaged_folder().glob("*.toml")}
+    return {name: paths[name] for name in sorted(paths, key=_natural)}
 
 
 def profile_name(text: str) -> str:

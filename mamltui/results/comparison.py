@@ -33,7 +33,7 @@ def comparison_text(names: Sequence[str], rows: Sequence[Sequence[str]], form: F
     """
     header = ["", *names]
     if form == "csv":
-        columns = ["what", *(f"{place} {name}" for place, name in enumerate(names, 1))]
+        columns = ["what", *(f"{number} {name}" for number, name in enumerate(names, 1))]
         cells = [dict(zip(columns, row, strict=True)) for row in rows]
         return csv_table(columns, [dict(row) for row in cells], text_columns=columns)
     if form == "markdown":
@@ -63,4 +63,4 @@ def _joined(cells: Sequence[str] | map[str]) -> str:
 
 def _latex(text: str) -> str:
     pattern = "|".join(map(re.escape, _LATEX))
-    return re.sub(pattern, lambda found: _LATEX[found[0]], visible(text))
+    return re.sub(pattern, lambda match: _LATEX[match[0]], visible(text))

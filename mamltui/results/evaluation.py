@@ -226,8 +226,8 @@ class Evaluation:
     @property
     def models(self) -> int | None:
         """Of an ensemble, how many; None of a single checkpoint, whose result stands alone."""
-        found = re.fullmatch(r"ensemble of (\d+)", self.checkpoint)
-        return int(found[1]) if found else None
+        match = re.fullmatch(r"ensemble of (\d+)", self.checkpoint)
+        return int(match[1]) if match else None
 
     @property
     def scored(self) -> str:

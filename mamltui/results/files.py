@@ -58,7 +58,7 @@ def json_text(evaluations: Sequence[Evaluation]) -> str:
         ],
     }
     text = json.dumps(document, indent=2, allow_nan=False)
-    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
+    return _NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text) + "\n"
 
 
 _NUMBERS = re.compile(r"\[((?:\s+-?\d[\w.+-]*,?)+)\s+\]")
@@ -109,15 +109,15 @@ def kept_evaluations(folder: Path) -> list[Evaluation]:
     What cannot be read, or is of another version of mamltui, is left out. Of a result whose writer
     was killed, the files that are missing are written where that is allowed.
     """
-    kept = []
+    all_evaluations = []
     for path in sorted(folder.glob("*.json")):
         with suppress(RunError):
             evaluations = read_evaluations(path)
-            kept += evaluations
+            all_evaluations += evaluations
             for evaluation in evaluations:
                 if path.stem == result_stem(evaluation):
                     _complete(path, evaluation)
-    return kept
+    return all_evaluations
 
 
 def _complete(path: Path, evaluation: Evaluation) -> None:

@@ -41,7 +41,7 @@ def grids(evaluations: Sequence[Evaluation], statistics: str = "transductive") -
     groups: dict[tuple[str, str], list[Evaluation]] = {}
     for evaluation in evaluations:
         groups.setdefault((evaluation.task, evaluation.split), []).append(evaluation)
-    found = []
+    result = []
     for (task, split), group in groups.items():
         steps = tuple(sorted({step for evaluation in group for step in evaluation.steps}))
         rows = [
@@ -50,8 +50,8 @@ def grids(evaluations: Sequence[Evaluation], statistics: str = "transductive") -
         ]
         if split == "test" and statistics == "transductive":
             rows += _published_rows(task, steps)
-        found.append(Grid(task, split, statistics, steps, tuple(rows)))
-    return found
+        result.append(Grid(task, split, statistics, steps, tuple(rows)))
+    return result
 
 
 def _row(

@@ -112,14 +112,14 @@ def paired_lines(
     cannot be made the words say why.
     """
     first = evaluations[0]
-    found = [
+    comparisons = [
         unpaired_reason(first, other) or compare_runs(first, other, statistics)
         for other in evaluations[1:]
     ]
-    compared = [each for each in found if isinstance(each, RunDifference)]
+    compared = [each for each in comparisons if isinstance(each, RunDifference)]
     adjusted = iter(holm([each.episodes.p_value for each in compared]))
     lines = []
-    for name, each in zip(names[1:], found, strict=True):
+    for name, each in zip(names[1:], comparisons, strict=True):
         text = str(each)
         if isinstance(each, RunDifference):
             p_value = next(adjusted)

@@ -151,8 +151,8 @@ class Comparison:
         """E.g. ``below the MAML paper's 98.7 ± 0.4 %, and the intervals meet``."""
         start = f"{self.relation} {self.figure.whose} {self.figure.printed}"
         if self.figure.interval is None:
-            place = "inside" if self.meets else "outside"
-            return f"{start}, which is given without interval and lies {place} this one"
+            side = "inside" if self.meets else "outside"
+            return f"{start}, which is given without interval and lies {side} this one"
         return f"{start}, and the intervals {'meet' if self.meets else 'do not meet'}"
 
     @property
@@ -214,22 +214,22 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         "models": (_models(evaluation.models or 1), "{}, theirs {}"),
         "iterations": (evaluation.iteration, "{:,} meta-iterations, theirs {:,}"),
     }
-    found = [
+    differences = [
         text.format(value, theirs[key])
         for key, (value, text) in ours.items()
         if key in theirs and theirs[key] != value
     ]
     if evaluation.trained_on:
-        found.insert(0, f"trained on {evaluation.trained_on} tasks")
+        differences.insert(0, f"trained on {evaluation.trained_on} tasks")
     if evaluation.split != "test":
-        found.insert(0, f"{evaluation.split} split, theirs test")
+        differences.insert(0, f"{evaluation.split} split, theirs test")
     if evaluation.running_statistics and figure.transductive:
-        found.append("running statistics, theirs transductive")
+        differences.append("running statistics, theirs transductive")
     if figure.transductive is None:
-        found.append("batch statistics not stated there")
+        differences.append("batch statistics not stated there")
     if figure.note:
-        found.append(figure.note)
-    return tuple(found)
+        differences.append(figure.note)
+    return tuple(differences)
 
 
 def _models(count: int) -> str:

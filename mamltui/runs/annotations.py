@@ -29,9 +29,11 @@ def checked_title(title: str) -> str:
     Raises:
         UsageError: it cannot be shown on one line.
     """
-    kept = title.strip()
-    if not kept.isprintable():
-        raise UsageError("a name is one line of printing characters", where=visible(kept))
-    if len(kept) > LONGEST_TITLE:
-        raise UsageError(f"a name has at most {LONGEST_TITLE} characters", where=kept[:40] + "...")
-    return kept
+    stripped = title.strip()
+    if not stripped.isprintable():
+        raise UsageError("a name is one line of printing characters", where=visible(stripped))
+    if len(stripped) > LONGEST_TITLE:
+        raise UsageError(
+            f"a name has at most {LONGEST_TITLE} characters", where=stripped[:40] + "..."
+        )
+    return stripped

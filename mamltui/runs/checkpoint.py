@@ -166,12 +166,12 @@ def _check(checkpoint: Checkpoint, expect: Learner, path: Path) -> None:
             f"not {describe(expect.network)}",
             where=str(path),
         )
-    found = {name: tuple(value.shape) for name, value in checkpoint.parameters.items()}
+    shapes = {name: tuple(value.shape) for name, value in checkpoint.parameters.items()}
     wanted = expect.shapes()
-    if found != wanted:
-        name = next(iter(sorted(found.items() ^ wanted.items())))[0]
+    if shapes != wanted:
+        name = next(iter(sorted(shapes.items() ^ wanted.items())))[0]
         raise CheckpointError(
-            f"the checkpoint is of another inner loop: {name} is {_shape(found.get(name))} there "
+            f"the checkpoint is of another inner loop: {name} is {_shape(shapes.get(name))} there "
             f"and {_shape(wanted.get(name))} here",
             where=str(path),
         )
@@ -293,8 +293,8 @@ def _group(
         key = f"{group}/{name}"
         tensor = tensors.pop(key)
         if tensor.dtype != torch.float32 or tuple(tensor.shape) != shape:
-            found = f"{tensor.dtype} {list(tensor.shape)}"
-            raise ValueError(f"tensor {key} is {found}, not torch.float32 {list(shape)}")
+            actual = f"{tensor.dtype} {list(tensor.shape)}"
+            raise ValueError(f"tensor {key} is {actual}, not torch.float32 {list(shape)}")
         if not bool(tensor.isfinite().all()):
             raise ValueError(f"tensor {key} has values that are not finite")
         # torch's own memory is aligned, a slice of the file is not, and products may differ in it.

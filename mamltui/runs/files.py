@@ -237,7 +237,7 @@ class LinesFile(Generic[Record]):
         """
         content, _, _ = self._content(START, torn=True)
         self._forget()
-        kept: list[bytes] = []
+        wanted_lines: list[bytes] = []
         damage: RunError | None = None
         for number, line in enumerate(content.split(b"\n")[:-1]):
             try:
@@ -248,8 +248,8 @@ class LinesFile(Generic[Record]):
             if is_wanted and damage is not None:
                 raise damage
             if is_wanted:
-                kept.append(line + b"\n")
-        whole = b"".join(kept)
+                wanted_lines.append(line + b"\n")
+        whole = b"".join(wanted_lines)
         if self.path.exists() and self.path.stat().st_size != len(whole):
             write_whole(self.path, whole)
 

@@ -49,7 +49,7 @@ LARGEST = 1_000_000
 EARLIER_PARTS = "*.tmp"
 """What earlier versions called the files that became whole ones by a rename."""
 Kind = Literal["last", "best"]
-Place = Kind | int
+CheckpointName = Kind | int
 """Of a checkpoint; a number: one of the best, of that meta-iteration, kept for an ensemble."""
 
 
@@ -390,11 +390,11 @@ class RunFolder:
                     raise file_error(error, path, "delete") from error
         sweep(self.evaluation)  # there others may write, too
 
-    def checkpoint_path(self, place: Place) -> Path:
-        name = f"top-{place}" if isinstance(place, int) else place
+    def checkpoint_path(self, name: CheckpointName) -> Path:
+        name = f"top-{name}" if isinstance(name, int) else name
         return self.path / "checkpoints" / f"{name}.safetensors"
 
-    def save_checkpoint(self, place: Place, checkpoint: Checkpoint) -> None:
+    def save_checkpoint(self, name: CheckpointName, checkpoint: Checkpoint) -> None:
         """Replace a checkpoint in one go, after all lines written before are on the disk.
 
         Raises:
@@ -407,7 +407,7 @@ class RunFolder:
             "profile_sha256": sha256(self.profile.to_toml().encode()).hexdigest(),
             **_versions(),
         }
-        path = self.checkpoint_path(place)
+        path = self.checkpoint_path(name)
         self.backlog.replace(path, checkpoint_bytes(checkpoint, about=about), checkpoint.iteration)
         self.backlog.settle()
 
@@ -432,7 +432,7 @@ class RunFolder:
             for iteration, path in arrived
         ]
 
-    def load_checkpoint(self, place: Place, expect: Learner | None = None) -> Checkpoint:
+    def load_checkpoint(self, name: CheckpointName, expect: Learner | None = None) -> Checkpoint:
         """Read and check a checkpoint.
 
         Raises:
@@ -440,7 +440,7 @@ class RunFolder:
         """
         from mamltui.runs.checkpoint import load_checkpoint
 
-        path = self.checkpoint_path(place)
+        path = self.checkpoint_path(name)
         return load_checkpoint(path, expect, waiting=self.backlog.get(path))
 
 
@@ -461,8 +461,8 @@ def _format(content: bytes) -> int:
     """What ``run.json`` says of its format; 0: nothing that can be read."""
     with suppress(ValueError):
         values = parse_json(content)
-        if isinstance(values, dict) and type(found := values.get("format")) is int:
-            return min(found, 10**9)
+        if isinstance(values, dict) and type(version := values.get("format")) is int:
+            return min(version, 10**9)
     return 0
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def kept_iterations(run: RunFolder) -> list[int]:
     """The meta-iterations of those that are there, in order; none without a folder."""
     paths = {*(run.path / "checkpoints").glob("top-*"), *run.backlog.checkpoints}
-    found = (re.fullmatch(r"top-(\d+)\.safetensors", path.name) for path in paths)
-    return sorted(int(match[1]) for match in found if match)
+    matches = (re.fullmatch(r"top-(\d+)\.safetensors", path.name) for path in paths)
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def load_kept(run: RunFolder, expect: Learner | None = None) -> list[Checkpoint]:
@@ -39,7 +39,10 @@ def load_kept(run: RunFolder, expect: Learner | None = None) -> list[Checkpoint]
             # The newest was the last to change the choice; one that it put out may still be there.
             newest = run.load_checkpoint(present[-1], expect)
             chosen = {best.iteration for best in newest.kept}.intersection(present[:-1])
-            return [*(run.load_checkpoint(place, expect) for place in sorted(chosen)), newest]
+            return [
+                *(run.load_checkpoint(iteration, expect) for iteration in sorted(chosen)),
+                newest,
+            ]
         except CheckpointError:
             if kept_iterations(run) == present:
                 raise

@@ -14,7 +14,7 @@ from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles import Profile
 from mamltui.results import Evaluation, read_evaluations
 from mamltui.runs.files import file_error
-from mamltui.runs.folder import Place, RunFolder
+from mamltui.runs.folder import CheckpointName, RunFolder
 from mamltui.runs.kept import kept_iterations
 from mamltui.runs.places import is_abandoned, reference_root, runs_root
 from mamltui.runs.state import RunInfo
@@ -105,8 +105,8 @@ class ListedRun:
     @property
     def damage(self) -> str:
         """The ``problem`` without the place, which is where the run is."""
-        place = self.path if self.is_abandoned else self.path / "run.json"
-        return self.problem.removeprefix(f"{place}: ")
+        where = self.path if self.is_abandoned else self.path / "run.json"
+        return self.problem.removeprefix(f"{where}: ")
 
     @cached_property
     def is_reference(self) -> bool:
@@ -158,11 +158,11 @@ class ListedRun:
         return self._settings[1]
 
     @cached_property
-    def checkpoints(self) -> tuple[Place, ...]:
+    def checkpoints(self) -> tuple[CheckpointName, ...]:
         """Those that are there: ``best``, ``last``, and the iterations of those kept besides."""
         folder = RunFolder(self.path)
-        named: tuple[Place, ...] = ("best", "last")
-        there = tuple(place for place in named if folder.checkpoint_path(place).is_file())
+        named: tuple[CheckpointName, ...] = ("best", "last")
+        there = tuple(name for name in named if folder.checkpoint_path(name).is_file())
         return (*there, *kept_iterations(folder))
 
     @cached_property

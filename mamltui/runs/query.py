@@ -83,15 +83,15 @@ class Term:
         if self.field == "tag":
             tags = str(value).casefold().split()
             asked = self.text.casefold()
-            found = any(asked in tag for tag in tags) if self.sign == ":" else asked in tags
-            return found != (self.sign == "!=")
+            is_match = any(asked in tag for tag in tags) if self.sign == ":" else asked in tags
+            return is_match != (self.sign == "!=")
         if isinstance(value, str):
             mine, asked = value.casefold(), self.text.casefold()
             if self.sign in _ORDERS:
                 order = (mine > asked) - (mine < asked)
                 return _ORDERS[self.sign](order, 0)
-            found = asked in mine if self.sign == ":" else asked == mine
-            return found != (self.sign == "!=")
+            is_match = asked in mine if self.sign == ":" else asked == mine
+            return is_match != (self.sign == "!=")
         if number is None:
             return self.sign == "!="
         if self.sign in _ORDERS:

@@ -88,11 +88,11 @@ def with_rescued(run: RunFolder) -> tuple[RunFolder, str]:
         RunError: what was rescued is damaged.
     """
     ahead = RunFolder(run.path)
-    found = _find(ahead)
-    if found is None or not found.is_ahead(ahead):
+    rescued = _find(ahead)
+    if rescued is None or not rescued.is_ahead(ahead):
         return run, ""
-    found.wait_for(ahead)
-    return ahead, f"{found.path} is brought back first: iteration {found.about.iteration:,}"
+    rescued.wait_for(ahead)
+    return ahead, f"{rescued.path} is brought back first: iteration {rescued.about.iteration:,}"
 
 
 def bring_back(run: RunFolder) -> str | None:
@@ -101,19 +101,19 @@ def bring_back(run: RunFolder) -> str | None:
     Raises:
         RunError: it is damaged, or the folder cannot be written; nothing is lost then.
     """
-    found = _find(run)
-    if found is None:
+    rescued = _find(run)
+    if rescued is None:
         return None
-    is_ahead = found.is_ahead(run)
+    is_ahead = rescued.is_ahead(run)
     if is_ahead:
-        found.wait_for(run)
+        rescued.wait_for(run)
         run.backlog.settle()
         run.take_arrived()
     forget(run)
     if not is_ahead:
         return None
-    iteration = found.about.iteration
-    return f"brought back from {found.path}: iteration {iteration:,}, which the run folder lacked"
+    iteration = rescued.about.iteration
+    return f"brought back from {rescued.path}: iteration {iteration:,}, which the run folder lacked"
 
 
 @dataclass(frozen=True)

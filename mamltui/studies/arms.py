@@ -51,8 +51,8 @@ class Arm:
 
     def mean(self, value: Callable[[TrainingLog], float]) -> float:
         """Over the runs that have it; NaN of none."""
-        found = [each for log in self.logs if not math.isnan(each := value(log))]
-        return statistics.fmean(found) if found else math.nan
+        values = [each for log in self.logs if not math.isnan(each := value(log))]
+        return statistics.fmean(values) if values else math.nan
 
     @property
     def accuracies(self) -> list[float]:
@@ -67,21 +67,21 @@ class Arm:
     def at(self, steps: int, statistics_: str = "transductive") -> StepResult | None:
         """The mean over the seeds after ``steps`` inner steps, with the interval over all episodes
         of all seeds; None where it was not tested."""
-        found = [
+        results = [
             result
             for evaluation in self.evaluations
             for result in evaluation.results(statistics_)
             if result.steps == steps
         ]
-        if not found:
+        if not results:
             return None
-        count = len(found)
+        count = len(results)
         return StepResult(
             steps,
-            statistics.fmean(result.accuracy for result in found),
-            math.hypot(*(result.accuracy_ci95 for result in found)) / count,
-            statistics.fmean(result.loss for result in found),
-            math.hypot(*(result.loss_ci95 for result in found)) / count,
+            statistics.fmean(result.accuracy for result in results),
+            math.hypot(*(result.accuracy_ci95 for result in results)) / count,
+            statistics.fmean(result.loss for result in results),
+            math.hypot(*(result.loss_ci95 for result in results)) / count,
         )
 
     def headline(self, statistics_: str = "transductive") -> StepResult | None:

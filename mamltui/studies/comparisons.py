@@ -41,7 +41,7 @@ class ArmPair:
 
 def arm_pairs(bases: dict[str, list[Arm]]) -> tuple[list[ArmPair], list[str]]:
     """Each arm beside the first of its base, and in words those that cannot be compared so."""
-    found: list[tuple[str, Arm, Arm, PairedDifference, PairedDifference | None]] = []
+    comparisons: list[tuple[str, Arm, Arm, PairedDifference, PairedDifference | None]] = []
     apart: list[str] = []
     for base, arms in bases.items():
         first = {each.cell.seed: each.evaluation for each in arms[0].tested if each.evaluation}
@@ -70,12 +70,12 @@ def arm_pairs(bases: dict[str, list[Arm]]) -> tuple[list[ArmPair], list[str]]:
                 )
             if len(before) == len(after):
                 episodes = paired_difference(before, after)
-                found.append((base, arm, arms[0], episodes, over_seeds))
-    by_episodes = holm([each[3].p_value for each in found])
-    by_seeds = iter(holm([each[4].p_value for each in found if each[4] is not None]))
+                comparisons.append((base, arm, arms[0], episodes, over_seeds))
+    by_episodes = holm([each[3].p_value for each in comparisons])
+    by_seeds = iter(holm([each[4].p_value for each in comparisons if each[4] is not None]))
     return [
         ArmPair(*each, p_value, next(by_seeds) if each[4] else math.nan)
-        for each, p_value in zip(found, by_episodes, strict=True)
+        for each, p_value in zip(comparisons, by_episodes, strict=True)
     ], apart
 
 

@@ -73,7 +73,7 @@ def write_example(run: RunFolder, bank: ImageBank) -> Path:
     checkpoint = run.load_checkpoint("best", learner)
     episodes = EpisodeSampler.of(profile, bank, split, "test").batch(0, 1)
     steps = profile.inner.test_steps
-    found = adapt(
+    adaptation = adapt(
         learner.network,
         learner.inner,
         checkpoint.parameters,
@@ -84,7 +84,7 @@ def write_example(run: RunFolder, bank: ImageBank) -> Path:
     task = profile.task
     support = episodes.support_x[0].numpy().astype(np.float32)
     query = episodes.query_x[0].numpy().astype(np.float32)
-    answers = found.query.probabilities[0, steps].numpy().astype(np.float32)
+    answers = adaptation.query.probabilities[0, steps].numpy().astype(np.float32)
     content = io.BytesIO()
     np.savez_compressed(
         content,

@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from mamltui.commands import Place
+from mamltui.commands import CommonOptions
 from mamltui.errors import RunError
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
@@ -31,7 +31,7 @@ def is_worked_on(name: str, root: Path | None) -> bool:
     return not Lock(study_folder(name, root) / "lock").is_free()
 
 
-def start_queue(name: str, place: Place, *, resume: bool) -> subprocess.Popen[bytes]:
+def start_queue(name: str, common: CommonOptions, *, resume: bool) -> subprocess.Popen[bytes]:
     """Start ``mamltui study run`` so that it outlives this process; it lets others go first.
 
     Args:
@@ -41,8 +41,8 @@ def start_queue(name: str, place: Place, *, resume: bool) -> subprocess.Popen[by
     Raises:
         RunError: its log cannot be written.
     """
-    folder = study_folder(name, place.runs)
-    command = [sys.executable, "-m", "mamltui", "study", "run", name, *place.options()]
+    folder = study_folder(name, common.runs)
+    command = [sys.executable, "-m", "mamltui", "study", "run", name, *common.options()]
     command += ["--resume"] if resume else []
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -104,8 +104,8 @@ def curves(name: str, alt: str, panels: Sequence[Panel]) -> Picture:
     figure = Figure(figsize=(4.2 * len(panels), 3.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for one, panel in zip(axes, panels, strict=True):
-        for place, line in enumerate(panel.lines):
-            _draw(one, line, place, panel.marks)
+        for index, line in enumerate(panel.lines):
+            _draw(one, line, index, panel.marks)
         if panel.marks:
             _leave_chance_out(one, panel.lines)
         one.set_title(panel.title, fontsize=9)
@@ -125,10 +125,10 @@ def dots(name: str, alt: str, rows: Sequence[Dot], x: str) -> Picture:
 
     figure = Figure(figsize=(6.4, 0.6 + 0.28 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         axes.errorbar(
             row.value,
-            -place,
+            -index,
             xerr=None if math.isnan(row.half_width) else row.half_width,
             fmt="o" if row.is_ours else "D",
             color="black" if row.is_ours else "#666666",
@@ -137,7 +137,7 @@ def dots(name: str, alt: str, rows: Sequence[Dot], x: str) -> Picture:
             capsize=3,
             linewidth=1.2,
         )
-    axes.set_yticks([-place for place in range(len(rows))], [row.label for row in rows])
+    axes.set_yticks([-index for index in range(len(rows))], [row.label for row in rows])
     axes.set_ylim(-len(rows) + 0.4, 0.6)
     axes.set_xlabel(x)
     axes.grid(axis="y", visible=False)
@@ -200,13 +200,13 @@ def episode(name: str, alt: str, example: Example) -> Picture:
     figure = Figure(figsize=(1.2 * (shots + queries) + 0.6, 1.25 * classes), layout="constrained")
     grid = figure.subplots(classes, shots + queries, squeeze=False)
     for label in range(classes):
-        for place in range(shots):
-            _image(grid[label][place], example.support[label, place])
-            grid[label][place].set_xlabel("support", fontsize=7)
+        for index in range(shots):
+            _image(grid[label][index], example.support[label, index])
+            grid[label][index].set_xlabel("support", fontsize=7)
         grid[label][0].set_ylabel(f"class {label + 1}", fontsize=8)
-        for place in range(queries):
-            axes, answers = grid[label][shots + place], example.answers[label, place]
-            _image(axes, example.query[label, place])
+        for index in range(queries):
+            axes, answers = grid[label][shots + index], example.answers[label, index]
+            _image(axes, example.query[label, index])
             answer = int(answers.argmax())
             words = "right" if answer == label else f"WRONG: class {answer + 1}"
             axes.set_xlabel(f"{words}, {100 * answers[answer]:.0f} %", fontsize=7)
@@ -238,13 +238,13 @@ def _leave_chance_out(axes: Axes, lines: Sequence[Line]) -> None:
         axes.set_ylim(low - 0.15 * (high - low or 1), high + 0.1 * (high - low or 1))
 
 
-def _draw(axes: Axes, line: Line, place: int, marks: bool) -> None:
+def _draw(axes: Axes, line: Line, index: int, marks: bool) -> None:
     runs = [run for run in line.runs if len(run[0])]
     if not runs:
-        axes.plot([], [], label=line.label, color=COLOURS[place % LINES])
+        axes.plot([], [], label=line.label, color=COLOURS[index % LINES])
         return
     x, mean, low, high = _band(runs)
-    style = place % LINES
+    style = index % LINES
     axes.plot(
         x,
         mean,
@@ -254,7 +254,7 @@ def _draw(axes: Axes, line: Line, place: int, marks: bool) -> None:
         linewidth=1.5,
         marker=MARKS[style],
         markersize=3.5,
-        markevery=1 if marks else (place * max(1, len(x) // 20), max(1, len(x) // 6)),
+        markevery=1 if marks else (index * max(1, len(x) // 20), max(1, len(x) // 6)),
     )
     if len(runs) > 1:
         axes.fill_between(x, low, high, color=COLOURS[style], alpha=0.15, linewidth=0)

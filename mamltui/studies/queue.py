@@ -195,8 +195,8 @@ class Queue:
 
     def _ended_badly(self, work: _Work, code: int) -> None:
         profile = cell_profile(work.cell, self._lengths, self._runs)
-        found = self._runs.fitting().get(experiment_key(profile), []) if profile else []
-        info = found[0].info if found else None
+        runs = self._runs.fitting().get(experiment_key(profile), []) if profile else []
+        info = runs[0].info if runs else None
         reached = info.iteration if info else 0
         tries, before = self._tries.get(work.cell.name, (0, -1))
         tries = 1 if reached > before else tries + 1

@@ -129,13 +129,13 @@ def reference_study(name: str) -> Study | None:
 
 def _copied(folder: Path) -> Study:
     """The study whose copy is in a study's folder."""
-    kept = folder / COPY
+    copy = folder / COPY
     try:
-        return Study(folder.name, StudyFile.model_validate_json(read_file(kept, LARGEST)))
+        return Study(folder.name, StudyFile.model_validate_json(read_file(copy, LARGEST)))
     except (OSError, ValidationError) as error:
         raise RunError(
             "the study's copy cannot be read",
-            where=str(kept),
+            where=str(copy),
             hint="Run the study again: mamltui study run.",
         ) from error
 

@@ -96,17 +96,17 @@ def _state(study: Study, standings: Sequence[Standing]) -> Iterator[Block]:
 
 def _examples(bases: dict[str, list[Arm]]) -> Iterator[Block]:
     """The first test episode of the first arm of each base that has kept one."""
-    found = [
+    examples = [
         (base, arm, example)
         for base, arms in bases.items()
         for arm in arms[:1]
         for each in arm.tested[:1]
         if each.run and (example := Example.read(each.run))
     ]
-    if not found:
+    if not examples:
         return
     yield Heading("Example episodes")
-    for base, arm, example in found:
+    for base, arm, example in examples:
         yield plots.episode(
             f"episode-{base}",
             f"{base}, {arm.title}: support images, and what was answered to each query image",

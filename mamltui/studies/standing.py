@@ -81,15 +81,15 @@ class Runs:
         for run in self._of(references):
             if run.profile is not None:
                 runs.setdefault(experiment_key(run.profile), []).append(run)
-        for found in runs.values():
-            found.sort(key=lambda each: (_WORTH.index(each.state), -_iteration(each)))
+        for group in runs.values():
+            group.sort(key=lambda each: (_WORTH.index(each.state), -_iteration(each)))
         return runs
 
     def length(self, cell: Cell, *, references: bool = False) -> int | None:
         """Iterations of the newest run that carries the cell's name."""
         name = cell.profile(1).name
-        found = (run.info for run in self._of(references) if run.info)
-        return next((info.iterations for info in found if info.profile == name), None)
+        infos = (run.info for run in self._of(references) if run.info)
+        return next((info.iterations for info in infos if info.profile == name), None)
 
     def _of(self, references: bool) -> Iterator[ListedRun]:
         return (run for run in self._catalogue.read() if run.is_reference == references)
@@ -162,11 +162,11 @@ def known_study(
         return study, own
     study = reference_study(study.name) or study
     fitting = runs.fitting(references=True)
-    found = [
+    matches = [
         _standing(cell, cell_profile(cell, {}, runs, references=True), fitting, {})
         for cell in study.cells
     ]
-    return study, (found if any(each.run for each in found) else own)
+    return study, (matches if any(each.run for each in matches) else own)
 
 
 def read_lengths(folder: Path) -> dict[str, int]:

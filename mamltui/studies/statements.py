@@ -68,8 +68,8 @@ def _differences(base: str, pairs: Sequence[ArmPair], count: int) -> Iterator[st
         if p_value >= SIGNIFICANT:
             verdict = "not to be told from it"
         words[verdict].append(f"{pair.arm.title} ({difference_cell(paired)})")
-    said = "; ".join(f"{verdict} {', '.join(arms)}" for verdict, arms in words.items() if arms)
-    text = f"{base}, against {pairs[0].first.title}, in points: {said}."
+    verdicts = "; ".join(f"{verdict} {', '.join(arms)}" for verdict, arms in words.items() if arms)
+    text = f"{base}, against {pairs[0].first.title}, in points: {verdicts}."
     adjusted = (
         f" at 5 % after Holm's adjustment for {count} comparisons" if count > 1 else " at 5 %"
     )
@@ -121,7 +121,7 @@ def _more_steps(base: str, arms: Sequence[Arm]) -> Iterator[str]:
 
 def _beside_grid(base: str, arms: Sequence[Arm]) -> Iterator[str]:
     """The arms beside the cells of an earlier study's grid."""
-    found = []
+    differences = []
     for arm in arms:
         evaluation = arm.evaluations[0]
         for sweep in published_sweeps():
@@ -130,14 +130,14 @@ def _beside_grid(base: str, arms: Sequence[Arm]) -> Iterator[str]:
                     ours = arm.at(theirs.steps)
                     if ours:
                         where = f"trained with {sweep.train_steps}, after {theirs.steps}"
-                        found.append((100 * (ours.accuracy - theirs.accuracy), where))
-    if "inner.steps" not in dict(arms[0].cell.point) or not found:
+                        differences.append((100 * (ours.accuracy - theirs.accuracy), where))
+    if "inner.steps" not in dict(arms[0].cell.point) or not differences:
         return
-    (low, lowest), (high, highest) = min(found), max(found)
-    higher = sum(difference > 0 for difference, _ in found)
+    (low, lowest), (high, highest) = min(differences), max(differences)
+    higher = sum(difference > 0 for difference, _ in differences)
     yield (
         f"{base}, beside the earlier study's grid of training by test steps: higher in {higher} of "
-        f"{len(found)} cells, from {low:+.2f} points ({lowest}) to {high:+.2f} ({highest})."
+        f"{len(differences)} cells, from {low:+.2f} points ({lowest}) to {high:+.2f} ({highest})."
     )
 
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mamltui.commands import Place
+from mamltui.commands import CommonOptions
 from mamltui.errors import ExitCode, MamltuiError, RunError, UsageError
 from mamltui.processors import usable_processors
 from mamltui.profiles import Profile, load_profile
@@ -90,7 +90,7 @@ class TrainingQueue:
         """
         path = self.folder / "order.json"
         try:
-            found = checked(tuple[Waiting, ...], parse_json(read_file(path, LARGEST)))
+            order = checked(tuple[Waiting, ...], parse_json(read_file(path, LARGEST)))
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -98,10 +98,10 @@ class TrainingQueue:
         except ValueError as error:
             raise RunError(f"the queue is damaged: {error}", where=str(path)) from error
         if self.is_worked_on:
-            return found
+            return order
         # Whoever ran it is gone: it waits to be gone on with.
         return tuple(
-            replace(each, state="waiting") if each.state == "running" else each for each in found
+            replace(each, state="waiting") if each.state == "running" else each for each in order
         )
 
     def profile(self, waiting: Waiting) -> Profile:
@@ -139,8 +139,8 @@ class TrainingQueue:
     def move(self, id_: str, by: int) -> None:
         """Have a training taken sooner (-1) or later (1)."""
         with self._changing() as order:
-            place = _place(order, id_)
-            order.insert(max(0, place + by), order.pop(place))
+            index = _index(order, id_)
+            order.insert(max(0, index + by), order.pop(index))
 
     def remove(self, id_: str) -> None:
         """Take a training out; its run stays where it is.
@@ -149,7 +149,7 @@ class TrainingQueue:
             UsageError: it is being trained.
         """
         with self._changing() as order:
-            waiting = order[_place(order, id_)]
+            waiting = order[_index(order, id_)]
             if waiting.state == "running" and self.is_worked_on:
                 raise UsageError("it is being trained", hint="Stop it first.")
             order.remove(waiting)
@@ -163,11 +163,11 @@ class TrainingQueue:
     def note(self, id_: str, state: State, why: str = "") -> None:
         """Write down how it goes with a training, if it is still in the queue."""
         with self._changing() as order:
-            for place, each in enumerate(order):
+            for index, each in enumerate(order):
                 if each.id == id_:
-                    order[place] = replace(each, state=state, why=why)
+                    order[index] = replace(each, state=state, why=why)
 
-    def start(self, place: Place) -> None:
+    def start(self, common: CommonOptions) -> None:
         """Have a process of its own work on it, which outlives this one.
 
         Raises:
@@ -175,7 +175,7 @@ class TrainingQueue:
         """
         if self.is_worked_on:
             return
-        command = [sys.executable, "-m", "mamltui.studies.waiting", *place.options()]
+        command = [sys.executable, "-m", "mamltui.studies.waiting", *common.options()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "queue.log").open("ab") as log:
@@ -221,19 +221,19 @@ class TrainingQueue:
             lock.release()
 
 
-def _place(order: Sequence[Waiting], id_: str) -> int:
+def _index(order: Sequence[Waiting], id_: str) -> int:
     """Where it is.
 
     Raises:
         UsageError: it is not in the queue.
     """
-    for place, each in enumerate(order):
+    for index, each in enumerate(order):
         if each.id == id_:
-            return place
+            return index
     raise UsageError(f"there is no training {id_!r} in the queue", hint="mamltui queue list")
 
 
-def work(queue: TrainingQueue, place: Place) -> int:
+def work(queue: TrainingQueue, common: CommonOptions) -> int:
     """Train what waits, one after another, until nothing does or a signal comes; the exit code.
 
     Raises:
@@ -261,7 +261,7 @@ def work(queue: TrainingQueue, place: Place) -> int:
                 next_ = next((each for each in queue.read() if each.state == "waiting"), None)
                 if next_ is None:
                     return ExitCode.DONE
-                _train(queue, next_, place, jobs, received)
+                _train(queue, next_, common, jobs, received)
         return 128 + received[0]
     finally:
         lock.release()
@@ -270,14 +270,14 @@ def work(queue: TrainingQueue, place: Place) -> int:
 def _train(
     queue: TrainingQueue,
     waiting: Waiting,
-    place: Place,
+    common: CommonOptions,
     jobs: list[Job],
     received: Sequence[signal.Signals],
 ) -> None:
     queue.note(waiting.id, "running")
     threads = usable_processors()
     profile = queue.folder / f"{waiting.id}.toml"
-    command = worker_command(profile, queue.root, place.data, place.device, threads)
+    command = worker_command(profile, queue.root, common.data, common.device, threads)
     log = queue.folder / f"{waiting.id}.log"
     job = LocalPlace(1, threads).start(command, log)
     jobs[:] = [job]
@@ -286,10 +286,10 @@ def _train(
         if received:
             job.stop()
     jobs.clear()
-    found = queue.run_of(waiting)
-    if found is not None and waiting.title and not found[1].title:
-        found[0].annotate(title=waiting.title)
-    state = found[1].state if found else ""
+    run_and_info = queue.run_of(waiting)
+    if run_and_info is not None and waiting.title and not run_and_info[1].title:
+        run_and_info[0].annotate(title=waiting.title)
+    state = run_and_info[1].state if run_and_info else ""
     if received:
         queue.note(waiting.id, "waiting")
     elif code == ExitCode.DIVERGED:
@@ -317,8 +317,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     asked = parser.parse_args(arguments)
     try:
-        place = Place(asked.runs_dir, asked.data_dir, asked.device)
-        return work(TrainingQueue(asked.runs_dir), place)
+        common = CommonOptions(asked.runs_dir, asked.data_dir, asked.device)
+        return work(TrainingQueue(asked.runs_dir), common)
     except MamltuiError as error:
         print(error, file=sys.stderr)
         return error.exit_code

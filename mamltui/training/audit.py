@@ -14,7 +14,7 @@ from mamltui.errors import DataError, MamltuiError, RunError
 from mamltui.events import Finished, Notice, Validated
 from mamltui.results import kept_evaluations
 from mamltui.runs import Checkpoint, RunFolder, RunInfo
-from mamltui.runs.folder import Place
+from mamltui.runs.folder import CheckpointName
 from mamltui.runs.kept import kept_iterations
 from mamltui.training.device import describe_device
 from mamltui.training.divergence import Watch
@@ -34,7 +34,7 @@ class Check:
 
     name: str
     passed: bool
-    found: str
+    result: str
     """In words."""
 
 
@@ -70,13 +70,13 @@ def audit(
         yield Check("data", True, f"{bank.name}, content {bank.content_hash[:12]}, as trained on")
     except DataError as error:
         yield Check("data", False, error.what)
-    checkpoints: dict[Place, Checkpoint] = {}
-    places: tuple[Place, ...] = ("last", "best", *kept_iterations(run))
-    for place in places:
-        check, checkpoint = _checkpoint(run, place, plan, info)
+    checkpoints: dict[CheckpointName, Checkpoint] = {}
+    names: tuple[CheckpointName, ...] = ("last", "best", *kept_iterations(run))
+    for name in names:
+        check, checkpoint = _checkpoint(run, name, plan, info)
         yield check
         if checkpoint is not None:
-            checkpoints[place] = checkpoint
+            checkpoints[name] = checkpoint
     reached = checkpoints["last"].iteration if "last" in checkpoints else info.iteration
     for check_lines in (_metrics, _validations, _end):
         try:
@@ -91,21 +91,21 @@ def audit(
 
 
 def _checkpoint(
-    run: RunFolder, place: Place, plan: Plan, info: RunInfo
+    run: RunFolder, name: CheckpointName, plan: Plan, info: RunInfo
 ) -> tuple[Check, Checkpoint | None]:
-    name = f"top-{place}" if isinstance(place, int) else place
+    label = f"top-{name}" if isinstance(name, int) else name
     try:
-        checkpoint = run.load_checkpoint(place, plan.learner)
+        checkpoint = run.load_checkpoint(name, plan.learner)
     except MamltuiError as error:
-        early = (place == "best" and info.best is None) or (place == "last" and not info.iteration)
-        missing = early and not run.checkpoint_path(place).exists()
-        return Check(name, missing, "none yet" if missing else error.what), None
-    wanted = {"last": None, "best": info.best.iteration if info.best else None}.get(name, place)
+        early = (name == "best" and info.best is None) or (name == "last" and not info.iteration)
+        missing = early and not run.checkpoint_path(name).exists()
+        return Check(label, missing, "none yet" if missing else error.what), None
+    wanted = {"last": None, "best": info.best.iteration if info.best else None}.get(label, name)
     if wanted is not None and checkpoint.iteration != wanted:
         what = f"of iteration {checkpoint.iteration:,}, not {wanted:,}"
-        return Check(name, False, what), checkpoint
+        return Check(label, False, what), checkpoint
     hashed = "whole by its hash" if checkpoint.is_hashed else "readable; it carries no hash"
-    return Check(name, True, f"iteration {checkpoint.iteration:,}, {hashed}"), checkpoint
+    return Check(label, True, f"iteration {checkpoint.iteration:,}, {hashed}"), checkpoint
 
 
 def _metrics(run: RunFolder, info: RunInfo, reached: int) -> Check:
@@ -125,8 +125,10 @@ def _metrics(run: RunFolder, info: RunInfo, reached: int) -> Check:
 
 
 def _validations(run: RunFolder, info: RunInfo, reached: int) -> Check:
-    found = [each.event for each in run.read_events().records if isinstance(each.event, Validated)]
-    iterations = [each.iteration for each in found]
+    validations = [
+        each.event for each in run.read_events().records if isinstance(each.event, Validated)
+    ]
+    iterations = [each.iteration for each in validations]
     interval = run.profile.validation.interval
     # At the checkpoint itself it may be still to come.
     missing = sorted({*range(interval, reached, interval)} - {*iterations})
@@ -134,9 +136,9 @@ def _validations(run: RunFolder, info: RunInfo, reached: int) -> Check:
         return Check("validations", False, f"{len(missing):,} are missing: {_some(missing)}")
     if iterations != sorted({*iterations}):
         return Check("validations", False, "they are not in order, or stand twice")
-    if found and info.best is not None:
+    if validations and info.best is not None:
         by_loss = run.profile.validation.criterion == "loss"
-        best = min(found, key=lambda each: each.loss if by_loss else -each.accuracy)
+        best = min(validations, key=lambda each: each.loss if by_loss else -each.accuracy)
         if best.iteration != info.best.iteration:
             return Check(
                 "validations",
@@ -144,7 +146,7 @@ def _validations(run: RunFolder, info: RunInfo, reached: int) -> Check:
                 f"the best is of iteration {best.iteration:,}, run.json says "
                 f"{info.best.iteration:,}",
             )
-    return Check("validations", True, f"{len(found):,}, none missing")
+    return Check("validations", True, f"{len(validations):,}, none missing")
 
 
 def _end(run: RunFolder, info: RunInfo, reached: int) -> Check:

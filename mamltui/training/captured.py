@@ -123,8 +123,8 @@ class CapturedStep:
         """One meta-iteration; on CUDA it is launched and not waited for."""
         self._state.place_rate()
         inner = self._inner_at(self._state.iteration)
-        for place, weight in enumerate(inner.query_weights, 1):
-            self._weights[place].fill_(weight)
+        for step, weight in enumerate(inner.query_weights, 1):
+            self._weights[step].fill_(weight)
         kind = _kind(inner)
         if kind in self._graphs:
             self._graphs[kind].replay()
@@ -212,11 +212,11 @@ class CapturedStep:
                 onto=total,
             )
         assert total is not None  # there are tasks
-        found = total.times(1 / self._batch)
-        norm = global_norm(found.gradient)
-        watch.look(found.query_loss, norm)
-        state.update(found.gradient, found.drift, unless=watch.broken)
-        self._metrics.copy_(torch.stack([found.query_loss, found.query_accuracy, norm]))
+        mean = total.times(1 / self._batch)
+        norm = global_norm(mean.gradient)
+        watch.look(mean.query_loss, norm)
+        state.update(mean.gradient, mean.drift, unless=watch.broken)
+        self._metrics.copy_(torch.stack([mean.query_loss, mean.query_accuracy, norm]))
         self._first_task += self._batch
 
 

@@ -137,9 +137,9 @@ def _calibrated(
     yield "timing the ways to compute the meta-gradient here"
     trials = calibrate(case, shape, should_stop)
     with suppress(OSError):  # then the next training tries again
-        found = [(trial.strategy, trial.task_chunk, trial.seconds) for trial in trials]
+        timings = [(trial.strategy, trial.task_chunk, trial.seconds) for trial in trials]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(found).encode())
+        write_atomically(path, json.dumps(timings).encode())
     return trials[0]
 
 

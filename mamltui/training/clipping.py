@@ -26,10 +26,10 @@ def clipped(gradient: Mapping[str, Tensor], value: float = 0.0, norm: float = 0.
         value: each element is kept within plus and minus this; 0: as it is.
         norm: then all together is made no longer than this global L2 norm; 0: as it is.
     """
-    found = dict(gradient)
+    result = dict(gradient)
     if value:
-        found = {name: part.clamp(-value, value) for name, part in found.items()}
+        result = {name: part.clamp(-value, value) for name, part in result.items()}
     if norm:
-        factor = (norm / (global_norm(found) + NORM_EPSILON)).clamp(max=1.0)
-        found = {name: part * factor for name, part in found.items()}
-    return found
+        factor = (norm / (global_norm(result) + NORM_EPSILON)).clamp(max=1.0)
+        result = {name: part * factor for name, part in result.items()}
+    return result

@@ -48,7 +48,7 @@ class MetaStep:
         self.is_chosen = False
         self.task_chunk = 0
         """Tasks at once, as far as it is settled; 0: chosen at each step."""
-        self.said: list[str] = []
+        self.notices: list[str] = []
         """What there is to say, in words; whoever says it takes it out."""
         self._profile = plan.profile
         self._learner = plan.learner
@@ -78,7 +78,7 @@ class MetaStep:
             self._learner,
             self._device,
             before=before,
-            say=self.said.append,
+            say=self.notices.append,
             should_stop=self._should_stop,
             ranks=self._ranks,
         )
@@ -96,7 +96,7 @@ class MetaStep:
                 inner_at=self._inner_at,
                 changes=annealing_ends(self._profile),
             )
-            self._captured.prepare(say=self.said.append)
+            self._captured.prepare(say=self.notices.append)
             self.task_chunk = self._captured.task_chunk
         self.is_chosen = True
 
@@ -111,22 +111,22 @@ class MetaStep:
             return self._replay(self._captured, logged)
         state, watch = self._state, self._watch
         episodes = self._episodes()
-        found = self.engine.meta_gradient(
+        total = self.engine.meta_gradient(
             state.parameters,
             episodes,
             inner=self._inner_at(state.iteration),
             should_stop=self._should_stop,
         )
-        norm = global_norm(found.gradient)
-        watch.note(state.iteration + 1, found.query_loss, norm)
+        norm = global_norm(total.gradient)
+        watch.note(state.iteration + 1, total.query_loss, norm)
         if logged or self._device.type == "cpu":  # a look at a GPU waits for it
             watch.check()
         if not logged:
-            state.apply(found.gradient, found.drift, unless=watch.broken)
+            state.apply(total.gradient, total.drift, unless=watch.broken)
             return None
         scores = self._scores(episodes)
-        state.apply(found.gradient, found.drift, unless=watch.broken)
-        metrics = Metrics(float(found.query_loss), float(found.query_accuracy), float(norm))
+        state.apply(total.gradient, total.drift, unless=watch.broken)
+        metrics = Metrics(float(total.query_loss), float(total.query_accuracy), float(norm))
         return Logged(metrics, scores)
 
     def _inner_at(self, iteration: int) -> InnerLoop:

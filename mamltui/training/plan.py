@@ -116,15 +116,15 @@ def make_plan(
     except RunError:
         if resume is None:
             raise  # else it has what it needs of that run
-    found = None
+    resumable = None
     if resume is not None:
-        found = find_resumable(profile, overrides, resume, runs, say)
-    if found is None:
+        resumable = find_resumable(profile, overrides, resume, runs, say)
+    if resumable is None:
         plan = Plan.of(profile, banks.bank(profile.data, say), where, runs=runs)
     else:
-        bank = banks.bank(found.profile.data, say)
-        plan = Plan.of(found.profile, bank, where, run=found.run, runs=runs)
-        plan = replace(plan, is_trained=found.is_trained)
-    if found is None or found.iteration is None:
+        bank = banks.bank(resumable.profile.data, say)
+        plan = Plan.of(resumable.profile, bank, where, run=resumable.run, runs=runs)
+        plan = replace(plan, is_trained=resumable.is_trained)
+    if resumable is None or resumable.iteration is None:
         find_transfer(plan.profile, plan.learner, root)
     return plan

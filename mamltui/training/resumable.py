@@ -12,7 +12,7 @@ from mamltui.evaluation import kept_result
 from mamltui.maml.learner import Learner
 from mamltui.profiles import Profile, differences, other_learning, parse_profile
 from mamltui.runs import Checkpoint, RunFolder, RunInfo, find_run, list_runs
-from mamltui.runs.folder import Place
+from mamltui.runs.folder import CheckpointName
 from mamltui.runs.kept import kept_iterations
 from mamltui.runs.rescue import with_rescued
 
@@ -55,11 +55,11 @@ def find_resumable(
     Raises:
         MamltuiError: the named run cannot be gone on with; or the runs folder cannot be read.
     """
-    found: Resumable | None = None
+    resumable: Resumable | None = None
     if resume != "auto":
-        found = _resumable(find_run(resume, runs), profile, overrides, runs)
-        _tell(found, say)
-        return found
+        resumable = _resumable(find_run(resume, runs), profile, overrides, runs)
+        _tell(resumable, say)
+        return resumable
     passed: list[str] = []
     for summary in sorted(list_runs(runs), key=lambda each: _order(each.info), reverse=True):
         if summary.info is None:
@@ -71,7 +71,7 @@ def find_resumable(
         try:
             if summary.info.state == "diverged":
                 raise RunError(f"it diverged: {summary.info.error}")
-            found = _resumable(RunFolder(summary.path), profile, overrides, runs)
+            resumable = _resumable(RunFolder(summary.path), profile, overrides, runs)
             break
         except MamltuiError as error:
             passed.append(f"{summary.name}: {error.what}")
@@ -79,11 +79,11 @@ def find_resumable(
         say(f"passed over {each}")
     if len(passed) > PASSED_OVER_SHOWN:
         say(f"passed over {len(passed) - PASSED_OVER_SHOWN} more")
-    if found is None:
+    if resumable is None:
         say("there is no unfinished run of this profile: a new one starts")
     else:
-        _tell(found, say)
-    return found
+        _tell(resumable, say)
+    return resumable
 
 
 def find_checkpoint(
@@ -104,19 +104,19 @@ def find_checkpoint(
         damage = error
     else:  # whole: if it is of another network, so is the run
         return run.load_checkpoint("last", expect), []
-    others: list[tuple[Checkpoint, Place]] = []
-    places: tuple[Place, ...] = ("best", *kept_iterations(run))
-    for place in places:
+    others: list[tuple[Checkpoint, CheckpointName]] = []
+    names: tuple[CheckpointName, ...] = ("best", *kept_iterations(run))
+    for name in names:
         try:
-            others.append((run.load_checkpoint(place, expect), place))
+            others.append((run.load_checkpoint(name, expect), name))
         except CheckpointError:
             continue
     if not others:
         if not run.checkpoint_path("last").exists() and run.info().state != "finished":
             return None, []
         raise damage
-    checkpoint, place = max(others, key=lambda each: each[0].iteration)
-    which = "the best one" if place == "best" else "one kept for an ensemble"
+    checkpoint, name = max(others, key=lambda each: each[0].iteration)
+    which = "the best one" if name == "best" else "one kept for an ensemble"
     return checkpoint, [
         f"the last checkpoint is lost ({damage.what}): going on from {which}, of iteration "
         f"{checkpoint.iteration:,}"
@@ -197,15 +197,15 @@ def _resumable(
     return Resumable(run, wanted, iteration, is_trained, notices)
 
 
-def _tell(found: Resumable, say: Callable[[str], None]) -> None:
-    if found.is_trained:
+def _tell(resumable: Resumable, say: Callable[[str], None]) -> None:
+    if resumable.is_trained:
         left = "it is trained, its evaluation is left"
-    elif found.iteration is None:
+    elif resumable.iteration is None:
         left = "it has no checkpoint and starts over"
     else:
-        left = f"from iteration {found.iteration:,}"
-    say(f"going on with {found.run.name}: {left}")
-    for notice in found.notices:
+        left = f"from iteration {resumable.iteration:,}"
+    say(f"going on with {resumable.run.name}: {left}")
+    for notice in resumable.notices:
         say(notice)
 
 

@@ -13,7 +13,7 @@ from mamltui.errors import CheckpointError
 from mamltui.maml.learner import Learner
 from mamltui.profiles import Profile, differences
 from mamltui.runs import Best, Checkpoint, RunFolder, RunInfo, TrainedOn
-from mamltui.runs.folder import Place
+from mamltui.runs.folder import CheckpointName
 from mamltui.runs.kept import keep_only, kept_iterations
 from mamltui.runs.rescue import bring_back
 from mamltui.training.device import describe_device
@@ -86,14 +86,16 @@ def find_start(plan: Plan, run: RunFolder) -> Start:
     return Start(state, checkpoint is not None, elapsed, notices)
 
 
-def _restore(run: RunFolder, checkpoint: Checkpoint, place: Place, learner: Learner) -> None:
+def _restore(
+    run: RunFolder, checkpoint: Checkpoint, name: CheckpointName, learner: Learner
+) -> None:
     """Write it there unless it is: the process may have ended in between, or the file be lost."""
     try:
-        if run.load_checkpoint(place, learner).iteration == checkpoint.iteration:
+        if run.load_checkpoint(name, learner).iteration == checkpoint.iteration:
             return
     except CheckpointError:
         pass
-    run.save_checkpoint(place, checkpoint)
+    run.save_checkpoint(name, checkpoint)
 
 
 def _restore_best(run: RunFolder, checkpoint: Checkpoint, learner: Learner) -> bool:
@@ -104,11 +106,11 @@ def _restore_best(run: RunFolder, checkpoint: Checkpoint, learner: Learner) -> b
     if best == checkpoint.iteration:
         _restore(run, checkpoint, "best", learner)
         return True
-    for place in ("best", best):
+    for name in ("best", best):
         with suppress(CheckpointError):
-            saved = run.load_checkpoint(place, learner)
+            saved = run.load_checkpoint(name, learner)
             if saved.iteration == best:
-                if place != "best":
+                if name != "best":
                     run.save_checkpoint("best", saved)
                 return True
     return False
@@ -123,11 +125,13 @@ def _restore_kept(
 ) -> tuple[Best, ...]:
     """What is kept from here on, for ``profile`` may keep more or fewer than before."""
     there = {*kept_iterations(run), checkpoint.iteration}
-    kept = ranked((each for each in checkpoint.kept if each.iteration in there), profile.validation)
-    if any(each.iteration == checkpoint.iteration for each in kept):
+    best_kept = ranked(
+        (each for each in checkpoint.kept if each.iteration in there), profile.validation
+    )
+    if any(each.iteration == checkpoint.iteration for each in best_kept):
         _restore(run, checkpoint, checkpoint.iteration, learner)
-    if kept or best is None or profile.validation.keep == 1:
-        return kept
+    if best_kept or best is None or profile.validation.keep == 1:
+        return best_kept
     # Until now only the best was kept: it is the first of more, if it is whole.
     with suppress(CheckpointError):
         saved = run.load_checkpoint("best", learner)

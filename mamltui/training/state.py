@@ -207,5 +207,5 @@ class TrainingState:
 
     def _is_decayed(self, name: str) -> bool:
         """Whether weight decay pulls at a parameter of the network; at no learned rate."""
-        found = self.network.parameters.get(name)
-        return found is not None and found.is_decayed
+        spec = self.network.parameters.get(name)
+        return spec is not None and spec.is_decayed

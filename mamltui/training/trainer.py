@@ -30,7 +30,7 @@ from mamltui.maml.memory import memory_error
 from mamltui.maml.ranks import RanksError
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.backlog import RETRY_SECONDS
-from mamltui.runs.folder import Place
+from mamltui.runs.folder import CheckpointName
 from mamltui.runs.kept import keep_only
 from mamltui.runs.rescue import forget, give_up, rescue
 from mamltui.training.clock import Clock
@@ -231,8 +231,8 @@ class Trainer:
         yield from self._say()
 
     def _say(self) -> Iterator[Event]:
-        while self._meta_step.said:
-            yield self._tell(Notice(self._state.iteration, self._meta_step.said.pop(0)))
+        while self._meta_step.notices:
+            yield self._tell(Notice(self._state.iteration, self._meta_step.notices.pop(0)))
 
     def _tell_of_rounding(self) -> Iterator[Event]:
         """Another strategy or chunk adds in another order than the run was trained with so far."""
@@ -323,19 +323,21 @@ class Trainer:
             return
         if not all(map(math.isfinite, scores.loss)):
             raise Divergence(f"the validation loss is not finite at iteration {state.iteration}")
-        found = Best(iteration=state.iteration, accuracy=scores.accuracy[-1], loss=scores.loss[-1])
-        is_best = self._validator.is_better(found, state.best)
+        validated = Best(
+            iteration=state.iteration, accuracy=scores.accuracy[-1], loss=scores.loss[-1]
+        )
+        is_best = self._validator.is_better(validated, state.best)
         state.validated = state.iteration
         if is_best:
-            state.best = found
-        state.kept = ranked((*state.kept, found), self.profile.validation)
+            state.best = validated
+        state.kept = ranked((*state.kept, validated), self.profile.validation)
         events: list[Event] = [
             self._tell(
                 Validated(
                     state.iteration,
-                    accuracy=found.accuracy,
+                    accuracy=validated.accuracy,
                     ci95=scores.ci95[-1],
-                    loss=found.loss,
+                    loss=validated.loss,
                     accuracy_per_step=scores.accuracy,
                     loss_per_step=scores.loss,
                     is_best=is_best,
@@ -344,7 +346,7 @@ class Trainer:
             )
         ]
         # The last before the others: a resume makes them from it, if it finds only that one.
-        is_kept = found in state.kept
+        is_kept = validated in state.kept
         if is_best or is_kept:
             events += self._save("last")
         if is_best:
@@ -385,16 +387,16 @@ class Trainer:
                 self._update("running")
                 yield self._tell(Resumed(iteration))
 
-    def _save(self, place: Place) -> list[Event]:
+    def _save(self, name: CheckpointName) -> list[Event]:
         """Write a checkpoint, but never one of parameters that went bad."""
         self._watch.check()
         if not self._state.is_finite():
             raise Divergence(f"a parameter is not finite at iteration {self._state.iteration}")
         with self._clock.aside():
-            self.run.save_checkpoint(place, self._state.checkpoint(self._clock.elapsed))
+            self.run.save_checkpoint(name, self._state.checkpoint(self._clock.elapsed))
             if self.run.backlog.trouble is not None:
                 rescue(self.run)  # should this process end before the disk takes it
-        if place == "last":
+        if name == "last":
             self._saved = (self._state.iteration, self._state.validated)
         arrived = [self._tell(event) for event in self.run.take_arrived()]
         self._update()

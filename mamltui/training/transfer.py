@@ -26,17 +26,17 @@ class Transfer:
         """What a reader of a training on ``data`` has to know."""
         source = self.source
         part = "" if source.part == "all" else f"the {source.part} of "
-        found = [
+        texts = [
             f"starting with {part}{source.run}, its {source.checkpoint} checkpoint of iteration "
             f"{source.iteration:,}"
         ]
         other = self.data
         if other and other.content_hash == data.content_hash and other.split != data.split:
-            found.append(
+            texts.append(
                 f"{source.run} was trained with the split {other.split}: classes that it has "
                 f"learned may be among the test classes of {data.split}"
             )
-        return found
+        return texts
 
 
 def with_whole_start(profile: Profile, runs: Path) -> Profile:
@@ -79,9 +79,9 @@ def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Tran
     for each in needed:
         shape = _shape(there, each)
         if shape != here[each]:
-            found = "is not there" if shape is None else f"has shape {list(shape)} there"
+            actual = "is not there" if shape is None else f"has shape {list(shape)} there"
             raise UsageError(
-                f"the network of {run.name} does not fit: {each} {found} and "
+                f"the network of {run.name} does not fit: {each} {actual} and "
                 f"{list(here[each])} here",
                 where=f"profile {profile.name}: meta.start",
                 hint='meta.start_part = "body" takes all but the head, "head" the head alone.',

@@ -82,16 +82,16 @@ class Validator:
         learner, fitted = with_way(learner, parameters, self._task.way)
         return partial(score, learner.network, learner.inner, fitted)
 
-    def is_better(self, found: Best, best: Best | None) -> bool:
+    def is_better(self, candidate: Best, best: Best | None) -> bool:
         """By the profile's criterion; of equals the earlier is kept."""
         if best is None:
             return True
         if self._profile.validation.criterion == "accuracy":
-            return found.accuracy > best.accuracy
-        return found.loss < best.loss
+            return candidate.accuracy > best.accuracy
+        return candidate.loss < best.loss
 
 
-def ranked(found: Iterable[Best], validation: ValidationSection) -> tuple[Best, ...]:
+def ranked(candidates: Iterable[Best], validation: ValidationSection) -> tuple[Best, ...]:
     """Those to keep for an ensemble, the best first; of equals the earlier comes first.
 
     None where ``keep`` is 1: the best alone has a place of its own.
@@ -103,4 +103,4 @@ def ranked(found: Iterable[Best], validation: ValidationSection) -> tuple[Best, 
         score = -each.accuracy if validation.criterion == "accuracy" else each.loss
         return score, each.iteration
 
-    return tuple(sorted(found, key=rank)[: validation.keep])
+    return tuple(sorted(candidates, key=rank)[: validation.keep])

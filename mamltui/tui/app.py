@@ -359,5 +359,5 @@ def _print_how_to_go_on(session: Session) -> None:
         print(f"The training goes on. Watch it with: mamltui attach {training.run.name}")
         return
     profile = str(training.run.path / "profile.toml")
-    command = run_command(profile, session.options.place, resume=training.run.name)
+    command = run_command(profile, session.options.common, resume=training.run.name)
     print(f"The training was stopped. Go on with it: {command}")

@@ -29,7 +29,7 @@ def open_asked(session: Session) -> bool:
     from mamltui.runs import find_run
 
     if options.attach:
-        session.watch(find_run(options.attach, options.place.runs))
+        session.watch(find_run(options.attach, options.common.runs))
         return True
     profile = load_profile(options.profile, options.overrides)
     if options.run_now:

@@ -175,13 +175,13 @@ def test_the_archive_goes_before_the_folder_and_a_given_folder_before_the_variab
     miniature.write_folder(named, FILES)
     found = find_cifar(given)
     assert found is not None
-    assert (found.origin, found.place) == ("MAMLTUI_DATA_DIR", named / FOLDER)
+    assert (found.origin, found.path) == ("MAMLTUI_DATA_DIR", named / FOLDER)
     miniature.write_archive(named, ARCHIVED)
     found = find_cifar(given)
     assert found is not None
-    assert found.place == named / ARCHIVE
+    assert found.path == named / ARCHIVE
     miniature.write_folder(given, FILES)
-    assert verify_cifar(given).place == given / FOLDER
+    assert verify_cifar(given).path == given / FOLDER
 
 
 def test_a_missing_cifar_is_said_with_where_was_looked_and_ways_out(

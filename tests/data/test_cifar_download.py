@@ -50,7 +50,7 @@ def test_a_missing_cifar_is_downloaded_into_the_cache_once_and_not_extracted(
 def test_fetch_replaces_what_is_damaged_in_the_given_folder(server: Server, tmp_path: Path) -> None:
     folder = miniature.write_archive(tmp_path / "data", b"half a file")
     messages: list[str] = []
-    assert fetch_cifar(folder, progress=messages.append).place == folder / ARCHIVE
+    assert fetch_cifar(folder, progress=messages.append).path == folder / ARCHIVE
     assert any("downloaded again" in message for message in messages)
     assert (folder / ARCHIVE).read_bytes() == ARCHIVED
     asked = len(server.requests)

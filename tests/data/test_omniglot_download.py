@@ -187,6 +187,6 @@ def test_fetch_replaces_what_is_damaged(tmp_path: Path, below: str) -> None:
     messages: list[str] = []
     found = fetch_omniglot(folder, expected=EXPECTED, progress=messages.append)
     assert any("downloaded again" in message for message in messages)
-    assert set(found.places) == {"images_background", "images_evaluation"}
+    assert set(found.paths) == {"images_background", "images_evaluation"}
     bank = load_omniglot(folder, resize="nearest", image_size=28, expected=EXPECTED)
     assert bank.classes == 5

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from mamltui.maml.adaptation import Seen, adapt
+from mamltui.maml.adaptation import Predictions, adapt
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.evaluate import StepScores, score
 from mamltui.maml.inner import InnerLoop
@@ -47,7 +47,7 @@ def test_probabilities_sum_to_one_and_give_the_losses_and_accuracies() -> None:
     found = adapt(network, INNER, weights, episodes, steps=3)
     assert found.support.probabilities.shape == (2, 4, 8, 4)
     assert found.query.probabilities.shape == (2, 4, 12, 4)
-    sets: list[tuple[Seen, Tensor]] = [
+    sets: list[tuple[Predictions, Tensor]] = [
         (found.support, episodes.support_y),
         (found.query, episodes.query_y),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mamltui.commands import Place
+from mamltui.commands import CommonOptions
 from mamltui.errors import ExitCode, RunError, UsageError
 from mamltui.profiles import Profile, load_profile
 from mamltui.runs import RunFolder
@@ -68,7 +68,7 @@ def names(queue: TrainingQueue) -> str:
 
 def test_an_empty_queue_has_nothing_to_do(queue: TrainingQueue, tmp_path: Path) -> None:
     assert queue.read() == () and not queue.is_worked_on
-    assert work(queue, Place(tmp_path)) == ExitCode.DONE
+    assert work(queue, CommonOptions(tmp_path)) == ExitCode.DONE
 
 
 def test_the_order_is_that_of_adding_and_can_be_changed(queue: TrainingQueue) -> None:
@@ -89,16 +89,16 @@ def test_the_order_is_that_of_adding_and_can_be_changed(queue: TrainingQueue) ->
 def test_what_waits_is_trained_in_turn_and_what_fails_stops_nothing(queue: TrainingQueue) -> None:
     for place, name in enumerate(("a", "bad", "stopped", "b")):
         queue.add(profile(name, place), "called so" if name == "b" else "")
-    assert work(queue, Place(queue.root)) == ExitCode.DONE
+    assert work(queue, CommonOptions(queue.root)) == ExitCode.DONE
     assert FakePlace.taken == ["a", "bad", "stopped", "b"]
     assert names(queue) == "a:done bad:failed stopped:stopped called so:done"
     bad, last = queue.read()[1], queue.read()[3]
     assert bad.why == "mamltui: no data"
     found = queue.run_of(last)
     assert found is not None and found[1].title == "called so"
-    assert work(queue, Place(queue.root)) == ExitCode.DONE
+    assert work(queue, CommonOptions(queue.root)) == ExitCode.DONE
     queue.again(bad.id)
-    work(queue, Place(queue.root))
+    work(queue, CommonOptions(queue.root))
     assert FakePlace.taken == ["a", "bad", "stopped", "b", "bad"]
 
 
@@ -112,9 +112,9 @@ def test_what_a_killed_process_was_at_waits_again(queue: TrainingQueue) -> None:
     with pytest.raises(UsageError, match="being trained"):
         queue.remove(a.id)
     with pytest.raises(UsageError, match="another process"):
-        work(queue, Place(queue.root))
+        work(queue, CommonOptions(queue.root))
     lock.release()
-    work(queue, Place(queue.root))
+    work(queue, CommonOptions(queue.root))
     assert names(queue) == "a:done"
 
 

@@ -136,5 +136,5 @@ def test_what_is_not_whole_or_not_true_is_named(
 ) -> None:
     damage(run)
     checks = audit(run, banks, torch.device("cpu"))
-    wrong = {each.name: each.found for each in checks if not each.passed}
+    wrong = {each.name: each.result for each in checks if not each.passed}
     assert why in wrong[check]

@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 
 from mamltui.cli import main
-from mamltui.commands import Place
+from mamltui.commands import CommonOptions
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.session.options import Options
 from tests.cli.tiny import RUN, copy_place, make_place
@@ -143,7 +143,7 @@ def make_app() -> Callable[..., MamltuiApp]:
     """Makes the app with these ``Options``, on the CPU."""
 
     def make(**options: Any) -> MamltuiApp:
-        options.setdefault("place", Place(device="cpu"))
+        options.setdefault("common", CommonOptions(device="cpu"))
         return MamltuiApp(Options(**options))
 
     return make

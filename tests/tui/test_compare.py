@@ -13,7 +13,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from mamltui.commands import Place
+from mamltui.commands import CommonOptions
 from mamltui.events import Finished, Started, Validated
 from mamltui.profiles import Profile
 from mamltui.results import write_results
@@ -565,7 +565,7 @@ async def test_the_command_compares_the_same_runs_the_baseline_first(
     make_run: MakeRun, make_app: MakeApp, place: Path
 ) -> None:
     one, two = make_run("one"), make_run("two")
-    app = make_app(place=Place(runs=place / "runs", device="cpu"))
+    app = make_app(common=CommonOptions(runs=place / "runs", device="cpu"))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_compare(app, pilot)
         screen, option = screen_of(app), f"--runs-dir {place / 'runs'}"

@@ -13,7 +13,7 @@ from mamltui.data.banks import Banks
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.glyphs import draw
-from mamltui.tui.episode.inspector import Images, Look, Looker, Request
+from mamltui.tui.episode.inspector import EpisodeInspector, EpisodeView, Images, Request
 from mamltui.tui.episode.query import Query, queries_of, query_lines, rival, wrong_queries
 from mamltui.tui.episode.search import (
     alphabet_of,
@@ -32,7 +32,7 @@ def never() -> bool:
     return False
 
 
-def look_of(probabilities: Any, way: int = 3, examples: int = 1) -> Look:
+def look_of(probabilities: Any, way: int = 3, examples: int = 1) -> EpisodeView:
     """A look whose queries have these probabilities: [steps + 1, way, examples, way]."""
     generator = np.random.default_rng(0)
     drawn = [
@@ -44,7 +44,7 @@ def look_of(probabilities: Any, way: int = 3, examples: int = 1) -> Look:
     images = Images(drawn, values, nothing, nothing)
     request = Request(RunFolder(Path("run")), "best", None, "test", 0, 0.4, len(values) - 1)
     names = [f"Greek/letter{label}" for label in range(way)]
-    return Look(request, Profile(), 7, names, [0] * way, images, images, 0.1)
+    return EpisodeView(request, Profile(), 7, names, [0] * way, images, images, 0.1)
 
 
 LOOK = look_of(
@@ -111,15 +111,15 @@ def test_the_next_task_with_an_error_is_the_one_that_evaluation_finds(request_: 
         for task in range(1, 8)
     ]
     wrong = [task for task, accuracy in enumerate(accuracies, 1) if accuracy < 1]
-    looker = Looker(Banks())
-    assert next_error(looker, request_, 2, never) == wrong[0]
-    assert next_error(looker, replace(request_, task=wrong[0]), 2, never) == wrong[1]
-    assert next_error(looker, request_, 2, lambda: True) is None
+    inspector = EpisodeInspector(Banks())
+    assert next_error(inspector, request_, 2, never) == wrong[0]
+    assert next_error(inspector, replace(request_, task=wrong[0]), 2, never) == wrong[1]
+    assert next_error(inspector, request_, 2, lambda: True) is None
 
 
 def test_confusions_count_every_query_once(request_: Request) -> None:
-    looker, tasks = Looker(Banks()), 18
-    found = confusions(looker, request_, 2, never, tasks)
+    inspector, tasks = EpisodeInspector(Banks()), 18
+    found = confusions(inspector, request_, 2, never, tasks)
     assert found is not None
     assert sum(each.queries for each in found) == tasks * 3 * 2
     accuracies = [
@@ -131,7 +131,7 @@ def test_confusions_count_every_query_once(request_: Request) -> None:
     assert all(sum(count for _, count in each.taken_for) == each.wrong for each in found)
     shares = [each.wrong / each.queries for each in found]
     assert shares == sorted(shares, reverse=True)
-    assert confusions(looker, request_, 2, lambda: True, tasks) is None
+    assert confusions(inspector, request_, 2, lambda: True, tasks) is None
 
 
 def test_an_alphabet_is_what_stands_above_a_class() -> None:

@@ -17,8 +17,8 @@ from mamltui.runs import RunFolder
 from mamltui.tui.episode.inspector import (
     LARGEST_TASK,
     SPLITS,
-    Look,
-    Looker,
+    EpisodeInspector,
+    EpisodeView,
     Request,
     alpha_problem,
     read_task,
@@ -39,14 +39,14 @@ def request(run: RunFolder, **changes: Any) -> Request:
     return replace(Request(run, "best", None, "test", 0, 0.4, 3), **changes)
 
 
-def look(asked: Request) -> Look:
-    found = Looker(Banks()).look(asked, lambda: False)
+def view(asked: Request) -> EpisodeView:
+    found = EpisodeInspector(Banks()).inspect(asked, lambda: False)
     assert found is not None
     return found
 
 
 def test_a_look_holds_every_image_and_its_probabilities(run: RunFolder) -> None:
-    found = look(request(run))
+    found = view(request(run))
     assert found.iteration == 40
     assert (found.way, found.steps, found.note) == (3, 3, "")
     assert [len(row) for row in found.support.drawn] == [1, 1, 1]
@@ -58,13 +58,13 @@ def test_a_look_holds_every_image_and_its_probabilities(run: RunFolder) -> None:
 
 
 def test_a_look_at_an_episode_can_be_had_again(run: RunFolder) -> None:
-    first, other, again = (look(request(run, task=task)) for task in (5, 6, 5))
+    first, other, again = (view(request(run, task=task)) for task in (5, 6, 5))
     assert first.query.drawn == again.query.drawn != other.query.drawn
     assert np.array_equal(first.query.probabilities, again.query.probabilities)
 
 
 def test_names_and_turns_are_those_of_the_classes(run: RunFolder) -> None:
-    looks = [look(request(run, task=task)) for task in range(8)]
+    looks = [view(request(run, task=task)) for task in range(8)]
     assert {degrees for found in looks for degrees in found.degrees} == {0, 90, 180, 270}
     bank = Banks().bank(run.profile.data)
     assert all(set(found.class_names) <= set(bank.class_names) for found in looks)
@@ -73,11 +73,11 @@ def test_names_and_turns_are_those_of_the_classes(run: RunFolder) -> None:
 def test_training_episodes_are_shown_augmented_as_in_training_and_no_others(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = {split: look(request(run, split=split)) for split in SPLITS}
+    plain = {split: view(request(run, split=split)) for split in SPLITS}
     augment = AugmentSection(angle=30.0, shift=3.0)
     changed = run.profile.model_copy(update={"augment": augment})
     monkeypatch.setattr(RunFolder, "profile", changed)
-    found = {split: look(request(run, split=split)) for split in SPLITS}
+    found = {split: view(request(run, split=split)) for split in SPLITS}
     for split in SPLITS:
         same = found[split].query.drawn == plain[split].query.drawn
         assert same == (split != "train")
@@ -91,7 +91,7 @@ def test_a_look_that_nobody_wants_any_more_is_given_up(run: RunFolder) -> None:
         asked.append(True)
         return len(asked) == 3
 
-    assert Looker(Banks()).look(request(run, steps=500), should_stop) is None
+    assert EpisodeInspector(Banks()).inspect(request(run, steps=500), should_stop) is None
     assert len(asked) == 3
 
 
@@ -108,13 +108,13 @@ class Silent:
 def test_a_snapshot_that_nobody_waits_for_any_more_is_cancelled(run: RunFolder) -> None:
     training = Silent()
     asked = request(run, source="live", training=cast("Training", training))
-    assert Looker(Banks()).look(asked, lambda: True) is None
+    assert EpisodeInspector(Banks()).inspect(asked, lambda: True) is None
     assert training.answer.cancelled()
 
 
 def test_there_is_nothing_live_where_nothing_trains(run: RunFolder) -> None:
     with pytest.raises(RunError, match="not training now"):
-        look(request(run, source="live"))
+        view(request(run, source="live"))
 
 
 def test_a_checkpoint_that_is_not_there_is_told(run: RunFolder, tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ def test_a_checkpoint_that_is_not_there_is_told(run: RunFolder, tmp_path: Path) 
     other.release()
     other.checkpoint_path("best").unlink()
     with pytest.raises(CheckpointError, match="no best checkpoint yet"):
-        look(request(other))
+        view(request(other))
     other.update(data=run.info().data.model_copy(update={"split_hash": "0" * 64}))  # type: ignore[union-attr]
     with pytest.raises(DataError, match="other classes in its splits"):
-        look(request(other, source="last"))
+        view(request(other, source="last"))
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ async def test_long_lines_are_wrapped_to_the_width_of_the_screen(make_app: MakeA
         view = await open_log(app, pilot)
         words = [f"word{number}" for number in range(40)]
         add(app, Notice(7, " ".join(words)), Notice(8, "x" * 300), Notice(9, "日本語" * 40))
-        await until(pilot, lambda: view.found == 3)
+        await until(pilot, lambda: view.entry_count == 3)
         joined = " ".join(shown(view))
         assert all(word in joined.split() for word in words)
         assert joined.count("x") == 300
@@ -190,13 +190,13 @@ async def test_w_shows_only_warnings_and_errors_and_again_everything(make_app: M
         watch_nothing_real(app)
         add(app, Checkpointed(3, "last", "a"), Notice(4, "careful"), Diverged(5, "lost"))
         view = await open_log(app, pilot)
-        await until(pilot, lambda: view.found == 3)
+        await until(pilot, lambda: view.entry_count == 3)
         await pilot.press("w")
-        await until(pilot, lambda: view.found == 2)
+        await until(pilot, lambda: view.entry_count == 2)
         assert [line.split()[1:3] for line in shown(view)] == [["4", "notice"], ["5", "diverged"]]
         assert "warnings and errors" in screen_text(app)
         await pilot.press("w")
-        await until(pilot, lambda: view.found == 3)
+        await until(pilot, lambda: view.entry_count == 3)
 
 
 @pytest.mark.usefixtures("place")
@@ -206,16 +206,16 @@ async def test_slash_filters_as_is_typed_enter_keeps_and_escape_ends_it(make_app
         watch_nothing_real(app)
         add(app, *(Notice(number, f"number {number} of Many") for number in range(30)))
         view = await open_log(app, pilot)
-        await until(pilot, lambda: view.found == 30)
+        await until(pilot, lambda: view.entry_count == 30)
         await pilot.press("slash", *"many 17")
-        await until(pilot, lambda: view.found == 1)
+        await until(pilot, lambda: view.entry_count == 1)
         assert "number 17" in screen_text(app) and "1 of 30" in screen_text(app)
         await pilot.press("enter")
         assert app.focused is view and app.screen.query_one(Input).display
         add(app, Notice(31, "170 is another of many"))
-        await until(pilot, lambda: view.found == 2)
+        await until(pilot, lambda: view.entry_count == 2)
         await pilot.press("slash", "escape")
-        await until(pilot, lambda: view.found == 31)
+        await until(pilot, lambda: view.entry_count == 31)
         assert app.focused is view and not app.screen.query_one(Input).display
 
 
@@ -234,7 +234,7 @@ async def test_the_newest_stays_in_sight_until_one_moves_up_and_f_brings_it_back
         await until(pilot, lambda: "not following" in screen_text(app))
         top = view.top
         add(app, *(Notice(number, f"second {number}") for number in range(50)))
-        await until(pilot, lambda: view.found == 150)
+        await until(pilot, lambda: view.entry_count == 150)
         assert view.top == top and "second" not in screen_text(app)
         await pilot.press("f")
         await until(pilot, lambda: "second 49" in screen_text(app))
@@ -249,7 +249,7 @@ async def test_keys_go_through_the_log(make_app: MakeApp) -> None:
         watch_nothing_real(app)
         add(app, *(Notice(number, f"entry {number}") for number in range(200)))
         view = await open_log(app, pilot)
-        await until(pilot, lambda: view.found == 200)
+        await until(pilot, lambda: view.entry_count == 200)
         await pilot.press("g")
         assert view.top == 0
         await pilot.press("j", "down")
@@ -271,7 +271,7 @@ async def test_a_full_log_of_20_000_entries_takes_in_one_more_without_making_all
         watch_nothing_real(app)
         add(app, *(Checkpointed(number, "last", f"{number:,}.") for number in range(20_000)))
         view = await open_log(app, pilot)
-        await until(pilot, lambda: view.found == 20_000)
+        await until(pilot, lambda: view.entry_count == 20_000)
         made: list[str] = []
         wrapped = LogView._wrapped
         monkeypatch.setattr(
@@ -282,7 +282,7 @@ async def test_a_full_log_of_20_000_entries_takes_in_one_more_without_making_all
         await until(pilot, lambda: "one more 2" in screen_text(app))
         assert made == ["one more 0", "one more 1", "one more 2"]
         lines = shown(view)
-        assert view.found == len(lines) == 20_000  # the oldest have gone
+        assert view.entry_count == len(lines) == 20_000  # the oldest have gone
         assert lines[0].endswith(" 3.") and lines[-1].endswith("one more 2")
 
 
@@ -295,7 +295,7 @@ async def test_what_is_read_stays_where_it_is_while_the_oldest_entries_go(
         watch_nothing_real(app)
         add(app, *(Notice(number, f"entry {number}") for number in range(20_000)))
         view = await open_log(app, pilot)
-        await until(pilot, lambda: view.found == 20_000)
+        await until(pilot, lambda: view.entry_count == 20_000)
         await pilot.press("pageup")
         seen = screen_text(app).splitlines()[5]
         assert "entry" in seen
@@ -314,7 +314,7 @@ async def test_entries_of_an_earlier_day_stand_under_its_date(make_app: MakeApp)
         add(app, Validated(3, 0.5, 0.1, 1.0, (), (), True, 1.0), seconds=earlier)
         add(app, Notice(4, "today"))
         view = await open_log(app, pilot)
-        await until(pilot, lambda: view.found == 2)
+        await until(pilot, lambda: view.entry_count == 2)
         first, validated, second, notice = shown(view)
         assert first == time.strftime("%Y-%m-%d", time.localtime(earlier))
         assert "50.00 ± 10.00 %, loss 1.0000, best so far" in validated

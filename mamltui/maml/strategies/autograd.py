@@ -76,30 +76,30 @@ class Autograd:
 
     def backward(self, tape: _Tape, g_logits: Tensor, *, keep: bool = False) -> Parameters:
         tape.g_logits = g_logits.detach().requires_grad_(keep)
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             tape.graph,
             list(tape.values.values()),
             tape.g_logits,
             create_graph=keep,
             materialize_grads=True,
         )
-        tape.gradient = dict(zip(tape.values, found, strict=True))
+        tape.gradient = dict(zip(tape.values, gradients, strict=True))
         return {name: value.detach() for name, value in tape.gradient.items()}
 
     def tangent(self, tape: _Tape, direction: Parameters) -> Tensor:
         names = [name for name in direction if tape.gradient[name].requires_grad]
-        d_logits, *found = torch.autograd.grad(
+        d_logits, *products = torch.autograd.grad(
             [tape.gradient[name] for name in names],
             [tape.g_logits, *tape.values.values()],
             [direction[name] for name in names],
             retain_graph=True,
             materialize_grads=True,
         )
-        tape.curvature = dict(zip(tape.values, found, strict=True))
+        tape.curvature = dict(zip(tape.values, products, strict=True))
         return d_logits
 
     def tangent_backward(self, tape: _Tape, dg_logits: Tensor) -> Parameters:
-        found = torch.autograd.grad(
+        products = torch.autograd.grad(
             tape.graph,
             list(tape.values.values()),
             dg_logits,
@@ -108,5 +108,5 @@ class Autograd:
         )
         return {
             name: tape.curvature[name] + value
-            for name, value in zip(tape.values, found, strict=True)
+            for name, value in zip(tape.values, products, strict=True)
         }

@@ -124,8 +124,8 @@ _PLACES = {
     for kind, name in enumerate(_FIELDS)
     for layer in range(MOST_LAYERS)
 } | {
-    name: 2 * (len(_FIELDS) * MOST_LAYERS + place)
-    for place, name in enumerate(("head.weight", "head.bias"))
+    name: 2 * (len(_FIELDS) * MOST_LAYERS + index)
+    for index, name in enumerate(("head.weight", "head.bias"))
 }
 """Where ``Parameters`` of ``kernels.cpp`` has the address of a tensor; its stride comes next."""
 _Addresses = ctypes.c_size_t * (2 * (len(_FIELDS) * MOST_LAYERS + 2))
@@ -183,8 +183,8 @@ class Kernels:
             _layout(network, images.shape[1], images.dtype).scalars
             for images in (episodes.support_x, episodes.query_x)
         )
-        kept = (steps + 1) * (support["forward"] + support["backward"]) + support["tangent"]
-        task = episodes.support_x.element_size() * (kept + query["forward"] + query["images"])
+        tapes = (steps + 1) * (support["forward"] + support["backward"]) + support["tangent"]
+        task = episodes.support_x.element_size() * (tapes + query["forward"] + query["images"])
         threads = torch.get_num_threads()
         wanted = threads * -(-TASKS // threads)
         fitting = max(threads, min(wanted, MEMORY // max(1, task)))
@@ -293,8 +293,8 @@ class Native:
         tape.backward = self._room("backward" if keep else "scratch backward", count)
         gradient = self._gradient(tape)
         fixed = ctypes.c_int(tape.is_fixed)
-        found = _Pointers(self, gradient)
-        self._call("backward", tape, tape.values, fixed, tape.g_logits, found, keeps=keep)
+        pointers = _Pointers(self, gradient)
+        self._call("backward", tape, tape.values, fixed, tape.g_logits, pointers, keeps=keep)
         if not keep:
             tape.backward = None
         return gradient
@@ -374,6 +374,6 @@ class _Pointers:
                     stride = value.numel() // tasks
             value = value.contiguous()
             self._tensors.append(value)
-            place = _PLACES[name]
-            self.addresses[place] = value.data_ptr()
-            self.addresses[place + 1] = stride
+            index = _PLACES[name]
+            self.addresses[index] = value.data_ptr()
+            self.addresses[index + 1] = stride

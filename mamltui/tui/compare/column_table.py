@@ -58,10 +58,10 @@ def turned(heads: Sequence[Head], rows: Sequence[TableRow]) -> tuple[list[Head],
         [
             TableRow(
                 f"{head.sign} {head.note.strip()} {head.name}".replace("  ", " "),
-                [row.cells[place] for row in rows],
+                [row.cells[index] for row in rows],
                 f"{head.ink} strong".strip(),
             )
-            for place, head in enumerate(heads)
+            for index, head in enumerate(heads)
         ],
     )
 
@@ -95,11 +95,11 @@ class ColumnTable(LineView):
             least = LEAST if any(head.sign for head in heads) else 0
             self._values, self._numbers = [least] * len(heads), [least] * len(heads)
         self._heads, self._rows = tuple(heads), tuple(rows)
-        for place in range(len(heads)):
-            lengths = [cell_len(row.cells[place].text) for row in rows]
-            self._values[place] = min(MOST, max([self._values[place], *lengths]))
+        for index in range(len(heads)):
+            lengths = [cell_len(row.cells[index].text) for row in rows]
+            self._values[index] = min(MOST, max([self._values[index], *lengths]))
             numbers = [length for length in lengths if length <= NUMBER]
-            self._numbers[place] = max([self._numbers[place], *numbers])
+            self._numbers[index] = max([self._numbers[index], *numbers])
         self._left = min(self._left, self._last_left())
         self.set_count(len(rows))
 
@@ -152,18 +152,18 @@ class ColumnTable(LineView):
         label, widths = self._label_width, self._widths
         if y == 0:
             pieces = [(fitted(self._hidden(), label), "muted")]
-            for place in self._seen:
-                head = self._heads[place]
-                width = max(0, widths[place] - cell_len(head.sign) - cell_len(head.note))
+            for index in self._seen:
+                head = self._heads[index]
+                width = max(0, widths[index] - cell_len(head.sign) - cell_len(head.note))
                 pieces += [
                     (" " * (GAP + width) + head.note, "muted"),
                     (head.sign, f"{head.ink} strong".strip()),
                 ]
             return pieces
         pieces = [(" " * label, "")]
-        for place in self._seen:
-            name = fitted_name(self._heads[place].name, widths[place]).rstrip()
-            pieces.append((" " * (GAP + widths[place] - cell_len(name)) + name, "muted"))
+        for index in self._seen:
+            name = fitted_name(self._heads[index].name, widths[index]).rstrip()
+            pieces.append((" " * (GAP + widths[index] - cell_len(name)) + name, "muted"))
         return pieces
 
     def _hidden(self) -> str:
@@ -171,14 +171,14 @@ class ColumnTable(LineView):
         before, after = self._left, len(self._heads) - self._seen.stop
         return f"{f'← {before}' if before else ''}{f'  {after} →' if after else ''}".strip()
 
-    def line(self, index: int) -> list[Piece]:
+    def line(self, row_number: int) -> list[Piece]:
         widths = self._widths
-        row = self._rows[index]
+        row = self._rows[row_number]
         pieces = [(fitted(row.label, self._label_width), row.ink)]
-        for place in self._seen:
-            cell = row.cells[place]
-            text = fitted(cell.text, widths[place]).rstrip()
-            pieces.append((" " * (GAP + widths[place] - cell_len(text)) + text, cell.ink))
+        for index in self._seen:
+            cell = row.cells[index]
+            text = fitted(cell.text, widths[index]).rstrip()
+            pieces.append((" " * (GAP + widths[index] - cell_len(text)) + text, cell.ink))
         return pieces
 
     def action_move_columns(self, columns: int) -> None:

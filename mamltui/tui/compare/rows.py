@@ -129,8 +129,12 @@ def seeds_rows(columns: Sequence[Seeds], *, to_baseline: bool) -> list[TableRow]
         return f"{_points(100 * pairs.difference)} ± {width:.2f}"
 
     def spread(each: Seeds) -> str:
-        found = list(each.tests.values())
-        return f"{100 * min(found):.2f} to {100 * max(found):.2f}" if len(found) > 1 else ""
+        accuracies = list(each.tests.values())
+        return (
+            f"{100 * min(accuracies):.2f} to {100 * max(accuracies):.2f}"
+            if len(accuracies) > 1
+            else ""
+        )
 
     rows = [
         row("seeds", lambda each: each.group.words),
@@ -172,8 +176,8 @@ class _Cells:
         self._runs = runs
         self._to_baseline = to_baseline
         self._paired: list[RunDifference | None] = [
-            _compared(runs[0], run) if to_baseline and place else None
-            for place, run in enumerate(runs)
+            _compared(runs[0], run) if to_baseline and index else None
+            for index, run in enumerate(runs)
         ]
         """The test beside the first run's, where both were tested on the same episodes."""
 
@@ -188,10 +192,10 @@ class _Cells:
         values = [value_of(run) for run in self._runs]
         first = values[0]
         cells = []
-        for place, value in enumerate(values):
+        for index, value in enumerate(values):
             if value is None:
                 cells.append(UNKNOWN)
-            elif place == 0 or not self._to_baseline:
+            elif index == 0 or not self._to_baseline:
                 cells.append(Cell(shown(value)))
             elif first is None:
                 cells.append(UNKNOWN)
@@ -207,18 +211,18 @@ class _Cells:
         """
         first = self._runs[0]
         cells = []
-        for place, run in enumerate(self._runs):
+        for index, run in enumerate(self._runs):
             result = run.test
             if result is None:
                 cells.append(UNKNOWN)
             elif run.departures:
                 cells.append(Cell(f"{accuracy_cell(result)} {OTHER_PROTOCOL}", "warning"))
-            elif place == 0 or not self._to_baseline or first.departures:
+            elif index == 0 or not self._to_baseline or first.departures:
                 cells.append(Cell(accuracy_cell(result)))
             elif first.test is None:
                 cells.append(UNKNOWN)
             else:
-                paired = self._paired[place]
+                paired = self._paired[index]
                 text = _in_pairs(paired) if paired else _test_difference(result, first.test)
                 cells.append(_difference_cell(text))
         return TableRow(label, cells)
@@ -273,11 +277,13 @@ def _test_difference(result: StepResult, first: StepResult) -> str:
 def _profile_rows(runs: Sequence[Compared], to_baseline: bool) -> list[TableRow]:
     """Of the runs whose profile can be read; of the others it is not known."""
     profiles = {run.name: run.profile for run in runs if run.profile is not None}
-    places = {name: place for place, name in enumerate(profiles)}
+    index_of = {name: index for index, name in enumerate(profiles)}
     rows = []
     for difference in _differences(tuple(profiles.values())):
         cells = [
-            Cell(visible(difference.values[places[run.name]])) if run.name in places else UNKNOWN
+            Cell(visible(difference.values[index_of[run.name]]))
+            if run.name in index_of
+            else UNKNOWN
             for run in runs
         ]
         if to_baseline:

@@ -237,7 +237,7 @@ The interval of a difference is that of two results on different episodes.
 
     def _show_runs(self) -> None:
         runs = self._comparison.runs
-        found, problem = matching(runs or (), self._asked)
+        matches, problem = matching(runs or (), self._asked)
         if runs is None:
             empty = "reading ..."
         elif self._comparison.runs_problem:
@@ -251,7 +251,9 @@ The interval of a difference is that of two results on different episodes.
         count = len(self._comparison.chosen)
         title = f"{count} of {len(runs or ())} runs chosen" if runs else "Runs"
         differing = told_apart(runs or ())
-        rows = [list_row(run, self._comparison.get(run.name), differing[run.name]) for run in found]
+        rows = [
+            list_row(run, self._comparison.get(run.name), differing[run.name]) for run in matches
+        ]
         self._list.show(rows, title=title, empty=empty)
 
     def _show_chart(self, chosen: list[Compared]) -> None:
@@ -269,10 +271,10 @@ The interval of a difference is that of two results on different episodes.
                 end=run.letter if len(chosen) > 1 else "",
             )
             curves.append(curve)
-        for place, seeds in enumerate(self._seeds):
+        for index, seeds in enumerate(self._seeds):
             if len(seeds.runs) > 1:
                 mean, band = seeds.curve(self._metric, self._smooth)
-                curves[place] = replace(curves[place], series=mean, smooth=0.0, band=band)
+                curves[index] = replace(curves[index], series=mean, smooth=0.0, band=band)
         self._chart.percent = self._metric.endswith("accuracy")
         self._chart.show(curves)
 
@@ -337,7 +339,7 @@ The interval of a difference is that of two results on different episodes.
         chosen = self._comparison.chosen
         if not chosen:
             return None
-        runs = self.session.options.place.runs
+        runs = self.session.options.common.runs
         return shlex.join(
             [
                 *("mamltui", "runs", "compare" if len(chosen) > 1 else "show"),
@@ -386,11 +388,11 @@ The interval of a difference is that of two results on different episodes.
     @on(RowList.Opened)
     def _open(self, event: RowList.Opened) -> None:
         key = event.rows.row.key if event.rows.row else None
-        found = [run for run in self._comparison.runs or () if run.name == key]
-        if not found:
+        matches = [run for run in self._comparison.runs or () if run.name == key]
+        if not matches:
             return
         try:
-            self.session.watch(found[0].folder)
+            self.session.watch(matches[0].folder)
         except MamltuiError as error:
             self.host.report("The run cannot be opened", error)
         else:
@@ -459,8 +461,8 @@ The interval of a difference is that of two results on different episodes.
 
     def action_smooth(self) -> None:
         """More smoothing, then none."""
-        place = SMOOTHINGS.index(self._smooth) if self._smooth in SMOOTHINGS else -1
-        self._smooth = SMOOTHINGS[(place + 1) % len(SMOOTHINGS)]
+        index = SMOOTHINGS.index(self._smooth) if self._smooth in SMOOTHINGS else -1
+        self._smooth = SMOOTHINGS[(index + 1) % len(SMOOTHINGS)]
         self.session.memory.set("compare.smooth", self._smooth)
         self.redraw()
 

@@ -60,11 +60,11 @@ class Seeds:
 
         At the iterations that all runs have that have any; each is smoothed by ``weight`` first.
         """
-        found = [run.curve(metric) for run in self.runs]
-        key = (weight, tuple((id(series), len(series)) for series in found))
+        curves = [run.curve(metric) for run in self.runs]
+        key = (weight, tuple((id(series), len(series)) for series in curves))
         if metric in self._curves and self._curves[metric][0] == key:
             return self._curves[metric][1:]
-        points = [(series.x, series.smoothed(weight)) for series in found if len(series)]
+        points = [(series.x, series.smoothed(weight)) for series in curves if len(series)]
         x = points[0][0] if points else np.empty(0)
         for other, _ in points[1:]:
             x = np.intersect1d(x, other)

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from mamltui.profiles import learns_rates
 from mamltui.text import visible
-from mamltui.tui.episode.inspector import Look
+from mamltui.tui.episode.inspector import EpisodeView
 
 LABEL_WIDTH = 19
 COLUMN_WIDTH = 9
@@ -46,40 +46,40 @@ class EpisodeHead(Widget):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._look: Look | None = None
+        self._view: EpisodeView | None = None
         self._step = 0
         self._status = ""
         self._form = "short"
 
-    def show(self, look: Look | None, step: int, status: str, form: str) -> None:
-        """Show the scores of ``look`` with inner step ``step`` marked; ``status`` is a word."""
-        if (look, step, status, form) == (self._look, self._step, self._status, self._form):
+    def show(self, view: EpisodeView | None, step: int, status: str, form: str) -> None:
+        """Show the scores of ``view`` with inner step ``step`` marked; ``status`` is a word."""
+        if (view, step, status, form) == (self._view, self._step, self._status, self._form):
             return
-        self._look, self._step, self._status, self._form = look, step, status, form
+        self._view, self._step, self._status, self._form = view, step, status, form
         self.styles.height = LINES[form]
         self.refresh()
 
     def render(self) -> Content:
-        look, width = self._look, self.content_size.width
-        if look is None:
+        view, width = self._view, self.content_size.width
+        if view is None:
             return self._line([(self._status, "head--quiet")], width)
         if self._form == "one":
-            accuracy = f"{100 * look.query.accuracy[self._step]:.1f} %"
-            words = (step_words(look, self._step), accuracy, task_words(look))
+            accuracy = f"{100 * view.query.accuracy[self._step]:.1f} %"
+            words = (step_words(view, self._step), accuracy, task_words(view))
             return self._line([("  ".join(words), "")], width)
         lines = [
-            spread(source_words(look), self._status, width),
-            spread(f"{task_words(look)}   {settings_words(look)}", look.note, width),
-            *score_table(look, self._step, width, with_support=self._form == "full"),
+            spread(source_words(view), self._status, width),
+            spread(f"{task_words(view)}   {settings_words(view)}", view.note, width),
+            *score_table(view, self._step, width, with_support=self._form == "full"),
         ]
         return Content("\n").join([self._line(parts, width) for parts in lines])
 
     def on_click(self, event: events.Click) -> None:
-        place = event.get_content_offset(self)
-        if self._look is None or self._form == "one" or place is None or place.y < TABLE_LINE:
+        offset = event.get_content_offset(self)
+        if self._view is None or self._form == "one" or offset is None or offset.y < TABLE_LINE:
             return
-        shown = shown_steps(self._look, self._step, self.content_size.width)
-        column = (place.x - LABEL_WIDTH) // COLUMN_WIDTH
+        shown = shown_steps(self._view, self._step, self.content_size.width)
+        column = (offset.x - LABEL_WIDTH) // COLUMN_WIDTH
         if 0 <= column < len(shown):
             self.post_message(self.StepChosen(shown[column]))
 
@@ -88,31 +88,31 @@ class EpisodeHead(Widget):
         return Content.assemble(*styled).truncate(width, ellipsis=True)
 
 
-def source_words(look: Look) -> str:
+def source_words(view: EpisodeView) -> str:
     """The run, and whose parameters these are."""
-    source = look.request.source
+    source = view.request.source
     whose = "in training" if source == "live" else f"{source} checkpoint"
-    return f"{visible(look.request.run.name)}   {whose}, iteration {look.iteration:,}"
+    return f"{visible(view.request.run.name)}   {whose}, iteration {view.iteration:,}"
 
 
-def task_words(look: Look) -> str:
+def task_words(view: EpisodeView) -> str:
     """The episode's split and number; of the training's also where it is met."""
-    split, task = look.request.split, look.request.task
+    split, task = view.request.split, view.request.task
     if split != "train":
         return f"{split} task {task:,}"
-    iteration, place = divmod(task, look.profile.meta.batch)
-    words = f"iteration {iteration + 1:,}, task {place + 1:,} of {look.profile.meta.batch:,}"
+    iteration, number = divmod(task, view.profile.meta.batch)
+    words = f"iteration {iteration + 1:,}, task {number + 1:,} of {view.profile.meta.batch:,}"
     return f"train task {task:,}: {words}"
 
 
-def settings_words(look: Look) -> str:
+def settings_words(view: EpisodeView) -> str:
     """Alpha and the number of steps, with the profile's where they differ."""
-    inner, request = look.profile.inner, look.request
+    inner, request = view.profile.inner, view.request
     alpha, steps = f"alpha {request.alpha:g}", f"{request.steps} inner steps"
     if request.steps == 1:
         steps = "1 inner step"
     is_other = request.alpha != inner.alpha
-    if learns_rates(look.profile):
+    if learns_rates(view.profile):
         factor = f" x {request.alpha / inner.alpha:g}"
         alpha = f"learned step sizes{factor if is_other else ''}"
     elif is_other:
@@ -122,9 +122,9 @@ def settings_words(look: Look) -> str:
     return f"{alpha}   {steps}"
 
 
-def step_words(look: Look, step: int) -> str:
+def step_words(view: EpisodeView, step: int) -> str:
     """The inner step that is shown."""
-    return f"step {step} / {look.steps}" if step else "before adaptation"
+    return f"step {step} / {view.steps}" if step else "before adaptation"
 
 
 def spread(left: str, right: str, width: int) -> list[Part]:
@@ -133,12 +133,14 @@ def spread(left: str, right: str, width: int) -> list[Part]:
     return [(left, "")] + ([(" " * room, ""), (right, "head--quiet")] if room >= 2 else [])
 
 
-def score_table(look: Look, step: int, width: int, *, with_support: bool) -> list[list[Part]]:
+def score_table(
+    view: EpisodeView, step: int, width: int, *, with_support: bool
+) -> list[list[Part]]:
     """Accuracy and loss after each inner step."""
-    shown = shown_steps(look, step, width)
+    shown = shown_steps(view, step, width)
     headings = [_heading(column, column == step) for column in shown]
-    rows = [(step_words(look, step), "head--title", headings, "head--quiet")]
-    sets = [("query", look.query)] + ([("support", look.support)] if with_support else [])
+    rows = [(step_words(view, step), "head--title", headings, "head--quiet")]
+    sets = [("query", view.query)] + ([("support", view.support)] if with_support else [])
     for name, images in sets:
         accuracies = [f"{100 * images.accuracy[column]:.1f} " for column in shown]
         losses = [f"{_loss(images.loss[column])} " for column in shown]
@@ -156,11 +158,11 @@ def score_table(look: Look, step: int, width: int, *, with_support: bool) -> lis
     ]
 
 
-def shown_steps(look: Look, step: int, width: int) -> range:
+def shown_steps(view: EpisodeView, step: int, width: int) -> range:
     """The inner steps that have a column; where not all fit, those around ``step``."""
     fitting = max(1, (width - LABEL_WIDTH) // COLUMN_WIDTH)
-    first = max(0, min(step - fitting // 2, look.steps + 1 - fitting))
-    return range(first, min(first + fitting, look.steps + 1))
+    first = max(0, min(step - fitting // 2, view.steps + 1 - fitting))
+    return range(first, min(first + fitting, view.steps + 1))
 
 
 def _heading(step: int, marked: bool) -> str:

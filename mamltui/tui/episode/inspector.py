@@ -20,7 +20,7 @@ from mamltui.tui.episode.glyphs import Glyph, draw
 if TYPE_CHECKING:  # these import torch, which takes seconds: only threads do
     from mamltui.data.banks import Banks
     from mamltui.data.episodes import EpisodeSampler
-    from mamltui.maml.adaptation import Adaptation, Seen
+    from mamltui.maml.adaptation import Adaptation, Predictions
     from mamltui.maml.learner import Learner
     from mamltui.maml.network import Parameters
     from mamltui.tui.session.training import Training
@@ -68,7 +68,7 @@ class Images:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class EpisodeView:
     """What was seen of an episode; the position in ``way`` is the label."""
 
     request: Request
@@ -98,7 +98,7 @@ class Look:
         return next((glyph.note for row in self.query.drawn for glyph in row), "")
 
 
-class Looker:
+class EpisodeInspector:
     """Looks at episodes, one request at a time; used from background threads.
 
     On the CPU: one task is little work, and a GPU that trains is left alone.
@@ -111,7 +111,7 @@ class Looker:
         self._banks = banks
         self._kept: tuple[tuple[object, ...], EpisodeSampler] | None = None
 
-    def look(self, request: Request, should_stop: Callable[[], bool]) -> Look | None:
+    def view(self, request: Request, should_stop: Callable[[], bool]) -> EpisodeView | None:
         """Draw the episode and adapt to it; None when ``should_stop`` came before the end.
 
         Raises:
@@ -120,11 +120,11 @@ class Looker:
         from mamltui.maml.chunks import Interrupted
 
         try:
-            return self._look(request, should_stop)
+            return self._inspect(request, should_stop)
         except Interrupted:
             return None
 
-    def _look(self, request: Request, should_stop: Callable[[], bool]) -> Look:
+    def _inspect(self, request: Request, should_stop: Callable[[], bool]) -> EpisodeView:
         from mamltui.learner import learner_of
         from mamltui.maml.adaptation import adapt
 
@@ -140,7 +140,7 @@ class Looker:
             factor = request.alpha / profile.inner.alpha
             parameters = learner.with_rates_times(factor, parameters)
         begun = time.perf_counter()
-        found = adapt(
+        adaptation = adapt(
             learner.network,
             inner,
             parameters,
@@ -148,14 +148,14 @@ class Looker:
             steps=request.steps,
             should_stop=should_stop,
         )
-        return Look(
+        return EpisodeView(
             request=request,
             profile=profile,
             iteration=iteration,
             class_names=[bank.class_names[number] for number in plan.class_index[0].tolist()],
             degrees=[90 * turns for turns in plan.quarter_turns[0].tolist()],
-            support=_images(episodes.support_x[0].numpy(), found.support, way),
-            query=_images(episodes.query_x[0].numpy(), found.query, way),
+            support=_images(episodes.support_x[0].numpy(), adaptation.support, way),
+            query=_images(episodes.query_x[0].numpy(), adaptation.query, way),
             seconds=time.perf_counter() - begun,
         )
 
@@ -244,7 +244,7 @@ def _parameters(
             return snapshot.iteration, snapshot.parameters
 
 
-def _images(pixels: NDArray[np.float32], seen: Seen, way: int) -> Images:
+def _images(pixels: NDArray[np.float32], seen: Predictions, way: int) -> Images:
     """Of one task; ``pixels`` [way * examples, channels, size, size]."""
     glyphs = [draw(image) for image in pixels]
     examples = len(glyphs) // way

@@ -12,7 +12,7 @@ from textual.geometry import Size
 
 from mamltui.measures import counted
 from mamltui.text import visible
-from mamltui.tui.episode.inspector import Look
+from mamltui.tui.episode.inspector import EpisodeView
 from mamltui.tui.shared.braille import enlarged
 from mamltui.tui.shared.fitting import fitted
 from mamltui.tui.shared.lines import Lines
@@ -30,46 +30,46 @@ class Query(NamedTuple):
     example: int
 
 
-def queries_of(look: Look) -> list[Query]:
+def queries_of(view: EpisodeView) -> list[Query]:
     """All of an episode, in the order of the sheet."""
-    examples = range(len(look.query.drawn[0]))
-    return [Query(label, example) for label in range(look.way) for example in examples]
+    examples = range(len(view.query.drawn[0]))
+    return [Query(label, example) for label in range(view.way) for example in examples]
 
 
-def wrong_queries(look: Look, step: int) -> list[Query]:
+def wrong_queries(view: EpisodeView, step: int) -> list[Query]:
     """Those that are answered wrong after a step."""
-    answers = look.query.probabilities[step].argmax(axis=-1)
-    return [query for query in queries_of(look) if int(answers[query]) != query.label]
+    answers = view.query.probabilities[step].argmax(axis=-1)
+    return [query for query in queries_of(view) if int(answers[query]) != query.label]
 
 
 def query_lines(
-    look: Look, query: Query, step: int, width: int, height: int = 1000
+    view: EpisodeView, query: Query, step: int, width: int, height: int = 1000
 ) -> list[Content]:
     """What is told of a query on ``width`` cells, drawn large where ``height`` leaves the room."""
-    probabilities = look.query.probabilities[:, query.label, query.example]
-    answer = rival(look, query, step)
+    probabilities = view.query.probabilities[:, query.label, query.example]
+    answer = rival(view, query, step)
     return [
-        *_title(look, query, step, width),
+        *_title(view, query, step, width),
         Content(""),
-        *_pictures(look, query, answer, width, height - look.way - 6),
+        *_pictures(view, query, answer, width, height - view.way - 6),
         Content(""),
-        *_table(look, query, probabilities, step, width),
+        *_table(view, query, probabilities, step, width),
     ]
 
 
-def rival(look: Look, query: Query, step: int) -> int:
+def rival(view: EpisodeView, query: Query, step: int) -> int:
     """The class that the query is taken for; where it is right, the one that comes second."""
-    order = np.argsort(-look.query.probabilities[step, query.label, query.example], kind="stable")
-    found = int(order[0])
-    return found if found != query.label or len(order) == 1 else int(order[1])
+    order = np.argsort(-view.query.probabilities[step, query.label, query.example], kind="stable")
+    likeliest = int(order[0])
+    return likeliest if likeliest != query.label or len(order) == 1 else int(order[1])
 
 
-def _title(look: Look, query: Query, step: int, width: int) -> list[Content]:
-    chances = look.query.probabilities[step, query.label, query.example]
+def _title(view: EpisodeView, query: Query, step: int, width: int) -> list[Content]:
+    chances = view.query.probabilities[step, query.label, query.example]
     answer = int(chances.argmax())
     after = f"after {counted(step, 'step')}" if step else "before adaptation"
     name = f"query {query.label}"
-    if len(look.query.drawn[0]) > 1:
+    if len(view.query.drawn[0]) > 1:
         name += f" #{query.example + 1}"
     percent = f"{100 * chances[answer]:.1f} %"
     if not np.isfinite(chances).all():
@@ -81,12 +81,14 @@ def _title(look: Look, query: Query, step: int, width: int) -> list[Content]:
     return Content.styled(words, style).wrap(max(8, width))
 
 
-def _pictures(look: Look, query: Query, other: int, width: int, height: int) -> list[Content]:
+def _pictures(
+    view: EpisodeView, query: Query, other: int, width: int, height: int
+) -> list[Content]:
     """The query, and beside it the support of the class it is taken for; of its own if it fits."""
     shown = [
-        ("query", query.label, look.query.drawn[query.label][query.example].lines),
-        ("support of", other, look.support.drawn[other][0].lines),
-        ("support of", query.label, look.support.drawn[query.label][0].lines),
+        ("query", query.label, view.query.drawn[query.label][query.example].lines),
+        ("support of", other, view.support.drawn[other][0].lines),
+        ("support of", query.label, view.support.drawn[query.label][0].lines),
     ]
     across = cell_len(shown[0][2][0])
     if width >= 2 * 2 * across + GAP and height >= 2 * len(shown[0][2]):
@@ -95,7 +97,7 @@ def _pictures(look: Look, query: Query, other: int, width: int, height: int) -> 
     shown = shown[: max(1, (width + GAP) // (across + GAP))]
     space = " " * GAP
     heads = space.join(fitted(f"{words} {label}", across) for words, label, _ in shown)
-    names = space.join(fitted(_name(look, label), across) for _, label, _ in shown)
+    names = space.join(fitted(_name(view, label), across) for _, label, _ in shown)
     return [
         Content.styled(heads, MUTED),
         *(Content(space.join(lines)) for lines in zip(*(each[2] for each in shown), strict=True)),
@@ -103,19 +105,19 @@ def _pictures(look: Look, query: Query, other: int, width: int, height: int) -> 
     ]
 
 
-def _name(look: Look, label: int) -> str:
+def _name(view: EpisodeView, label: int) -> str:
     """Without the folders above it."""
-    return visible(look.class_names[label]).rpartition("/")[2]
+    return visible(view.class_names[label]).rpartition("/")[2]
 
 
 def _table(
-    look: Look, query: Query, probabilities: np.ndarray, step: int, width: int
+    view: EpisodeView, query: Query, probabilities: np.ndarray, step: int, width: int
 ) -> list[Content]:
     """A row a class, a column a step: the probability in percent; the greatest of a step strong."""
-    label_width, column = ROOMY if width >= ROOMY[0] + ROOMY[1] * (look.steps + 1) else NARROW
+    label_width, column = ROOMY if width >= ROOMY[0] + ROOMY[1] * (view.steps + 1) else NARROW
     fitting = max(1, (width - label_width) // column)
-    first = max(0, min(step - fitting // 2, look.steps + 1 - fitting))
-    steps = range(first, min(first + fitting, look.steps + 1))
+    first = max(0, min(step - fitting // 2, view.steps + 1 - fitting))
+    steps = range(first, min(first + fitting, view.steps + 1))
     heads = "".join(f"{('before' if each == 0 else each):>{column}}" for each in steps)
     lines = [
         Content.styled(
@@ -123,9 +125,9 @@ def _table(
         )
     ]
     answers = probabilities.argmax(axis=-1)
-    for label in range(look.way):
+    for label in range(view.way):
         own = label == query.label
-        name = fitted(f"{label} {_name(look, label)}", label_width - 2)
+        name = fitted(f"{label} {_name(view, label)}", label_width - 2)
         parts: list[tuple[str, str]] = [(f"{name}{'✓' if own else ' '} ", "bold" if own else MUTED)]
         for each in steps:
             text = f"{100 * probabilities[each, label]:>{column}.1f}"
@@ -147,18 +149,18 @@ class QueryView(VerticalScroll):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(Lines(id="query-lines"), id=id, can_focus=False)
-        self._shown: tuple[Look | None, Query | None, int, Size] = (None, None, 0, Size())
+        self._shown: tuple[EpisodeView | None, Query | None, int, Size] = (None, None, 0, Size())
 
-    def show(self, look: Look | None, query: Query | None, step: int) -> None:
+    def show(self, view: EpisodeView | None, query: Query | None, step: int) -> None:
         """Show this query after an inner step; None: nothing."""
         size = self.scrollable_content_region.size
-        shown = (look, query, step, size)
+        shown = (view, query, step, size)
         if shown == self._shown:
             return
         self._shown = shown
-        found = [] if look is None or query is None else query_lines(look, query, step, *size)
-        self.query_one(Lines).show(found)
+        lines = [] if view is None or query is None else query_lines(view, query, step, *size)
+        self.query_one(Lines).show(lines)
 
     def on_resize(self) -> None:
-        look, query, step, _ = self._shown
-        self.show(look, query, step)
+        view, query, step, _ = self._shown
+        self.show(view, query, step)

@@ -18,8 +18,8 @@ from mamltui.tui.episode.head import EpisodeHead
 from mamltui.tui.episode.inspector import (
     LARGEST_TASK,
     SPLITS,
-    Look,
-    Looker,
+    EpisodeInspector,
+    EpisodeView,
     Request,
     Source,
     Split,
@@ -65,11 +65,11 @@ class Subject:
 
     def sources(self) -> list[Source]:
         """Where there are parameters to be had, best for a first look first."""
-        found: list[Source] = []
+        sources: list[Source] = []
         if self.training is not None and self.training.phase == "training":
-            found.append("live")
+            sources.append("live")
         checkpoints: tuple[Source, Source] = ("best", "last")
-        return found + [
+        return sources + [
             kind
             for kind in checkpoints
             if kind != "live" and self.run.checkpoint_path(kind).exists()
@@ -150,12 +150,12 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         self._alpha: float | None = None
         self._steps: int | None = None
         """Of both, None: as in the profile."""
-        self._looker: Looker | None = None
+        self._inspector: EpisodeInspector | None = None
         self._asked: tuple[object, ...] = ()
         self._request: Request | None = None
         """What is worked on, or is to be next."""
         self._is_busy = False
-        self._look: Look | None = None
+        self._view: EpisodeView | None = None
         self._text = ""
         """Shown instead of an episode."""
         self._asked_at = self._looked_at = 0.0
@@ -218,7 +218,7 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
     def _forget(self, run: RunFolder) -> None:
         """Another run is shown."""
         self._path = str(run.path)
-        self._source = self._step = self._alpha = self._steps = self._look = None
+        self._source = self._step = self._alpha = self._steps = self._view = None
         self._request, self._asked = None, ()
 
     def _follow(self, subject: Subject) -> None:
@@ -252,7 +252,7 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
             except OSError:
                 return 0
         assert subject.training is not None
-        cost = self._look.seconds if self._look is not None else 0.0
+        cost = self._view.seconds if self._view is not None else 0.0
         rested = time.monotonic() - self._looked_at > max(LIVE_SECONDS, LIVE_SHARE * cost)
         if rested and not self._is_busy:
             self._live_version = subject.training.history.version
@@ -262,9 +262,9 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         """Work on the request in the background; it is given up when a newer one waits."""
         request = self._request
         assert request is not None
-        if self._looker is None:
-            self._looker = Looker(self.session.banks)
-        app, looker, begun = self.app, self._looker, time.monotonic()
+        if self._inspector is None:
+            self._inspector = EpisodeInspector(self.session.banks)
+        app, inspector, begun = self.app, self._inspector, time.monotonic()
         self._is_busy = True
 
         def should_stop() -> bool:
@@ -273,15 +273,15 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
         in_background(
             app,
-            lambda: looker.look(request, should_stop),
-            lambda look: self._done(request, look),
+            lambda: inspector.inspect(request, should_stop),
+            lambda view: self._done(request, view),
             lambda error: self._failed(request, error),
         )
 
-    def _done(self, request: Request, look: Look | None) -> None:
+    def _done(self, request: Request, view: EpisodeView | None) -> None:
         self._looked_at = time.monotonic()
-        if look is not None and str(request.run.path) == self._path:
-            self._look, self._text = look, ""
+        if view is not None and str(request.run.path) == self._path:
+            self._view, self._text = view, ""
         self._go_on(request)
 
     def _failed(self, request: Request, error: Exception) -> None:
@@ -310,29 +310,29 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         width, height = self.size
         small = width < 60 or height < 16
         head_form = "one" if small else "short" if height < 34 else "full"
-        look = self._look
-        if self._text or look is None:
+        view = self._view
+        if self._text or view is None:
             head.show(None, 0, "" if self._text else self._status(), "one")
             sheet.say(self._text)
             self.set_class(False, "-query", "-beside")
             self._query_view.show(None, None, 0)
             return
-        step = self._step_of(look)
-        query = self._query if self._query in queries_of(look) else None
+        step = self._step_of(view)
+        query = self._query if self._query in queries_of(view) else None
         beside = not small and width >= BESIDE
         self.set_class(beside, "-beside")
         self.set_class(query is not None and not beside, "-query")
-        head.show(look, step, self._status(), head_form)
+        head.show(view, step, self._status(), head_form)
         sheet.show(
-            look,
+            view,
             step,
             "text" if small else "images",
             chosen=query if beside or not self.has_class("-query") else None,
         )
         shown = query
         if shown is None and beside:
-            shown = (wrong_queries(look, step) or queries_of(look))[0]
-        self._query_view.show(look, shown, step)
+            shown = (wrong_queries(view, step) or queries_of(view))[0]
+        self._query_view.show(view, shown, step)
 
     def _status(self) -> str:
         """A word for work that takes so long that one wonders."""
@@ -340,16 +340,16 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
             return self._searches.status
         if not self._is_busy:
             return ""
-        if self._look is None:
+        if self._view is None:
             return "loading the images and the parameters"
         late = time.monotonic() - self._asked_at > PATIENCE
         return "adapting" if late and self._is_other() else ""
 
     def _is_other(self) -> bool:
         """What is worked on is not what is shown with newer parameters."""
-        if self._request is None or self._look is None:
+        if self._request is None or self._view is None:
             return True
-        now, then = self._request, self._look.request
+        now, then = self._request, self._view.request
         return (now.source, now.split, now.task, now.alpha, now.steps) != (
             then.source,
             then.split,
@@ -358,13 +358,13 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
             then.steps,
         )
 
-    def _step_of(self, look: Look) -> int:
-        return look.steps if self._step is None else min(self._step, look.steps)
+    def _step_of(self, view: EpisodeView) -> int:
+        return view.steps if self._step is None else min(self._step, view.steps)
 
     def action_step(self, by: int) -> None:
         """Show another inner step."""
-        if self._look is not None:
-            self._step = min(max(self._step_of(self._look) + by, 0), self._look.steps)
+        if self._view is not None:
+            self._step = min(max(self._step_of(self._view) + by, 0), self._view.steps)
             self._draw()
 
     def on_episode_head_step_chosen(self, message: EpisodeHead.StepChosen) -> None:
@@ -378,10 +378,10 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_query(self, by: int) -> None:
         """Choose the next query: those answered wrong first, then the others."""
-        if self._look is None:
+        if self._view is None:
             return
-        wrong = wrong_queries(self._look, self._step_of(self._look))
-        order = wrong + [query for query in queries_of(self._look) if query not in wrong]
+        wrong = wrong_queries(self._view, self._step_of(self._view))
+        order = wrong + [query for query in queries_of(self._view) if query not in wrong]
         here = order.index(self._query) if self._query in order else -1 if by > 0 else 0
         self._query = order[(here + by) % len(order)]
         self._draw()
@@ -401,18 +401,18 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_next_error(self) -> None:
         """Go to the next task with an error after the step that is shown."""
-        if self._request is not None and self._look is not None:
-            self._searches.next_error(self._request, self._step_of(self._look))
+        if self._request is not None and self._view is not None:
+            self._searches.next_error(self._request, self._step_of(self._view))
 
     def action_confusion(self) -> None:
         """Count which alphabets are taken for which."""
-        if self._request is not None and self._look is not None:
-            self._searches.confusion(self._request, self._step_of(self._look))
+        if self._request is not None and self._view is not None:
+            self._searches.confusion(self._request, self._step_of(self._view))
 
     def action_worst(self) -> None:
         """List the worst tasks of an evaluation, to go to one."""
-        if self._request is not None and self._look is not None:
-            self._searches.worst(self._request, self._look.profile.meta.seed)
+        if self._request is not None and self._view is not None:
+            self._searches.worst(self._request, self._view.profile.meta.seed)
 
     def _wanted(self) -> tuple[object, ...]:
         """What a search is about: nobody waits for it when this has changed."""
@@ -441,8 +441,8 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_steps(self, by: int) -> None:
         """Adapt with more or fewer inner steps."""
-        if self._look is not None:
-            now = self._look.profile.inner.test_steps if self._steps is None else self._steps
+        if self._view is not None:
+            now = self._view.profile.inner.test_steps if self._steps is None else self._steps
             self._steps = min(max(now + by, 1), MOST_STEPS)
             self.redraw()
 
@@ -453,9 +453,9 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_alpha(self) -> None:
         """Adapt with another step size."""
-        if self._look is None:
+        if self._view is None:
             return
-        profile = self._look.profile
+        profile = self._view.profile
         if profile.algorithm == "protonet":
             self.notify("ProtoNet has no inner steps whose size could be changed.")
             return
@@ -475,9 +475,9 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_go_to(self) -> None:
         """Show a task by its number."""
-        if self._look is None:
+        if self._view is None:
             return
-        batch = self._look.profile.meta.batch if self._split == "train" else None
+        batch = self._view.profile.meta.batch if self._split == "train" else None
         question = f"Number of the {self._split} task, from 0"
         if batch is not None:
             question += f", or iteration:task (task 1 to {batch})"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mamltui.results import Evaluation
-from mamltui.tui.episode.inspector import LARGEST_TASK, Looker, Request
+from mamltui.tui.episode.inspector import LARGEST_TASK, EpisodeInspector, Request
 
 AT_ONCE = 16
 """Tasks that are adapted to side by side."""
@@ -17,7 +17,7 @@ CONFUSION_TASKS = 100
 
 
 def next_error(
-    looker: Looker, request: Request, step: int, should_stop: Callable[[], bool]
+    inspector: EpisodeInspector, request: Request, step: int, should_stop: Callable[[], bool]
 ) -> int | None:
     """The first task after the one of ``request`` with a query answered wrong after ``step`` steps.
 
@@ -30,11 +30,11 @@ def next_error(
     last = min(first + MOST_SEARCHED, LARGEST_TASK)
     request = replace(request, steps=max(step, 1))
     for start in range(first, last, AT_ONCE):
-        found = looker.adapted(replace(request, task=start), AT_ONCE, should_stop)
-        if found is None:
+        adaptation = inspector.adapted(replace(request, task=start), AT_ONCE, should_stop)
+        if adaptation is None:
             return None
-        accuracies = found.query.scores.accuracy[:, min(step, request.steps)].tolist()
-        wrong = [place for place, accuracy in enumerate(accuracies) if not accuracy >= 1]
+        accuracies = adaptation.query.scores.accuracy[:, min(step, request.steps)].tolist()
+        wrong = [index for index, accuracy in enumerate(accuracies) if not accuracy >= 1]
         if wrong:
             return start + wrong[0]
     return None
@@ -57,7 +57,7 @@ def alphabet_of(class_name: str) -> str:
 
 
 def confusions(
-    looker: Looker,
+    inspector: EpisodeInspector,
     request: Request,
     step: int,
     should_stop: Callable[[], bool],
@@ -74,16 +74,18 @@ def confusions(
     wrong: dict[str, Counter[str]] = {}
     for start in range(0, tasks, AT_ONCE):
         count = min(AT_ONCE, tasks - start)
-        found = looker.adapted(replace(request, task=start), count, should_stop)
-        if found is None:
+        adaptation = inspector.adapted(replace(request, task=start), count, should_stop)
+        if adaptation is None:
             return None
-        names = looker.class_names(replace(request, task=start), count)
-        answers = found.query.probabilities[:, min(step, request.steps)].argmax(dim=-1).tolist()
+        names = inspector.class_names(replace(request, task=start), count)
+        answers = (
+            adaptation.query.probabilities[:, min(step, request.steps)].argmax(dim=-1).tolist()
+        )
         for own, row in zip(names, answers, strict=True):
-            for place, answer in enumerate(row):
-                alphabet = alphabet_of(own[place * len(own) // len(row)])
+            for index, answer in enumerate(row):
+                alphabet = alphabet_of(own[index * len(own) // len(row)])
                 queries[alphabet] += 1
-                if answer != place * len(own) // len(row):
+                if answer != index * len(own) // len(row):
                     wrong.setdefault(alphabet, Counter())[alphabet_of(own[answer])] += 1
     return sorted(
         (

@@ -11,7 +11,7 @@ from mamltui.measures import counted
 from mamltui.results import Evaluation
 from mamltui.runs import ListedRun
 from mamltui.text import visible
-from mamltui.tui.episode.inspector import Looker, Request
+from mamltui.tui.episode.inspector import EpisodeInspector, Request
 from mamltui.tui.episode.search import (
     CONFUSION_TASKS,
     MOST_SEARCHED,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mamltui.tui.session.session import Session
     from mamltui.tui.shared.host import Host
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class Searches:
@@ -67,21 +67,21 @@ class Searches:
                 text = f"No error in the {MOST_SEARCHED:,} tasks after {request.task:,}."
                 self._app.notify(text, markup=False)
 
-        # The looks at single episodes go on beside it, so it has a looker of its own.
-        looker = Looker(self._session.banks)
+        # The looks at single episodes go on beside it, so it has an inspector of its own.
+        inspector = EpisodeInspector(self._session.banks)
         self._begin(
             "looking for an error",
-            lambda should_stop: next_error(looker, request, step, should_stop),
+            lambda should_stop: next_error(inspector, request, step, should_stop),
             show,
         )
 
     def confusion(self, request: Request, step: int) -> None:
         """Show which alphabets are taken for which."""
-        looker = Looker(self._session.banks)
+        inspector = EpisodeInspector(self._session.banks)
         self._begin(
             "counting what is taken for what",
-            lambda should_stop: confusions(looker, request, step, should_stop),
-            lambda found: self._show_confusion(found or [], step),
+            lambda should_stop: confusions(inspector, request, step, should_stop),
+            lambda result: self._show_confusion(result or [], step),
         )
 
     def worst(self, request: Request, seed: int) -> None:
@@ -100,8 +100,8 @@ class Searches:
     def _begin(
         self,
         status: str,
-        work: Callable[[Callable[[], bool]], Found],
-        show: Callable[[Found], None],
+        work: Callable[[Callable[[], bool]], Result],
+        show: Callable[[Result], None],
     ) -> None:
         if self.status:
             self._app.notify(f"Still {self.status}.", markup=False)
@@ -111,11 +111,11 @@ class Searches:
         def should_stop() -> bool:
             return about != self._wanted() or not self._app.is_running
 
-        def done(found: Found) -> None:
+        def done(result: Result) -> None:
             self.status = ""
             self._changed()
             if about == self._wanted() and self._app.screen is screen:
-                show(found)
+                show(result)
 
         def failed(error: Exception) -> None:
             self.status = ""
@@ -124,9 +124,9 @@ class Searches:
         in_background(self._app, lambda: work(should_stop), done, failed)
         self._changed()
 
-    def _show_confusion(self, found: list[Confusion], step: int) -> None:
+    def _show_confusion(self, result: list[Confusion], step: int) -> None:
         rows = []
-        for each in found:
+        for each in result:
             others = ", ".join(
                 f"{_last_part(name)} {100 * count / each.wrong:.0f} %"
                 for name, count in each.taken_for[:3]
@@ -144,7 +144,7 @@ class Searches:
             Column("wrong %", 7, 1, right=True),
             Column("taken for", 34, 2),
         )
-        wrong, queries = sum(each.wrong for each in found), sum(each.queries for each in found)
+        wrong, queries = sum(each.wrong for each in result), sum(each.queries for each in result)
         title = (
             f"Confusion over {CONFUSION_TASKS} tasks after {counted(step, 'step')}: "
             f"{wrong:,} of {queries:,} queries wrong"

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from mamltui.measures import sparkline
 from mamltui.text import visible
 from mamltui.tui.episode.head import COLUMN_WIDTH, LABEL_WIDTH, shown_steps
-from mamltui.tui.episode.inspector import Look
+from mamltui.tui.episode.inspector import EpisodeView
 from mamltui.tui.episode.query import Query
 from mamltui.tui.shared.fitting import fitted
 
@@ -76,7 +76,7 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._look: Look | None = None
+        self._view: EpisodeView | None = None
         self._step = 0
         self._form: Form = "images"
         self._chosen: Query | None = None
@@ -87,7 +87,7 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
 
     def show(
         self,
-        look: Look,
+        view: EpisodeView,
         step: int,
         form: Form,
         *,
@@ -100,13 +100,13 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
             chosen: a query that stands out.
             has_steps: below the images a line for each query, with a column for each step.
         """
-        shown = (look, step, form, chosen, has_steps)
-        if shown == (self._look, self._step, self._form, self._chosen, self._has_steps):
+        shown = (view, step, form, chosen, has_steps)
+        if shown == (self._view, self._step, self._form, self._chosen, self._has_steps):
             return
-        same = self._look is not None and self._form == form and _alike(self._look, look)
+        same = self._view is not None and self._form == form and _alike(self._view, view)
         same = same and has_steps == self._has_steps
         self._chosen, self._has_steps = chosen, has_steps
-        self._look, self._step, self._form, self._text = look, step, form, ""
+        self._view, self._step, self._form, self._text = view, step, form, ""
         if same:
             self.refresh()
         else:
@@ -114,8 +114,8 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
 
     def say(self, text: str) -> None:
         """Show a text instead of an episode."""
-        if text != self._text or self._look is not None:
-            self._look, self._text = None, text
+        if text != self._text or self._view is not None:
+            self._view, self._text = None, text
             self._lay_out()
 
     def on_resize(self, _: events.Resize) -> None:
@@ -123,7 +123,7 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _lay_out(self) -> None:
         width = self.scrollable_content_region.width
-        if self._look is None:
+        if self._view is None:
             self._text_lines = [
                 line
                 for paragraph in self._text.splitlines()
@@ -131,13 +131,13 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
             ]
             self._rows = [Row("text", line=line) for line in range(len(self._text_lines))]
         elif self._form == "text":
-            queries = self._look.way * len(self._look.query.drawn[0])
+            queries = self._view.way * len(self._view.query.drawn[0])
             columns = _columns(width, ENTRY)
             self._rows = [Row("entry", first) for first in range(0, queries, columns)]
         else:
             roomy = self.container_size.height >= ROOMY_LINES
             columns = _columns(width + GAP, CELL + GAP)
-            self._rows = image_rows(self._look, columns, roomy=roomy, has_steps=self._has_steps)
+            self._rows = image_rows(self._view, columns, roomy=roomy, has_steps=self._has_steps)
         self.virtual_size = Size(width, len(self._rows))
         self.refresh()
 
@@ -150,10 +150,10 @@ class EpisodeSheet(ScrollView, can_focus=True, inherit_bindings=False):
         if row.kind == "text":
             kind = "sheet--quiet" if row.line else "sheet--label"
             parts = [(self._text_lines[row.line], kind)]
-        elif self._look is None or row.kind == "blank":
+        elif self._view is None or row.kind == "blank":
             parts = []
         else:
-            parts = row_parts(self._look, row, self._step, self.virtual_size.width, self._chosen)
+            parts = row_parts(self._view, row, self._step, self.virtual_size.width, self._chosen)
         segments = [
             Segment(text, self.get_component_rich_style(name) if name else base)
             for text, name in parts
@@ -165,26 +165,28 @@ def _columns(width: int, each: int) -> int:
     return max(1, width // each)
 
 
-def _alike(first: Look, second: Look) -> bool:
+def _alike(first: EpisodeView, second: EpisodeView) -> bool:
     """Whether both take the same lines."""
 
-    def shape(look: Look) -> tuple[int, int, int, int]:
-        lines = len(look.support.drawn[0][0].lines)
-        return look.way, len(look.support.drawn[0]), len(look.query.drawn[0]), lines
+    def shape(view: EpisodeView) -> tuple[int, int, int, int]:
+        lines = len(view.support.drawn[0][0].lines)
+        return view.way, len(view.support.drawn[0]), len(view.query.drawn[0]), lines
 
     return shape(first) == shape(second)
 
 
-def image_rows(look: Look, columns: int, *, roomy: bool, has_steps: bool = True) -> list[Row]:
+def image_rows(
+    view: EpisodeView, columns: int, *, roomy: bool, has_steps: bool = True
+) -> list[Row]:
     """Bands of classes, side by side; in each the first support and query images come first.
 
     Then, if asked for, a line for each query, with what is predicted after every inner step.
     """
-    shot, query = len(look.support.drawn[0]), len(look.query.drawn[0])
-    height = len(look.support.drawn[0][0].lines)
+    shot, query = len(view.support.drawn[0]), len(view.query.drawn[0])
+    height = len(view.support.drawn[0][0].lines)
     labels = 2 if roomy else 1
     rows: list[Row] = []
-    for first in range(0, look.way, columns):
+    for first in range(0, view.way, columns):
         for example in range(max(shot, query)):
             if rows and roomy:
                 rows.append(Row("blank"))
@@ -198,49 +200,49 @@ def image_rows(look: Look, columns: int, *, roomy: bool, has_steps: bool = True)
     if not has_steps:
         return rows
     rows += [Row("blank"), Row("title")]
-    rows += [Row("steps", label, example) for label in range(look.way) for example in range(query)]
+    rows += [Row("steps", label, example) for label in range(view.way) for example in range(query)]
     return rows
 
 
 def row_parts(
-    look: Look, row: Row, step: int, width: int, chosen: Query | None = None
+    view: EpisodeView, row: Row, step: int, width: int, chosen: Query | None = None
 ) -> list[tuple[str, str]]:
     """A line as texts, each with its component class."""
     if row.kind == "heading":
-        return [(heading(look, row.example), "sheet--quiet")]
+        return [(heading(view, row.example), "sheet--quiet")]
     if row.kind == "title":
         return [("predicted label and its probability in %, after each inner step", "sheet--quiet")]
     if row.kind == "steps":
         own = chosen == (row.first, row.example)
-        parts = every_step(look, row.first, row.example, step, width)
+        parts = every_step(view, row.first, row.example, step, width)
         return [*parts, (" ◂", "sheet--label")] if own else parts
     if row.kind == "entry":
-        per_class = len(look.query.drawn[0])
-        last = min(row.first + _columns(width, ENTRY), look.way * per_class)
+        per_class = len(view.query.drawn[0])
+        last = min(row.first + _columns(width, ENTRY), view.way * per_class)
         return [
             part
             for number in range(row.first, last)
-            for part in (_prediction(look, *divmod(number, per_class), step), ("   ", ""))
+            for part in (_prediction(view, *divmod(number, per_class), step), ("   ", ""))
         ]
     parts = []
-    last = min(row.first + _columns(width + GAP, CELL + GAP), look.way)
+    last = min(row.first + _columns(width + GAP, CELL + GAP), view.way)
     for label in range(row.first, last):
         is_chosen = row.kind == "prediction" and chosen == (label, row.example)
         # Brackets, since no colour is ever the only sign of anything.
         gap = ("◂ ", "sheet--label") if is_chosen and not row.line else (" " * GAP, "")
-        parts += [_cell(look, row, label, step), gap]
+        parts += [_cell(view, row, label, step), gap]
     return parts
 
 
 def every_step(
-    look: Look, label: int, example: int, step: int, width: int
+    view: EpisodeView, label: int, example: int, step: int, width: int
 ) -> list[tuple[str, str]]:
     """A query's name, and in the columns of the scores what it was taken for."""
-    number = f" #{example + 1}" if len(look.query.drawn[0]) > 1 else ""
-    own = visible(look.class_names[label]).rpartition("/")[2]
+    number = f" #{example + 1}" if len(view.query.drawn[0]) > 1 else ""
+    own = visible(view.class_names[label]).rpartition("/")[2]
     parts = [(fitted(f"{label}{number} {own}", LABEL_WIDTH - 1) + " ", "sheet--label")]
-    for column in shown_steps(look, step, width):
-        probabilities = look.query.probabilities[column, label, example]
+    for column in shown_steps(view, step, width):
+        probabilities = view.query.probabilities[column, label, example]
         predicted = str(probabilities.argmax()) if np.isfinite(probabilities).all() else "?"
         right = predicted == str(label)
         share = 100 * probabilities.max()
@@ -249,22 +251,22 @@ def every_step(
     return parts
 
 
-def _cell(look: Look, row: Row, label: int, step: int) -> tuple[str, str]:
+def _cell(view: EpisodeView, row: Row, label: int, step: int) -> tuple[str, str]:
     if row.kind in ("support", "query"):
-        images = look.support if row.kind == "support" else look.query
+        images = view.support if row.kind == "support" else view.query
         return set_cell_size(images.drawn[label][row.example].lines[row.line], CELL), "sheet--image"
     if row.kind == "name":
-        return _name(look, label, row.line)
+        return _name(view, label, row.line)
     if row.line == 0:
-        return _prediction(look, label, row.example, step)
-    spark = spark_of(look.query.probabilities[:, label, row.example, label], step)
+        return _prediction(view, label, row.example, step)
+    spark = spark_of(view.query.probabilities[:, label, row.example, label], step)
     return set_cell_size(spark, CELL), "sheet--quiet"
 
 
-def heading(look: Look, example: int) -> str:
+def heading(view: EpisodeView, example: int) -> str:
     """What is above the line, and what below."""
     parts = []
-    for arrow, name, images in (("↑", "support", look.support), ("↓", "query", look.query)):
+    for arrow, name, images in (("↑", "support", view.support), ("↓", "query", view.query)):
         count = len(images.drawn[0])
         if example < count:
             which = f" {example + 1} / {count}" if count > 1 else ""
@@ -272,18 +274,18 @@ def heading(look: Look, example: int) -> str:
     return "   ".join(parts) + "   ✓ right, ✗ true→predicted, probability"
 
 
-def _name(look: Look, label: int, line: int) -> tuple[str, str]:
+def _name(view: EpisodeView, label: int, line: int) -> tuple[str, str]:
     """The label and the character's name; then where it is from, and how it is turned."""
-    *parents, own = visible(look.class_names[label]).split("/")
+    *parents, own = visible(view.class_names[label]).split("/")
     if line == 0:
         return fitted(f"{label} {own}", CELL), "sheet--label"
-    turned = f"{look.degrees[label]:3d}°"
+    turned = f"{view.degrees[label]:3d}°"
     return f"{fitted(parents[-1] if parents else '', CELL - 5)} {turned}", "sheet--quiet"
 
 
-def _prediction(look: Look, label: int, example: int, step: int) -> tuple[str, str]:
+def _prediction(view: EpisodeView, label: int, example: int, step: int) -> tuple[str, str]:
     """Right or wrong, the true and the predicted label, and the probability of the latter."""
-    probabilities = look.query.probabilities[step, label, example]
+    probabilities = view.query.probabilities[step, label, example]
     if not np.isfinite(probabilities).all():
         text = f"✗ {label}→?"
         return f"{text}{'nan':>{CELL - len(text)}}", "sheet--wrong"

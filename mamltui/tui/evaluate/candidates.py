@@ -58,7 +58,7 @@ def task_of(run: ListedRun) -> str:
 
 def kept_of(run: ListedRun) -> list[int]:
     """The meta-iterations of the checkpoints that make an ensemble."""
-    return [place for place in run.checkpoints if isinstance(place, int)]
+    return [name for name in run.checkpoints if isinstance(name, int)]
 
 
 def refusal(run: ListedRun, checkpoint: Kind) -> str:
@@ -77,9 +77,9 @@ def refusal(run: ListedRun, checkpoint: Kind) -> str:
 
 
 def known_evaluation(
-    run: ListedRun, settings: Settings, kept: Sequence[Evaluation]
+    run: ListedRun, settings: Settings, evaluations: Sequence[Evaluation]
 ) -> Evaluation | None:
-    """What ``mamltui eval`` with these settings would find, if it is among ``kept``.
+    """What ``mamltui eval`` with these settings would find, if it is in ``evaluations``.
 
     A longer sweep holds a shorter one. Of a run that goes on the newest result is taken, of another
     only one of the checkpoint as it is now.
@@ -93,7 +93,7 @@ def known_evaluation(
         checkpoint = ensemble_of(len(kept_of(run)))
     fitting = [
         evaluation
-        for evaluation in kept
+        for evaluation in evaluations
         if evaluation.split == settings.split
         and not evaluation.disjoint
         and evaluation.checkpoint == checkpoint

@@ -67,11 +67,11 @@ def best_column(row: GridRow, shown: Shown) -> int | None:
 def best_row(rows: Sequence[GridRow], shown: Shown) -> int | None:
     """The first row of a run, not a published one, that holds the best score of all."""
     scores = {}
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         column = best_column(row, shown)
         if row.headline is not None and column is not None:
-            scores[place] = _goodness(row.cells[column], shown)
-    return max(scores, key=lambda place: scores[place], default=None)
+            scores[index] = _goodness(row.cells[column], shown)
+    return max(scores, key=lambda index: scores[index], default=None)
 
 
 def _goodness(cell: StepResult | None, shown: Shown) -> tuple[float, float]:

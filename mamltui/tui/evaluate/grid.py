@@ -157,17 +157,17 @@ class ResultGrid(Widget, can_focus=True):
 
     def _restore(self, key: tuple[str, str, str, int] | None, step: int | None) -> None:
         """Put the cursor where it was, else on the first row's headline."""
-        rows = [place for place, line in enumerate(self._lines) if line.row is not None]
+        rows = [index for index, line in enumerate(self._lines) if line.row is not None]
         if not rows or not self._steps:
             self._cursor = (0, 0)
             return
-        place = next((place for place in rows if self._lines[place].key == key), None)
-        if place is None:
-            place = min(rows, key=lambda row: abs(row - self._cursor[0])) if key else rows[0]
+        index = next((index for index in rows if self._lines[index].key == key), None)
+        if index is None:
+            index = min(rows, key=lambda row: abs(row - self._cursor[0])) if key else rows[0]
         if key is None or step not in self._steps:
-            row = self._lines[place].row
+            row = self._lines[index].row
             step = row.headline if row and row.headline in self._steps else self._steps[0]
-        self._cursor = (place, self._steps.index(step))
+        self._cursor = (index, self._steps.index(step))
 
     # Geometry
 
@@ -236,8 +236,8 @@ class ResultGrid(Widget, can_focus=True):
             return [("", muted)]
         rows = sum(line.row is not None for line in self._lines)
         hidden = len(self._lines) > self.size.height - 1
-        place = sum(line.row is not None for line in self._lines[: self._cursor[0] + 1])
-        name = f"run {place} of {rows}" if hidden else "run"
+        number = sum(line.row is not None for line in self._lines[: self._cursor[0] + 1])
+        name = f"run {number} of {rows}" if hidden else "run"
         words = " trained with \\ tested after"
         if self._label_width < len(words) + len(name) + 1:
             words = " train\\test"
@@ -250,10 +250,10 @@ class ResultGrid(Widget, can_focus=True):
             cells = cells[:-1] + "›"
         return [(label + cells, muted)]
 
-    def _segments(self, place: int) -> list[tuple[str, Style]]:
-        if place >= len(self._lines):
+    def _segments(self, index: int) -> list[tuple[str, Style]]:
+        if index >= len(self._lines):
             return []
-        line = self._lines[place]
+        line = self._lines[index]
         if line.row is None:
             return [(fitted(line.section.title, self.size.width), self._style("title"))]
         row, section = line.row, line.section
@@ -266,7 +266,7 @@ class ResultGrid(Widget, can_focus=True):
             step = self._steps[column]
             style = plain + self._shade(line, cells.get(step))
             style += self._style("best") if step == best and line.is_best else Style.null()
-            if (place, column) == self._cursor:
+            if (index, column) == self._cursor:
                 style += self._style("cursor" if self.has_focus else "cursor-blurred")
             text = self._cell(line, step, cells.get(step), step == best)
             if column == self._left and line.best is None and not self._has_status:
@@ -306,12 +306,12 @@ class ResultGrid(Widget, can_focus=True):
 
     def action_move(self, rows: int, columns: int) -> None:
         """Move the cursor by so many rows and columns, as far as there are any."""
-        places = [place for place, line in enumerate(self._lines) if line.row is not None]
-        if not places:
+        indices = [index for index, line in enumerate(self._lines) if line.row is not None]
+        if not indices:
             return
         line, column = self._cursor
-        place = min(max(places.index(line) + rows, 0), len(places) - 1)
-        self._move_to(places[place], min(max(column + columns, 0), len(self._steps) - 1))
+        index = min(max(indices.index(line) + rows, 0), len(indices) - 1)
+        self._move_to(indices[index], min(max(column + columns, 0), len(self._steps) - 1))
 
     def _move_to(self, line: int, column: int) -> None:
         if (line, column) != self._cursor:
@@ -356,7 +356,7 @@ def _lines(section: Section, shown: Shown) -> list[Line]:
     return [
         Line(section),
         *(
-            Line(section, row, best_column(row, shown), place == best, ends)
-            for place, row in enumerate(rows)
+            Line(section, row, best_column(row, shown), index == best, ends)
+            for index, row in enumerate(rows)
         ),
     ]

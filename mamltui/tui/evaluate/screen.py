@@ -235,7 +235,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         if cell is not None and self._chart.display:
             section = cell[0]
             measured = [row for row in section.grid.rows if any(map(is_measured, row.cells))]
-            for place, row in enumerate(measured[: len(CURVE_STYLES)]):
+            for index, row in enumerate(measured[: len(CURVE_STYLES)]):
                 scores = [
                     (step, each) for step, each in zip(section.grid.steps, row.cells, strict=True)
                 ]
@@ -246,7 +246,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
                 if key not in self._series:
                     self._series[key] = Series(*zip(*known, strict=True))
                 curves.append(
-                    Curve(section.label(row), self._series[key], CURVE_STYLES[place], marks=True)
+                    Curve(section.label(row), self._series[key], CURVE_STYLES[index], marks=True)
                 )
         self._series = {
             key: each for key, each in self._series.items() if any(c.series is each for c in curves)
@@ -366,7 +366,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             missing or ready,
             self._settings,
             banks=session.banks,
-            device=session.options.place.device,
+            device=session.options.common.device,
             ended=lambda sweep: tell_end(sweep, session),
         ).start()
         self._show()
@@ -396,8 +396,8 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
     def _export(self, kind: str, ending: str, text: Callable[[Sequence[Evaluation]], str]) -> None:
         """Ask where to, and write what ``mamltui eval`` would of the finished rows."""
         runs = self._choice.chosen
-        found = [self._board.finished(run, self._settings) for run in runs]
-        finished = [evaluation for evaluation in found if evaluation is not None]
+        evaluations = [self._board.finished(run, self._settings) for run in runs]
+        finished = [evaluation for evaluation in evaluations if evaluation is not None]
         if not finished:
             self.notify("There is no finished row yet: r evaluates.", markup=False)
             return
@@ -420,7 +420,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         runs = [run.name for run in self._choice.chosen]
         if not runs:
             return None
-        return eval_command(runs, self.session.options.place, more=self._settings.options())
+        return eval_command(runs, self.session.options.common, more=self._settings.options())
 
 
 Choice = TypeVar("Choice")

@@ -144,7 +144,7 @@ def explanation(lines: Sequence[str], row: int) -> str:
         match = _KEY.match(lines[row + 1])  # the comment on a key
     if match is None:
         return ""
-    section = next((found[1] for above in lines[row::-1] if (found := _SECTION.match(above))), "")
+    section = next((match[1] for above in lines[row::-1] if (match := _SECTION.match(above))), "")
     path = f"{section}.{match[1]}" if section else match[1]
     key = next((key for key in keys_of(Profile) if key.path == path), None)
     return _explained(key) if key else ""

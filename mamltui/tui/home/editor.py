@@ -172,7 +172,7 @@ class EditorScreen(Screen[Path | None]):
             entries = [Entry.of(("valid", "$success"), about)]
         else:
             entries = [
-                Entry.of((fault.place or "the file", "$error"), visible(fault.text))
+                Entry.of((fault.where or "the file", "$error"), visible(fault.text))
                 for fault in self._faults
             ]
         self.query_one(Details).show(entries, of="verdict")
@@ -192,11 +192,13 @@ class EditorScreen(Screen[Path | None]):
     def action_next_fault(self) -> None:
         """Put the cursor on the next line with a mistake, from the last on to the first."""
         here = self._area.cursor_location[0] + 1
-        places = sorted((fault.line, fault.column or 1) for fault in self._faults if fault.line)
-        if not places:
+        positions = sorted((fault.line, fault.column or 1) for fault in self._faults if fault.line)
+        if not positions:
             self.notify("No line has a mistake.", markup=False)
             return
-        line, column = next((place for place in places if place[0] > here), places[0])
+        line, column = next(
+            (position for position in positions if position[0] > here), positions[0]
+        )
         self._area.focus()
         self._area.move_cursor((line - 1, column - 1), center=True)
 

@@ -39,7 +39,7 @@ def profile_entries(listed: ListedProfile) -> list[Entry]:
     if profile is None:
         fix = "e copies it to put it right." if listed.is_packaged else "e puts it right."
         faults = [
-            Entry.of((fault.place or "problem", MUTED), (visible(fault.text), "$error"))
+            Entry.of((fault.where or "problem", MUTED), (visible(fault.text), "$error"))
             for fault in listed.faults
         ]
         return [*faults, file, SPACE, Entry.of(f"It cannot be run as it is: {fix}")]
@@ -165,10 +165,10 @@ def _published(profile: Profile) -> list[Entry]:
     ]
     return [
         Entry.of(
-            (_label("published", place), MUTED),
+            (_label("published", index), MUTED),
             f"{figure.printed:<16}{figure.method} [{figure.cited}]",
         )
-        for place, figure in enumerate(figures)
+        for index, figure in enumerate(figures)
     ]
 
 
@@ -199,20 +199,20 @@ def _test(test: Evaluation, listed: ListedRun) -> Entry:
 
 def _comparisons(test: Evaluation) -> list[list[Entry]]:
     """The headline beside each published figure, and what was measured otherwise there."""
-    found = []
-    for place, comparison in enumerate(compare_with_published(test)):
+    entries = []
+    for index, comparison in enumerate(compare_with_published(test)):
         kind = "" if comparison.statistics == "transductive" else "with support statistics "
         text = f"{kind}{comparison.words} [{comparison.figure.cited}]"
-        found.append([Entry.of((_label("compared", place), MUTED), text)])
+        entries.append([Entry.of((_label("compared", index), MUTED), text)])
         if comparison.differences:
             but = f"but: {'; '.join(comparison.differences)}"
-            found[-1].append(Entry.of("", (but, MUTED)))
-    return found
+            entries[-1].append(Entry.of("", (but, MUTED)))
+    return entries
 
 
-def _label(label: str, place: int) -> str:
+def _label(label: str, index: int) -> str:
     """The first of several stands above; the second begins the others, further below."""
-    return (label, "others")[place] if place < 2 else ""
+    return (label, "others")[index] if index < 2 else ""
 
 
 def _experiment(listed: ListedRun) -> list[Entry]:

@@ -25,7 +25,7 @@ class Fault:
     hint: str
 
     @property
-    def place(self) -> str:
+    def where(self) -> str:
         """The line and the key, as far as there are."""
         line = "" if self.line is None else f"line {self.line:,}"
         return "  ".join(part for part in (line, self.key) if part)
@@ -36,7 +36,7 @@ class Fault:
         return f"{self.what} ({self.hint})" if self.hint else self.what
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.text}" if self.place else self.text
+        return f"{self.where}: {self.text}" if self.where else self.text
 
 
 def faults_of(error: MamltuiError, source: str) -> list[Fault]:
@@ -54,8 +54,8 @@ def faults_of(error: MamltuiError, source: str) -> list[Fault]:
 
 
 def _fault(where: str | None, what: str, hint: str | None, source: str) -> Fault:
-    place = _PLACE.match((where or "").removeprefix(source))
-    line, column, key = place.group("line", "column", "key") if place else (None, None, None)
+    match = _PLACE.match((where or "").removeprefix(source))
+    line, column, key = match.group("line", "column", "key") if match else (None, None, None)
     return Fault(
         line=int(line) if line else None,
         column=int(column) if column else None,

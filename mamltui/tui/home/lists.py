@@ -98,11 +98,11 @@ class HomeLists(Container):
             for profile in listing.profiles
             if rows.profile_passes(profile, words)
         ]
-        found = [run for run in listing.runs if not problem and query.matches(run)]
-        groups = seed_groups(found) if folded else []
+        matches = [run for run in listing.runs if not problem and query.matches(run)]
+        groups = seed_groups(matches) if folded else []
         self._groups = {group.first.name: group for group in groups if len(group.runs) > 1}
         differing = told_apart(listing.runs, seeds=not folded)
-        shown = [group.first for group in groups] if folded else found
+        shown = [group.first for group in groups] if folded else matches
         runs = [
             rows.group_row(
                 self._groups[run.name],
@@ -122,7 +122,7 @@ class HomeLists(Container):
         )
         self._rows("runs").show(
             runs,
-            title=_count("Runs", len(found), len(listing.runs)),
+            title=_count("Runs", len(matches), len(listing.runs)),
             empty=listing.runs_problem or nothing or "none yet: Enter opens a profile, r runs it",
         )
 

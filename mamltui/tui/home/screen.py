@@ -299,15 +299,15 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
     # What can be done.
 
     def headless_command(self) -> str | None:
-        listed, place = self._lists.current, self.session.options.place
+        listed, common = self._lists.current, self.session.options.common
         if listed is None:
             return None
         from mamltui.tui.home.profiles import ListedProfile
 
         if isinstance(listed, ListedProfile):
-            return run_command(listed.source, place)
+            return run_command(listed.source, common)
         resume = listed.name if listed.can_resume else None
-        return run_command(str(listed.path / "profile.toml"), place, resume=resume)
+        return run_command(str(listed.path / "profile.toml"), common, resume=resume)
 
     @on(RowList.Opened)
     def _open(self) -> None:

@@ -76,11 +76,11 @@ class _Growing(Generic[Source]):
 
     def update(self, sources: Sequence[Source]) -> bool:
         before, self._sources = self._sources, sources
-        kept = overlap(before, sources)
-        if kept == len(before) == len(sources):
+        overlapping = overlap(before, sources)
+        if overlapping == len(before) == len(sources):
             return False
-        self.entries = self.entries[len(before) - kept :]
-        for source in sources[kept:]:
+        self.entries = self.entries[len(before) - overlapping :]
+        for source in sources[overlapping:]:
             latest = self.entries[-1].time if self.entries else 0.0
             self.entries.append(self._entry_of(source, latest))
         return True
@@ -92,8 +92,10 @@ def overlap(before: Sequence[object], now: Sequence[object]) -> int:
         return 0
     for dropped, source in enumerate(before):
         if source is now[0]:
-            kept = len(before) - dropped
-            return kept if kept <= len(now) and now[kept - 1] is before[-1] else 0
+            overlapping = len(before) - dropped
+            return (
+                overlapping if overlapping <= len(now) and now[overlapping - 1] is before[-1] else 0
+            )
     return 0
 
 

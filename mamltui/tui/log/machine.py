@@ -134,9 +134,9 @@ def _memory() -> Memory | None:
 
 def _disk_free(folder: Path) -> int | None:
     """Of the folder, or of the nearest above it that is there."""
-    for place in (folder, *folder.absolute().parents):
+    for existing in (folder, *folder.absolute().parents):
         try:
-            return shutil.disk_usage(place).free
+            return shutil.disk_usage(existing).free
         except FileNotFoundError:
             continue
         except OSError:

@@ -119,7 +119,7 @@ Text marked with the mouse is copied with ctrl+c.
         notes = ["following" if view.follows else "not following"]
         if self._only_problems:
             notes.insert(0, "warnings and errors")
-        count = f"{view.found:,} of {len(self._logbook.entries):,} entries"
+        count = f"{view.entry_count:,} of {len(self._logbook.entries):,} entries"
         right = "   ".join([*notes, count])
         room = self.size.width - 2 - len(right) - 3
         left = Content.assemble((name, "bold" if watched else "$text-muted"), f"  {state}")
@@ -133,7 +133,7 @@ Text marked with the mouse is copied with ctrl+c.
 
     def headless_command(self) -> str | None:
         watched = self.session.watched
-        return None if watched is None else watched.command(self.session.options.place)
+        return None if watched is None else watched.command(self.session.options.common)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.redraw)

@@ -49,7 +49,7 @@ class LogView(LineView):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self.follows = True
-        self.found = 0
+        self.entry_count = 0
         """Entries that are shown."""
         self._entries: Sequence[Entry] = ()
         self._filter: list[str] = []
@@ -66,10 +66,10 @@ class LogView(LineView):
     def show(self, entries: Sequence[Entry]) -> None:
         """Show these entries, in the order of their time."""
         before, self._entries = self._entries, entries
-        kept = overlap(before, entries)
-        if kept and self._width:
-            dropped = self._drop(before[: len(before) - kept])
-            self._rows += self._rows_of(entries[kept:])
+        overlapping = overlap(before, entries)
+        if overlapping and self._width:
+            dropped = self._drop(before[: len(before) - overlapping])
+            self._rows += self._rows_of(entries[overlapping:])
             self._settle(self.top - dropped)
         else:
             self._arrange()
@@ -81,7 +81,7 @@ class LogView(LineView):
             if row.entry is not None and id(row.entry) not in gone:
                 break
             count += 1
-            self.found -= row.is_first
+            self.entry_count -= row.is_first
         if count < len(self._rows) and count and self._rows[count - 1].entry is None:
             count -= 1  # the day of those that stay
         del self._rows[:count]
@@ -116,11 +116,11 @@ class LogView(LineView):
         if not self._width:
             return  # not laid out yet
         on_top = self._rows[self.top].entry if self.top < len(self._rows) else None
-        self._rows, self.found = [], 0
+        self._rows, self.entry_count = [], 0
         self._today = time.localtime()[:3]
         self._rows = self._rows_of(self._entries)
-        places = (place for place, row in enumerate(self._rows) if row.entry is on_top)
-        self._settle(next(places, self.top) if on_top else self.top)
+        indices = (index for index, row in enumerate(self._rows) if row.entry is on_top)
+        self._settle(next(indices, self.top) if on_top else self.top)
 
     def _settle(self, top: int) -> None:
         self.set_count(len(self._rows))
@@ -142,7 +142,7 @@ class LogView(LineView):
                     rows.append(Row(None, time.strftime("%Y-%m-%d", now), is_first=False))
                 last = entry
             rows += self._wrapped(entry)
-            self.found += 1
+            self.entry_count += 1
         return rows
 
     def _is_wanted(self, entry: Entry) -> bool:

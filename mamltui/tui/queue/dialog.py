@@ -44,11 +44,11 @@ Known = tuple[Waiting, tuple[RunFolder, RunInfo] | None]
 
 def queue_row(known: Known) -> Row:
     """A training: its state, how far it is, its best validation, its run."""
-    waiting, found = known
+    waiting, run_and_info = known
     name = visible(waiting.name)
     if waiting.why:
         return Row(waiting.id, name, note=visible(f"{waiting.state}: {waiting.why}"))
-    info = found[1] if found else None
+    info = run_and_info[1] if run_and_info else None
     share = info.iteration / max(1, info.iterations) if info else None
     best = info.best.accuracy if info and info.best else None
     return Row(
@@ -58,7 +58,7 @@ def queue_row(known: Known) -> Row:
             (waiting.state, TONES[waiting.state]),
             (f"{int(100 * share)} %" if share is not None else "", "plain"),
             (percent(best) if best is not None else "", "plain"),
-            (visible(found[0].name) if found else "", "muted"),
+            (visible(run_and_info[0].name) if run_and_info else "", "muted"),
         ),
     )
 
@@ -162,8 +162,8 @@ class QueueDialog(ModalScreen[RunFolder | None]):
         if self._session.is_training:
             self.notify("It goes on when the training of this app is over.", markup=False)
         else:
-            place = self._session.options.place
-            self._change(lambda: self._queue.start(place))
+            common = self._session.options.common
+            self._change(lambda: self._queue.start(common))
 
     def action_stop(self) -> None:
         """Have the process that works on it end after a checkpoint."""

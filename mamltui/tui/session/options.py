@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mamltui.commands import Place
+from mamltui.commands import CommonOptions
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Options:
     """A run to be shown first."""
     profiles_dir: Path | None = None
     """A folder of profiles to list besides the packaged ones and those in ``profiles``."""
-    place: Place = field(default_factory=Place)
+    common: CommonOptions = field(default_factory=CommonOptions)
 
     @property
     def runs(self) -> Path:
         """The folder of the run folders."""
         from mamltui.runs import runs_root  # needs pydantic, which the first paint does without
 
-        return runs_root(self.place.runs)
+        return runs_root(self.common.runs)

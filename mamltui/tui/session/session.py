@@ -66,7 +66,7 @@ class Session:
         if self._banks is None:
             from mamltui.data.banks import Banks
 
-            self._banks = Banks(self.options.place.data)
+            self._banks = Banks(self.options.common.data)
         return self._banks
 
     @property
@@ -75,7 +75,7 @@ class Session:
         if self._queue is None:
             from mamltui.studies.waiting import TrainingQueue
 
-            self._queue = TrainingQueue(self.options.place.runs)
+            self._queue = TrainingQueue(self.options.common.runs)
         return self._queue
 
     def begin_queue(self) -> None:
@@ -86,7 +86,7 @@ class Session:
         elif self._has_trained and training is not None:
             self._has_trained = False
             if not training.was_stopped and self._waits():
-                self.queue.start(self.options.place)
+                self.queue.start(self.options.common)
                 self.tell("The queue goes on", "Q shows it.")
 
     def leave_queue(self, *, detach: bool) -> None:
@@ -103,7 +103,7 @@ class Session:
             self.queue.add(training.run.profile, first=True)
             self.is_detached = True
         if self.is_detached or (self._queue is not None and self._waits()):
-            self.queue.start(self.options.place)
+            self.queue.start(self.options.common)
 
     def _waits(self) -> bool:
         return any(waiting.state == "waiting" for waiting in self.queue.read())
@@ -203,7 +203,7 @@ class Session:
             profile,
             runs=self.options.runs,
             banks=self.banks,
-            device=self.options.place.device,
+            device=self.options.common.device,
             resume=resume,
             title=title,
             overrides=overrides,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mamltui.commands import Place, run_command
+from mamltui.commands import CommonOptions, run_command
 from mamltui.curves.history import RunHistory
 from mamltui.profiles import Profile
 from mamltui.results import StepResult
@@ -109,9 +109,9 @@ class Watched:
             return False
         return self.run is not None and self.state in ("interrupted", "stopped", "failed")
 
-    def command(self, place: Place) -> str:
+    def command(self, common: CommonOptions) -> str:
         """The headless command that does the same."""
         if self.can_resume and self.run is not None:
             profile = str(self.run.path / "profile.toml")
-            return run_command(profile, place, resume=self.run.name)
-        return run_command(self.source, place, overrides=self.overrides)
+            return run_command(profile, common, resume=self.run.name)
+        return run_command(self.source, common, overrides=self.overrides)

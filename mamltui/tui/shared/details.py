@@ -84,7 +84,7 @@ def laid_out(entries: Sequence[Entry], width: int) -> list[Content]:
         most = max(1, int(width * WIDEST / max(1, count - 1)))
         rows = [entry.cells for entry in entries if len(entry.cells) == count]
         widths[count] = [
-            min(most, max(cells[place].cell_length for cells in rows)) for place in range(count - 1)
+            min(most, max(cells[index].cell_length for cells in rows)) for index in range(count - 1)
         ]
     lines: list[Content] = []
     for entry in entries:

@@ -151,14 +151,14 @@ class RowList(ScrollView, can_focus=True):
         """Put the rows in order; the cursor stays on its item."""
         before = self.row
         self._rows = self._given if self._sort is None else in_order(self._given, *self._sort)
-        filled = {place for row in self._rows for place, cell in enumerate(row.cells) if cell[0]}
+        filled = {index for row in self._rows for index, cell in enumerate(row.cells) if cell[0]}
         self._empty_columns = {
-            place
-            for place, column in enumerate(self._columns)
-            if column.optional and place not in filled
+            index
+            for index, column in enumerate(self._columns)
+            if column.optional and index not in filled
         }
-        places = {row.key: place for place, row in enumerate(self._rows)}
-        same = places.get(before.key) if before else None
+        indices = {row.key: index for index, row in enumerate(self._rows)}
+        same = indices.get(before.key) if before else None
         self._cursor = same if same is not None else max(0, min(self._cursor, len(self._rows) - 1))
         self.virtual_size = Size(self.size.width, max(1, len(self._rows)) + 1)
         self._keep_seen()
@@ -168,9 +168,9 @@ class RowList(ScrollView, can_focus=True):
 
     def go_to(self, key: str) -> bool:
         """Put the cursor on an item; whether it is there."""
-        for place, row in enumerate(self._rows):
+        for index, row in enumerate(self._rows):
             if row.key == key:
-                self._put(place)
+                self._put(index)
                 return True
         return False
 
@@ -193,7 +193,7 @@ class RowList(ScrollView, can_focus=True):
     def action_sort(self) -> None:
         """By the name, then by each column that is seen, then as the rows came."""
         width = max(1, self.scrollable_content_region.width - 1)
-        columns = [0, *(place + 1 for place in self._shown_columns(width))]
+        columns = [0, *(index + 1 for index in self._shown_columns(width))]
         here = columns.index(self._sort[0]) if self._sort and self._sort[0] in columns else -1
         self._sort_by(columns[here + 1] if here + 1 < len(columns) else None)
 
@@ -216,20 +216,20 @@ class RowList(ScrollView, can_focus=True):
         """Of a cell of the titles: 0 for the name, 1 for the first column."""
         width = max(1, self.scrollable_content_region.width - 1)
         right = width
-        for place in reversed(self._shown_columns(width)):
-            right -= GAP + self._columns[place].width
+        for index in reversed(self._shown_columns(width)):
+            right -= GAP + self._columns[index].width
             if x >= right:
-                return place + 1
+                return index + 1
         return 0
 
     def on_click(self, event: events.Click) -> None:
         if event.y == 0 and self._rows:
             self._sort_by(self._column_at(event.x))
             return
-        place = event.y - 1 + round(self.scroll_y)
-        if event.y < 1 or place >= len(self._rows):
+        index = event.y - 1 + round(self.scroll_y)
+        if event.y < 1 or index >= len(self._rows):
             return
-        self._put(place)
+        self._put(index)
         if event.chain == 2:
             self.action_open()
 
@@ -240,11 +240,11 @@ class RowList(ScrollView, can_focus=True):
     def _seen_rows(self) -> int:
         return max(1, self.scrollable_content_region.height - 1)
 
-    def _put(self, place: int) -> None:
-        place = max(0, min(place, len(self._rows) - 1))
-        if place == self._cursor:
+    def _put(self, index: int) -> None:
+        index = max(0, min(index, len(self._rows) - 1))
+        if index == self._cursor:
             return
-        self._cursor = place
+        self._cursor = index
         self._keep_seen()
         self.refresh()
         self.post_message(self.Moved(self))
@@ -262,9 +262,9 @@ class RowList(ScrollView, can_focus=True):
         width = max(1, self.scrollable_content_region.width - 1)
         if y == 0:
             return self._titles(width)
-        place = y - 1 + round(self.scroll_y)
-        if place < len(self._rows):
-            return self._line(self._rows[place], place == self._cursor, width)
+        index = y - 1 + round(self.scroll_y)
+        if index < len(self._rows):
+            return self._line(self._rows[index], index == self._cursor, width)
         empty = self._empty if not self._rows and y == 1 else ""
         text = fitted(" " * MARGIN + empty, width)
         return Strip([Segment(text + " ", self._style("muted"))])
@@ -276,22 +276,22 @@ class RowList(ScrollView, can_focus=True):
         """The columns that leave the first one room, the lowest ranks first to stay."""
         room = width - MARGIN - LEAST_NAME
         shown = []
-        for place in sorted(range(len(self._columns)), key=lambda at: self._columns[at].rank):
-            if place in self._empty_columns:
+        for index in sorted(range(len(self._columns)), key=lambda at: self._columns[at].rank):
+            if index in self._empty_columns:
                 continue
-            room -= GAP + self._columns[place].width
+            room -= GAP + self._columns[index].width
             if room < 0:
                 break
-            shown.append(place)
+            shown.append(index)
         return sorted(shown)
 
     def _titles(self, width: int) -> Strip:
-        places = self._shown_columns(width)
-        columns = [self._columns[place] for place in places]
+        indices = self._shown_columns(width)
+        columns = [self._columns[index] for index in indices]
         name = width - MARGIN - sum(GAP + column.width for column in columns)
         others = "".join(
-            self._mark(place + 1, GAP) + _aligned(column.title, column)
-            for place, column in zip(places, columns, strict=True)
+            self._mark(index + 1, GAP) + _aligned(column.title, column)
+            for index, column in zip(indices, columns, strict=True)
         )
         return Strip(
             [
@@ -308,8 +308,8 @@ class RowList(ScrollView, can_focus=True):
 
     def _line(self, row: Row, is_cursor: bool, width: int) -> Strip:
         under = ("cursor",) if is_cursor else ()
-        places = self._shown_columns(width)
-        columns = [self._columns[place] for place in places]
+        indices = self._shown_columns(width)
+        columns = [self._columns[index] for index in indices]
         name = width - MARGIN - sum(GAP + column.width for column in columns)
         segments = [
             Segment("›" if is_cursor else " ", self._style(*under, "accent")),
@@ -321,8 +321,8 @@ class RowList(ScrollView, can_focus=True):
             text = " " * GAP + fitted(row.note, room) if room > 0 else ""
             segments.append(Segment(text, self._style(*under, "bad")))
         else:
-            for place, column in zip(places, columns, strict=True):
-                text, tone = row.cells[place]
+            for index, column in zip(indices, columns, strict=True):
+                text, tone = row.cells[index]
                 segments.append(Segment(" " * GAP, self._style(*under, "plain")))
                 segments.append(Segment(_aligned(text, column), self._style(*under, tone)))
         return Strip(segments).adjust_cell_length(width + 1, self._style(*under, "plain"))
@@ -343,10 +343,10 @@ def _key(row: Row, column: int) -> tuple[float, str] | None:
         text = row.cells[column - 1][0] if column <= len(row.cells) else None
     value = row.order[column] if column < len(row.order) else text
     if isinstance(value, str):
-        found = _NUMBER.match(value)
-        if found is None:
+        match = _NUMBER.match(value)
+        if match is None:
             return (math.inf, value.casefold()) if value.strip("-· ") else None
-        value = float(found[0].replace(",", ""))
+        value = float(match[0].replace(",", ""))
     return None if value is None else (value, "")
 
 

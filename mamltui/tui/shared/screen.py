@@ -52,18 +52,18 @@ class AppScreen(Screen[None]):
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
         """As Textual has them; of ``MORE_KEYS`` as many are shown as there is room for."""
-        found = super().active_bindings
-        shown = {each.binding.action: each for each in found.values() if each.binding.show}
+        bindings = super().active_bindings
+        shown = {each.binding.action: each for each in bindings.values() if each.binding.show}
         room = self.size.width - sum(self._foot_width(each) for each in shown.values())
         for key in (*self.MORE_KEYS, "C"):
-            each = found.get(key)
+            each = bindings.get(key)
             if each is None or each.binding.show:
                 continue
             room -= self._foot_width(each)
             if room < 0:
                 break
-            found[key] = each._replace(binding=replace(each.binding, show=True))
-        return found
+            bindings[key] = each._replace(binding=replace(each.binding, show=True))
+        return bindings
 
     def _foot_width(self, active: ActiveBinding) -> int:
         """Cells of a key with what it does at the foot of the screen."""

@@ -216,7 +216,7 @@ base and seed as the one at the cursor.
         name = self._opened or (self._study_list.row.key if self._study_list.row else "")
         if not name:
             return None
-        return shlex.join(["mamltui", "study", "run", name, *self.session.options.place.options()])
+        return shlex.join(["mamltui", "study", "run", name, *self.session.options.common.options()])
 
     # Choosing.
 
@@ -268,10 +268,10 @@ base and seed as the one at the cursor.
         name = self._chosen
         if not name:
             return
-        place = self.session.options.place
-        begun = is_begun(name, place.runs)
+        common = self.session.options.common
+        begun = is_begun(name, common.runs)
         try:
-            start_queue(name, place, resume=begun)
+            start_queue(name, common, resume=begun)
         except MamltuiError as error:
             self.host.report("The study cannot be started", error)
             return
@@ -285,7 +285,7 @@ base and seed as the one at the cursor.
     def action_stop(self) -> None:
         """Stop it after checkpoints."""
         try:
-            stop_queue(self._chosen, self.session.options.place.runs)
+            stop_queue(self._chosen, self.session.options.common.runs)
         except MamltuiError as error:
             self.host.report("Not stopped", error)
         else:

@@ -203,7 +203,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
 
     def headless_command(self) -> str | None:
         watched = self.session.watched
-        return None if watched is None else watched.command(self.session.options.place)
+        return None if watched is None else watched.command(self.session.options.common)
 
     def action_run(self) -> None:
         """Run what is shown: a profile, or a run from where it stopped."""

@@ -13,7 +13,7 @@ from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.glyphs import draw
 from mamltui.tui.episode.head import settings_words, shown_steps, task_words
-from mamltui.tui.episode.inspector import Images, Look, Request
+from mamltui.tui.episode.inspector import EpisodeView, Images, Request
 from mamltui.tui.episode.sheet import (
     CELL,
     GAP,
@@ -24,7 +24,7 @@ from mamltui.tui.episode.sheet import (
 )
 
 
-def make_look(way: int = 5, shot: int = 1, query: int = 1, steps: int = 2) -> Look:
+def make_look(way: int = 5, shot: int = 1, query: int = 1, steps: int = 2) -> EpisodeView:
     """An episode whose probabilities nobody worked out."""
     generator = np.random.default_rng(way + shot)
 
@@ -36,7 +36,7 @@ def make_look(way: int = 5, shot: int = 1, query: int = 1, steps: int = 2) -> Lo
         return Images(drawn, shares, np.ones(steps + 1), np.ones(steps + 1))
 
     run = RunFolder(Path("runs/none"))
-    return Look(
+    return EpisodeView(
         request=Request(run, "best", None, "test", 0, 0.4, steps),
         profile=Profile(),
         iteration=7,
@@ -48,8 +48,8 @@ def make_look(way: int = 5, shot: int = 1, query: int = 1, steps: int = 2) -> Lo
     )
 
 
-def text_of(look: Look, row: Row, width: int, step: int = 2) -> str:
-    return "".join(text for text, _ in row_parts(look, row, step, width))
+def text_of(view: EpisodeView, row: Row, width: int, step: int = 2) -> str:
+    return "".join(text for text, _ in row_parts(view, row, step, width))
 
 
 @pytest.mark.parametrize("roomy", [False, True])
@@ -60,11 +60,11 @@ def text_of(look: Look, row: Row, width: int, step: int = 2) -> str:
 def test_every_image_is_drawn_once(
     way: int, shot: int, query: int, columns: int, roomy: bool
 ) -> None:
-    look = make_look(way, shot, query)
+    view = make_look(way, shot, query)
     width = columns * (CELL + GAP) - GAP
-    rows = image_rows(look, columns, roomy=roomy)
-    for kind, images in (("support", look.support), ("query", look.query)):
-        drawn = [text_of(look, row, width) for row in rows if row.kind == kind]
+    rows = image_rows(view, columns, roomy=roomy)
+    for kind, images in (("support", view.support), ("query", view.query)):
+        drawn = [text_of(view, row, width) for row in rows if row.kind == kind]
         lines = [line for row in images.drawn for glyph in row for line in glyph.lines]
         shown = [text[at : at + CELL] for text in drawn for at in range(0, len(text), CELL + GAP)]
         assert sorted(shown) == sorted(lines)
@@ -78,18 +78,18 @@ def test_the_first_support_and_query_image_of_the_first_classes_come_first() -> 
 
 
 def test_no_line_is_wider_than_its_columns() -> None:
-    look = make_look(200, 2, 3)
-    look = replace(look, class_names=["漢字" * 9] * 200)
+    view = make_look(200, 2, 3)
+    view = replace(view, class_names=["漢字" * 9] * 200)
     for columns in (1, 4):
         width = columns * (CELL + GAP) - GAP
-        for row in image_rows(look, columns, roomy=True):
+        for row in image_rows(view, columns, roomy=True):
             if row.kind not in ("heading", "title", "steps"):
-                assert cell_len(text_of(look, row, width).rstrip()) <= width, row
+                assert cell_len(text_of(view, row, width).rstrip()) <= width, row
 
 
 def test_names_with_markup_and_escapes_are_shown_as_they_are() -> None:
-    look = replace(make_look(), class_names=["[red]x", "\x1b[31m", "a\nb", "[@c]", "\u202etxet"])
-    text = text_of(look, Row("name"), 80)
+    view = replace(make_look(), class_names=["[red]x", "\x1b[31m", "a\nb", "[@c]", "\u202etxet"])
+    text = text_of(view, Row("name"), 80)
     assert "\x1b" not in text and "\n" not in text and "\u202e" not in text
     assert [text[at : at + CELL].rstrip() for at in range(0, 80, CELL + GAP)] == [
         "0 [red]x", "1 \\x1b[31m", "2 a\\nb", "3 [@c]", "4 \\u202etxet",
@@ -97,22 +97,22 @@ def test_names_with_markup_and_escapes_are_shown_as_they_are() -> None:
 
 
 def test_a_prediction_says_right_or_wrong_with_a_sign_and_the_probability() -> None:
-    look = make_look(2, 1, 1, steps=1)
-    look.query.probabilities[1, :, 0] = [[0.974, 0.026], [0.5125, 0.4875]]
-    parts = row_parts(look, Row("prediction"), 1, 80)
+    view = make_look(2, 1, 1, steps=1)
+    view.query.probabilities[1, :, 0] = [[0.974, 0.026], [0.5125, 0.4875]]
+    parts = row_parts(view, Row("prediction"), 1, 80)
     assert parts[0] == ("✓ 0     97.4 %", "sheet--right")
     assert parts[2] == ("✗ 1→0   51.2 %", "sheet--wrong")
-    look.query.probabilities[0, :, 0] = [[0.3, 0.7], [0.004, 0.996]]
-    table = [text_of(look, Row("steps", label), 80, step=1) for label in range(2)]
+    view.query.probabilities[0, :, 0] = [[0.3, 0.7], [0.004, 0.996]]
+    table = [text_of(view, Row("steps", label), 80, step=1) for label in range(2)]
     assert table[0].split()[2:] == ["✗", "1", "70", "✓", "0", "97"]
     assert table[1].split()[2:] == ["✓", "1", "100", "✗", "0", "51"]
 
 
 def test_labels_of_many_classes_still_fit_beside_the_probability() -> None:
-    look = make_look(200, 1, 1, steps=0)
-    look.query.probabilities[0, 123, 0] = 0
-    look.query.probabilities[0, 123, 0, 145] = 1
-    text = text_of(look, Row("prediction", 123), CELL, step=0).rstrip()
+    view = make_look(200, 1, 1, steps=0)
+    view.query.probabilities[0, 123, 0] = 0
+    view.query.probabilities[0, 123, 0, 145] = 1
+    text = text_of(view, Row("prediction", 123), CELL, step=0).rstrip()
     assert text == "✗ 123→145 100%"
 
 
@@ -124,17 +124,17 @@ def test_bars_grow_with_the_probability_up_to_the_step() -> None:
 
 
 def test_all_steps_that_fit_are_shown_and_the_current_one_always() -> None:
-    look = make_look(steps=50)
+    view = make_look(steps=50)
     for step in range(51):
-        shown = shown_steps(look, step, 78)
+        shown = shown_steps(view, step, 78)
         assert step in shown
         assert len(shown) == 6
     assert list(shown_steps(make_look(steps=5), 0, 78)) == [0, 1, 2, 3, 4, 5]
-    assert list(shown_steps(look, 9, 1)) == [9]
+    assert list(shown_steps(view, 9, 1)) == [9]
 
 
 def test_a_training_task_says_where_the_training_meets_it() -> None:
-    look = make_look()
-    look = replace(look, request=replace(look.request, split="train", task=1234))
-    assert task_words(look) == "train task 1,234: iteration 39, task 19 of 32"
-    assert settings_words(look) == "alpha 0.4   2 inner steps (profile 3)"
+    view = make_look()
+    view = replace(view, request=replace(view.request, split="train", task=1234))
+    assert task_words(view) == "train task 1,234: iteration 39, task 19 of 32"
+    assert settings_words(view) == "alpha 0.4   2 inner steps (profile 3)"

@@ -71,11 +71,11 @@ class Canvas:
 
         Curves that share a cell share their dots; faint lines and references give way.
         """
-        place = (
+        area = (
             slice(row, row + patterns.shape[0]),
             slice(column, column + patterns.shape[1]),
         )
-        codes, inks = self._codes[place], self._inks[place]
+        codes, inks = self._codes[area], self._inks[area]
         drawn = patterns > 0
         new = patterns.astype(np.uint32) + BLANK
         shared = drawn & (inks >= CURVE) & (inks < FAINT)

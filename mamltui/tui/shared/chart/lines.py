@@ -65,10 +65,10 @@ def lines(
             continue
         along = column.astype(np.float64)
         if ends:
-            places = [0 if i == 0 else len(column) for i in ends]
-            along = np.insert(along, places, (x[ends] - low) / (high - low) * width)
-            minimum = np.insert(minimum, places, y[ends])
-            maximum = np.insert(maximum, places, y[ends])
+            positions = [0 if i == 0 else len(column) for i in ends]
+            along = np.insert(along, positions, (x[ends] - low) / (high - low) * width)
+            minimum = np.insert(minimum, positions, y[ends])
+            maximum = np.insert(maximum, positions, y[ends])
         drawn.append(Line(curve, ink, x, y, along, minimum, maximum))
     return drawn
 

@@ -254,12 +254,12 @@ class Picture:
             label = shortened_name(reference.label, columns)
             start = left + columns - cell_len(label)
             row = top + dot // DOWN
-            places = [p for p in (row - 1, row + 1, row) if top <= p < top + rows]
-            places = [p for p in places if p not in taken] or [row]
-            free = [p for p in places if canvas.free(p, start, cell_len(label))]
-            place = (free or places[-1:])[0]
-            taken.add(place)
-            canvas.write(place, start, label, ink.REFERENCE)
+            candidates = [p for p in (row - 1, row + 1, row) if top <= p < top + rows]
+            candidates = [p for p in candidates if p not in taken] or [row]
+            free = [p for p in candidates if canvas.free(p, start, cell_len(label))]
+            chosen = (free or candidates[-1:])[0]
+            taken.add(chosen)
+            canvas.write(chosen, start, label, ink.REFERENCE)
 
     def _draw_y_axis(self, canvas: Canvas, axis: Axis, ticks: list[Tick]) -> None:
         left, top, _, rows, x_rows = self.layout
