@@ -19,12 +19,12 @@ SECONDS = 60
 
 async def picture(arguments: argparse.Namespace) -> str:
     """The screen as SVG, when it has stood still for a second."""
-    from mamltui.commands import Place
+    from mamltui.commands import CommonOptions
     from mamltui.tui.app import MamltuiApp
     from mamltui.tui.session.options import Options
     from mamltui.tui.shared.status_line import SCREENS
 
-    place = Place(arguments.out, arguments.data_dir, "cpu")
+    place = CommonOptions(arguments.out, arguments.data_dir, "cpu")
     app = MamltuiApp(Options(attach=arguments.run, place=place))
     columns, rows = map(int, arguments.size.split("x"))
     async with app.run_test(size=(columns, rows)) as pilot:

@@ -13,7 +13,7 @@ from mamltui.data.bank import ImageBank
 from mamltui.events import Event
 from mamltui.profiles import Profile, parse_profile
 from mamltui.runs import Checkpoint, RunFolder
-from mamltui.runs.folder import Place
+from mamltui.runs.folder import CheckpointName
 from mamltui.runs.kept import kept_iterations
 from mamltui.training import Control, Plan, Trainer
 
@@ -128,7 +128,7 @@ def assert_same_training(first: RunFolder, second: RunFolder) -> None:
     assert validations(first) == validations(second)
     kept = kept_iterations(first)
     assert kept == kept_iterations(second)
-    places: tuple[Place, ...] = ("last", "best", *kept)
+    places: tuple[CheckpointName, ...] = ("last", "best", *kept)
     for place in places:
         ours, theirs = first.load_checkpoint(place), second.load_checkpoint(place)
         assert_same_tensors(ours, theirs)
