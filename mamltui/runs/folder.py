@@ -391,8 +391,8 @@ class RunFolder:
         sweep(self.evaluation)  # there others may write, too
 
     def checkpoint_path(self, name: CheckpointName) -> Path:
-        name = f"top-{name}" if isinstance(name, int) else name
-        return self.path / "checkpoints" / f"{name}.safetensors"
+        stem = f"top-{name}" if isinstance(name, int) else name
+        return self.path / "checkpoints" / f"{stem}.safetensors"
 
     def save_checkpoint(self, name: CheckpointName, checkpoint: Checkpoint) -> None:
         """Replace a checkpoint in one go, after all lines written before are on the disk.

@@ -190,7 +190,7 @@ def _resumable(
             if not is_trained:
                 raise
             if kept_result(ahead, wanted) is not None:
-                again = commands.eval_command([run.name], commands.Place(runs))
+                again = commands.eval_command([run.name], commands.CommonOptions(runs))
                 finished.hint = f"{finished.hint}\nTo evaluate it again: {again}"
                 raise
     iteration = None if checkpoint is None else checkpoint.iteration

@@ -111,7 +111,7 @@ class EpisodeInspector:
         self._banks = banks
         self._kept: tuple[tuple[object, ...], EpisodeSampler] | None = None
 
-    def view(self, request: Request, should_stop: Callable[[], bool]) -> EpisodeView | None:
+    def inspect(self, request: Request, should_stop: Callable[[], bool]) -> EpisodeView | None:
         """Draw the episode and adapt to it; None when ``should_stop`` came before the end.
 
         Raises:
