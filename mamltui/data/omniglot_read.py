@@ -66,7 +66,7 @@ def _verified_drawings(location: OmniglotLocation, expected: Expected) -> Iterat
     parts = {alphabet.path: hashlib.sha256() for alphabet in expected.alphabets}
     with ExitStack() as stack:
         sources: dict[str, FileSource] = {}
-        for part_path in location.part_paths.values():
+        for part_path in location.paths.values():
             source = _opened(part_path, stack)
             sources.update(dict.fromkeys(source.names, source))
         differences = expected.name_differences(sources)
