@@ -38,7 +38,7 @@ def test_a_run_of_any_format_is_whole_and_goes_on_to_the_end(written: RunFolder)
     banks = Banks()
     checks = list(audit(written, banks, torch.device("cpu")))
     assert [check for check in checks if not check.passed] == []
-    assert checks[-1].found.startswith("iteration 12 from 10: loss 1.2")
+    assert checks[-1].result.startswith("iteration 12 from 10: loss 1.2")
     assert [result.iteration for result in kept_evaluations(written.evaluation)] == [10]
     plan = make_plan(
         written.profile,
