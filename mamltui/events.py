@@ -66,6 +66,9 @@ class Step(Event):
     learning_rate: Amount
     iterations_per_second: Amount
     elapsed: Seconds
+    """Of training by the clock, all sittings together, without pauses."""
+    processor_seconds: Seconds | None = None
+    """Of all processors together in the same time; None in runs of an earlier version."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Validated(Event):
     loss_per_step: PerStep[Amount]
     is_best: Flag
     elapsed: Seconds
+    processor_seconds: Seconds | None = None
 
 
 @dataclass(frozen=True)

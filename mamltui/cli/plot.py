@@ -44,11 +44,11 @@ def plot(
         raise UsageError("a CSV file stands beside runs with --minutes alone", where=str(files[0]))
 
     from mamltui.runs.listing import find_run
-    from mamltui.studies.run_plot import MinutesFile, plot_runs
+    from mamltui.studies.run_plot import plot_runs, read_minutes
 
     folders = {folder.path.resolve(): folder for folder in (find_run(r, runs_dir) for r in names)}
     picture = plot_runs(
-        list(folders.values()), [MinutesFile.read(path) for path in files], by_minutes=minutes
+        list(folders.values()), [read_minutes(path) for path in files], by_minutes=minutes
     )
     for path, data in ((svg, picture.svg), (png, picture.png)):
         if path is None:

@@ -158,7 +158,7 @@ def show(
             if holds
         ),
         "notes": info.notes,
-        "time": _duration(info.elapsed),
+        "time": _time(info),
         "created": info.created + (f" on {info.host}" if info.host else ""),
         "versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
     }
@@ -452,6 +452,7 @@ def _listed(run: ListedRun) -> dict[str, Any]:
         "archived": run.is_archived,
         "created": info.created if info else None,
         "elapsed": info.elapsed if info else None,
+        "processor_seconds": info.processor_seconds if info else None,
     }
 
 
@@ -544,6 +545,13 @@ def _age(created: str) -> str:
     from mamltui.measures import age
 
     return age(created, datetime.now(timezone.utc)) or "-"
+
+
+def _time(info: RunInfo) -> str:
+    """Of the training, by the clock and of the processors."""
+    if info.processor_seconds is None:
+        return _duration(info.elapsed)
+    return f"{_duration(info.elapsed)}, {info.processor_seconds / 60:.1f} core minutes"
 
 
 def _duration(seconds: float) -> str:

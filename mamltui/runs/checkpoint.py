@@ -73,6 +73,8 @@ class Checkpoint:
     """Of the checkpoints kept for an ensemble, the best first."""
     elapsed: float = 0.0
     """Seconds of training."""
+    processor_seconds: float | None = None
+    """The processors' in that time; None: they were not counted."""
     is_hashed: bool = field(default=False, compare=False)
     """It was read from a file that has a hash of its tensors, which agreed."""
 
@@ -103,6 +105,7 @@ def checkpoint_bytes(checkpoint: Checkpoint, *, about: dict[str, str]) -> bytes:
         "best_loss": checkpoint.best_loss,
         "kept": [best.model_dump() for best in checkpoint.kept],
         "elapsed": checkpoint.elapsed,
+        "processor_seconds": checkpoint.processor_seconds,
         "sha256": _hash(tensors),
         "about": about,
     }
@@ -199,6 +202,7 @@ class _Metadata:
     best_loss: Amount | None
     elapsed: Seconds
     # Checkpoints of earlier versions say nothing of these.
+    processor_seconds: Seconds | None = None
     kept: tuple[Best, ...] = ()
     shapes: dict[Text, tuple[Count, ...]] = field(default_factory=dict)
     optimizer: bool = True
@@ -259,6 +263,7 @@ def _read(file: BinaryIO, size: int) -> Checkpoint:
         best_loss=metadata.best_loss,
         kept=metadata.kept,
         elapsed=metadata.elapsed,
+        processor_seconds=metadata.processor_seconds,
         is_hashed=metadata.sha256 is not None,
     )
 

@@ -115,6 +115,8 @@ class RunInfo(_Model):
     best: Best | None = None
     elapsed: Seconds = 0.0
     """Seconds of training, all sittings together, without pauses."""
+    processor_seconds: Seconds | None = None
+    """The processors' in that time; None: they were not counted."""
     sitting: Iteration = 0
     """Which of the trainings below the folder of runs this is, in the order in which they began:
     clocks are set back. 0: a run of an earlier version."""

@@ -35,7 +35,8 @@ def base_section(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
         "number of inner steps, query images normalised by their own statistics (transductive) "
         "unless the arm learns running ones. ± is the 95 % interval over the test episodes of all "
         "seeds; over seeds: Student's 95 % interval of the mean over trainings. Core minutes: "
-        "those of the training by the clock, times threads; other work on the machine adds to them."
+        "those that processors worked on the training; in runs that did not count them, those of "
+        "the clock times threads, to which other work on the machine adds."
     )
     if any(evaluation.outcomes for arm in arms for evaluation in arm.evaluations):
         yield _spread(base, arms)

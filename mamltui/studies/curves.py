@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Literal
 
 from mamltui.errors import MamltuiError
 from mamltui.events import Step, Validated
@@ -25,7 +26,22 @@ class Curve:
 
     iterations: tuple[int, ...]
     minutes: tuple[float, ...]
+    """By the clock."""
+    core_minutes: tuple[float, ...] | None
+    """Of the processors; None: they were not counted."""
     values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, events: Sequence[Step] | Sequence[Validated], values: Iterable[float]) -> Curve:
+        """One value for each of ``events``."""
+        processors = [event.processor_seconds for event in events]
+        counted = [seconds / 60 for seconds in processors if seconds is not None]
+        return cls(
+            tuple(event.iteration for event in events),
+            tuple(event.elapsed / 60 for event in events),
+            tuple(counted) if len(counted) == len(processors) else None,
+            tuple(values),
+        )
 
 
 @dataclass(frozen=True)
@@ -47,21 +63,14 @@ class TrainingLog:
 
     def validation(self) -> Curve:
         """Accuracy on the validation classes, a fraction."""
-        return Curve(
-            tuple(event.iteration for event in self.validations),
-            tuple(event.elapsed / 60 for event in self.validations),
-            tuple(event.accuracy for event in self.validations),
-        )
+        return Curve.of(self.validations, (event.accuracy for event in self.validations))
 
     def training(self, value: Callable[[Step], float]) -> Curve:
         """A value of the training tasks, averaged over about a fiftieth of the training."""
         width = max(1, len(self.steps) // 50)
         blocks = [self.steps[at : at + width] for at in range(0, len(self.steps), width)]
-        return Curve(
-            tuple(block[-1].iteration for block in blocks),
-            tuple(block[-1].elapsed / 60 for block in blocks),
-            tuple(statistics.fmean(value(step) for step in block) for block in blocks),
-        )
+        means = (statistics.fmean(value(step) for step in block) for block in blocks)
+        return Curve.of([block[-1] for block in blocks], means)
 
     @cached_property
     def late(self) -> tuple[Step, ...]:
@@ -104,6 +113,7 @@ class TrainingLog:
         return self.late_training_accuracy - self.late_validation_accuracy
 
 
+Axis = Literal["iterations", "minutes", "core_minutes"]
 Labelled = Sequence[tuple[str, Sequence[TrainingLog]]]
 """For each line of a plot, its label and the trainings whose mean it is."""
 
@@ -126,14 +136,42 @@ def training_panels(labelled: Labelled) -> list[Panel]:
     ]
 
 
-def minutes_panel(labelled: Labelled, others: Sequence[Line] = ()) -> Panel:
-    """Accuracy on validation tasks over the minutes of training, by the clock.
+@dataclass(frozen=True)
+class TimedLine:
+    """Accuracy against minutes of something that is no run of mamltui."""
+
+    label: str
+    minutes: tuple[float, ...]
+    """By the clock."""
+    core_minutes: tuple[float, ...] | None
+    """Of the processors; None: they were not counted."""
+    accuracy: tuple[float, ...]
+    """Percent."""
+
+
+def minutes_panel(labelled: Labelled, others: Sequence[TimedLine] = ()) -> Panel:
+    """Accuracy on validation tasks over the minutes of training.
+
+    They are those of the processors, to which other work on the machine hardly adds, where all
+    that is drawn has counted them, else those of the clock.
 
     Args:
-        others: lines of what is no run, drawn beside.
+        others: drawn beside.
     """
-    lines = _lines(labelled, TrainingLog.validation, 100, by_minutes=True)
-    return Panel("validation", "minutes of training", "accuracy %", (*lines, *others))
+    times = [line.core_minutes for line in others]
+    times += [log.validation().core_minutes for _, logs in labelled for log in logs]
+    are_counted = None not in times
+    axis: Axis = "core_minutes" if are_counted else "minutes"
+    lines = _lines(labelled, TrainingLog.validation, 100, axis)
+    beside = [
+        Line(
+            other.label,
+            (((other.core_minutes if are_counted else None) or other.minutes, other.accuracy),),
+        )
+        for other in others
+    ]
+    name = "core minutes of training" if are_counted else "minutes of training"
+    return Panel("validation", name, "accuracy %", (*lines, *beside))
 
 
 def steps_panel(labelled: Sequence[tuple[str, Sequence[Evaluation]]]) -> Panel:
@@ -159,15 +197,14 @@ def _lines(
     labelled: Labelled,
     curve_of: Callable[[TrainingLog], Curve],
     factor: float,
-    *,
-    by_minutes: bool = False,
+    axis: Axis = "iterations",
 ) -> tuple[Line, ...]:
     lines = []
     for label, logs in labelled:
         curves = [curve_of(log) for log in logs]
         runs = tuple(
             (
-                curve.minutes if by_minutes else curve.iterations,
+                getattr(curve, axis),
                 [factor * value for value in curve.values],
             )
             for curve in curves

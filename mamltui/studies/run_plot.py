@@ -5,66 +5,66 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mamltui.errors import UsageError
 from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder
 from mamltui.studies import plots
-from mamltui.studies.curves import TrainingLog, minutes_panel, steps_panel, training_panels
+from mamltui.studies.curves import (
+    TimedLine,
+    TrainingLog,
+    minutes_panel,
+    steps_panel,
+    training_panels,
+)
 from mamltui.studies.document import Picture
-from mamltui.studies.plots import Line
 
 COLUMNS = ("minutes", "accuracy")
-"""Of a CSV, among others: minutes of training, and accuracy in percent."""
+"""Of a CSV, among others: minutes of training by the clock, and accuracy in percent."""
+CORE_MINUTES = "core_minutes"
+"""Of the processors; this column may be missing."""
 LARGEST = 10_000_000
 """Bytes of a CSV."""
 
 
-@dataclass(frozen=True)
-class MinutesFile:
-    """Accuracy against minutes of something that is no run of mamltui."""
+def read_minutes(path: Path) -> TimedLine:
+    """From a CSV with a header line and the columns ``COLUMNS``, and ``core_minutes`` if it has it.
 
-    label: str
-    minutes: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    """Percent."""
-
-    @classmethod
-    def read(cls, path: Path) -> MinutesFile:
-        """From a CSV with a header line and the columns ``COLUMNS``.
-
-        Raises:
-            UsageError: it cannot be read, or a line is not as it should be.
-        """
+    Raises:
+        UsageError: it cannot be read, or a line is not as it should be.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"more than {LARGEST:,} bytes", where=str(path))
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot be read: {error}", where=str(path)) from error
+    rows = csv.DictReader(lines)
+    names = rows.fieldnames or ()
+    if missing := [name for name in COLUMNS if name not in names]:
+        raise UsageError(
+            f"there is no column {' and no column '.join(missing)}",
+            where=str(path),
+            hint="A CSV begins with a line of names: minutes and accuracy (in percent).",
+        )
+    read = (*COLUMNS, CORE_MINUTES) if CORE_MINUTES in names else COLUMNS
+    columns: list[list[float]] = [[] for _ in read]
+    for number, row in enumerate(rows, start=2):
         try:
-            if path.stat().st_size > LARGEST:
-                raise UsageError(f"more than {LARGEST:,} bytes", where=str(path))
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise UsageError(f"cannot be read: {error}", where=str(path)) from error
-        rows = csv.DictReader(lines)
-        if missing := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
-            raise UsageError(
-                f"there is no column {' and no column '.join(missing)}",
-                where=str(path),
-                hint="A CSV begins with a line of names: minutes and accuracy (in percent).",
-            )
-        points = []
-        for number, row in enumerate(rows, start=2):
-            try:
-                point = tuple(float(row[name] or "") for name in COLUMNS)
-            except ValueError:
-                point = (math.nan,)
-            if not all(map(math.isfinite, point)):
-                raise UsageError("two numbers are needed", where=f"{path}:{number}")
-            points.append(point)
-        return cls(path.stem, tuple(p[0] for p in points), tuple(p[1] for p in points))
+            point = [float(row[name] or "") for name in read]
+        except ValueError:
+            point = [math.nan]
+        if not all(map(math.isfinite, point)):
+            raise UsageError("two numbers are needed", where=f"{path}:{number}")
+        for column, value in zip(columns, point, strict=True):
+            column.append(value)
+    minutes, accuracy, *others = map(tuple, columns)
+    return TimedLine(path.stem, minutes, others[0] if others else None, accuracy)
 
 
 def plot_runs(
-    runs: Sequence[RunFolder], files: Sequence[MinutesFile] = (), *, by_minutes: bool = False
+    runs: Sequence[RunFolder], files: Sequence[TimedLine] = (), *, by_minutes: bool = False
 ) -> Picture:
     """Training and validation curves of runs, and their test accuracy by inner steps if there is.
 
@@ -87,10 +87,9 @@ def plot_runs(
     labels = _labels(runs)
     labelled = [(label, [log]) for label, log in zip(labels, logs, strict=True)]
     if by_minutes:
-        others = [Line(file.label, ((file.minutes, file.accuracy),)) for file in files]
         names = ", ".join([*labels, *(file.label for file in files)])
         alt = f"Validation accuracy against minutes of training: {names}"
-        return plots.curves("runs", alt, [minutes_panel(labelled, others)])
+        return plots.curves("runs", alt, [minutes_panel(labelled, files)])
     panels = training_panels(labelled)
     tested = [
         (label, [evaluation])

@@ -57,8 +57,16 @@ class Standing:
 
     @property
     def core_minutes(self) -> float:
-        """Of training, so far."""
-        return self.info.elapsed * (self.info.threads or 1) / 60 if self.info else 0.0
+        """Of training, so far: the processors', or the clock's times the threads where those were
+        not counted; the clock's of a GPU."""
+        info = self.info
+        if info is None:
+            return 0.0
+        if info.device not in (None, "cpu"):
+            return info.elapsed / 60
+        if info.processor_seconds is not None:
+            return info.processor_seconds / 60
+        return info.elapsed * (info.threads or 1) / 60
 
 
 class Runs:

@@ -16,6 +16,7 @@ from mamltui.runs import Best, Checkpoint, RunFolder, RunInfo, TrainedOn
 from mamltui.runs.folder import CheckpointName
 from mamltui.runs.kept import keep_only, kept_iterations
 from mamltui.runs.rescue import bring_back
+from mamltui.training.clock import Seconds
 from mamltui.training.device import describe_device
 from mamltui.training.plan import Plan
 from mamltui.training.resumable import check_unfinished, find_checkpoint
@@ -30,8 +31,8 @@ class Start(NamedTuple):
     state: TrainingState
     resumed: bool
     """From a checkpoint."""
-    elapsed: float
-    """Seconds of training, in earlier sittings."""
+    seconds: Seconds
+    """Of training, in earlier sittings."""
     notices: list[str]
 
 
@@ -82,8 +83,10 @@ def find_start(plan: Plan, run: RunFolder) -> Start:
     run.cut_back(state.iteration, state.validated)
     if profile != before:
         run.set_profile(profile)
-    elapsed = checkpoint.elapsed if checkpoint else 0.0
-    return Start(state, checkpoint is not None, elapsed, notices)
+    seconds = Seconds()
+    if checkpoint is not None:
+        seconds = Seconds(checkpoint.elapsed, checkpoint.processor_seconds)
+    return Start(state, checkpoint is not None, seconds, notices)
 
 
 def _restore(

@@ -14,6 +14,7 @@ from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.profiles import MetaSection
 from mamltui.runs import AdamState, Best, Checkpoint
 from mamltui.training.clipping import clipped
+from mamltui.training.clock import Seconds
 from mamltui.training.schedule import is_constant, learning_rate
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -184,7 +185,7 @@ class TrainingState:
             maximize=False,
         )
 
-    def checkpoint(self, elapsed: float) -> Checkpoint:
+    def checkpoint(self, seconds: Seconds) -> Checkpoint:
         """A view of the state, to be written before the next step changes it."""
         return Checkpoint(
             iteration=self.iteration,
@@ -196,7 +197,8 @@ class TrainingState:
             best_accuracy=self.best.accuracy if self.best else None,
             best_loss=self.best.loss if self.best else None,
             kept=self.kept,
-            elapsed=elapsed,
+            elapsed=seconds.elapsed,
+            processor_seconds=seconds.processor,
         )
 
     def is_finite(self) -> bool:

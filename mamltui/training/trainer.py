@@ -33,7 +33,7 @@ from mamltui.runs.backlog import RETRY_SECONDS
 from mamltui.runs.folder import CheckpointName
 from mamltui.runs.kept import keep_only
 from mamltui.runs.rescue import forget, give_up, rescue
-from mamltui.training.clock import Clock
+from mamltui.training.clock import Clock, Seconds
 from mamltui.training.control import Control
 from mamltui.training.device import describe_device
 from mamltui.training.divergence import Divergence, Watch
@@ -154,6 +154,9 @@ class Trainer:
             self.profile.meta.divergence_loss * math.log(self.profile.task.way), self.plan.device
         )
         self._told_waiting: int | None = None
+        # Of several processes that share the tasks, this one counts its own work alone.
+        is_alone = self.plan.ranks is None
+        earlier = start.seconds if is_alone else start.seconds._replace(processor=None)
         self.run.take_arrived()
         self.run.backlog.endure(60 * self.profile.run.disk_patience)
         self.run.begin(
@@ -162,10 +165,10 @@ class Trainer:
             data=TrainedOn.of(self.plan.bank, self.plan.split),
             seed=self.profile.meta.seed,
             iterations=self.profile.meta.iterations,
-            **self._progress(start.elapsed),
+            **self._progress(earlier),
         )
         self._told = time.monotonic()
-        self._clock = Clock(start.elapsed)
+        self._clock = Clock(earlier)
         self._logged = (start.state.iteration, self._clock.stepping)
         return start.notices
 
@@ -293,6 +296,7 @@ class Trainer:
         stepping = self._clock.stepping
         done, since = iteration - self._logged[0], stepping - self._logged[1]
         self._logged = (iteration, stepping)
+        seconds = self._clock.seconds
         step = Step(
             iteration,
             query_loss=metrics.query_loss,
@@ -304,7 +308,8 @@ class Trainer:
             gradient_norm=metrics.gradient_norm,
             learning_rate=learning_rate(self.profile.meta, iteration - 1),
             iterations_per_second=done / max(since, 1e-9),
-            elapsed=self._clock.elapsed,
+            elapsed=seconds.elapsed,
+            processor_seconds=seconds.processor,
         )
         if not all(map(math.isfinite, (step.support_loss, *step.query_loss_per_step))):
             raise Divergence(f"a loss within the adaptation is not finite at iteration {iteration}")
@@ -331,6 +336,7 @@ class Trainer:
         if is_best:
             state.best = validated
         state.kept = ranked((*state.kept, validated), self.profile.validation)
+        seconds = self._clock.seconds
         events: list[Event] = [
             self._tell(
                 Validated(
@@ -341,7 +347,8 @@ class Trainer:
                     accuracy_per_step=scores.accuracy,
                     loss_per_step=scores.loss,
                     is_best=is_best,
-                    elapsed=self._clock.elapsed,
+                    elapsed=seconds.elapsed,
+                    processor_seconds=seconds.processor,
                 )
             )
         ]
@@ -393,7 +400,7 @@ class Trainer:
         if not self._state.is_finite():
             raise Divergence(f"a parameter is not finite at iteration {self._state.iteration}")
         with self._clock.aside():
-            self.run.save_checkpoint(name, self._state.checkpoint(self._clock.elapsed))
+            self.run.save_checkpoint(name, self._state.checkpoint(self._clock.seconds))
             if self.run.backlog.trouble is not None:
                 rescue(self.run)  # should this process end before the disk takes it
         if name == "last":
@@ -477,12 +484,16 @@ class Trainer:
         return event
 
     def _update(self, state: State | None = None, error: str | None = None) -> None:
-        changes = self._progress(self._clock.elapsed)
+        changes = self._progress(self._clock.seconds)
         if state is not None:
             changes |= {"state": state, "error": error}
         self.run.update(**changes)
         self._told = time.monotonic()
 
-    def _progress(self, elapsed: float) -> dict[str, object]:
-        state = self._state
-        return {"iteration": state.iteration, "best": state.best, "elapsed": elapsed}
+    def _progress(self, seconds: Seconds) -> dict[str, object]:
+        return {
+            "iteration": self._state.iteration,
+            "best": self._state.best,
+            "elapsed": seconds.elapsed,
+            "processor_seconds": seconds.processor,
+        }

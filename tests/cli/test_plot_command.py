@@ -46,8 +46,11 @@ def test_minutes_are_drawn_beside_a_csv_of_something_else(
     command = ["plot", str(run.path), str(other), "--svg", str(svg)]
     assert main([*command, "--minutes"]) == 0
     drawn = svg.read_text()
-    assert "minutes of training" in drawn and ">other</text>" in drawn
+    assert ">minutes of training<" in drawn and ">other</text>" in drawn
     assert "iterations" not in drawn
+    other.write_text("minutes,core_minutes,accuracy\n0.5,0.4,41.5\n1.5,1.2,77\n")
+    assert main([*command, "--minutes"]) == 0
+    assert ">core minutes of training<" in svg.read_text()
     capsys.readouterr()
     assert main(command) == 2
     assert "--minutes alone" in capsys.readouterr().err

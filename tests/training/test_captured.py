@@ -27,6 +27,7 @@ from mamltui.runs import RunFolder
 from mamltui.training import Control
 from mamltui.training.captured import CapturedStep
 from mamltui.training.clipping import global_norm
+from mamltui.training.clock import Seconds
 from mamltui.training.divergence import Divergence, Watch
 from mamltui.training.meta_step import MetaStep
 from mamltui.training.state import TrainingState
@@ -514,7 +515,7 @@ def test_a_checkpoint_brings_the_state_back_to_its_device(device: torch.device |
     step, state, _ = make_step(device)
     step.prepare(pytest.fail)
     step.run()
-    checkpoint = state.checkpoint(0.0)
+    checkpoint = state.checkpoint(Seconds())
     assert checkpoint.adam.step == checkpoint.iteration == 1
     again = TrainingState.restored(checkpoint, META, device)
     assert_equal(copies(again), copies(state))

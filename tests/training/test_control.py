@@ -121,6 +121,27 @@ def test_a_pause_does_not_count_as_elapsed(run: RunFolder, monkeypatch: pytest.M
     assert all(step.iterations_per_second > 1e-3 for step in run.read_metrics().records)
 
 
+def test_only_the_work_of_processors_counts_as_theirs(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept, worked = 0.0, 0.0
+    monkeypatch.setattr(clock, "perf_counter", lambda: slept + worked)
+    monkeypatch.setattr(clock, "process_time", lambda: worked)
+    scores = Validator.scores
+
+    def long_scores(*arguments: Any) -> ValidationScores | None:
+        nonlocal slept, worked
+        slept, worked = slept + 1000.0, worked + 10.0
+        return scores(*arguments)
+
+    monkeypatch.setattr(Validator, "scores", long_scores)
+    train(run)
+    events = [logged.event for logged in run.read_events().records]
+    validations = [event for event in events if isinstance(event, Validated)]
+    assert [event.processor_seconds for event in validations] == [10.0, 20.0, 30.0]
+    assert (run.info().elapsed, run.info().processor_seconds) == (3030.0, 30.0)
+
+
 def test_validation_counts_as_elapsed_but_not_against_the_pace(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

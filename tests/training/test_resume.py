@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,10 +202,29 @@ def test_a_run_without_a_checkpoint_starts_over(root: Path, unbroken: RunFolder)
 
 def test_elapsed_time_goes_on(root: Path) -> None:
     run = interrupted(root, Step, 6)
-    before = run.load_checkpoint("last").elapsed
-    assert before > 0
+    before = run.load_checkpoint("last")
+    assert before.elapsed > 0
+    assert before.processor_seconds is not None and before.processor_seconds > 0
     steps = [event for event in train(run) if isinstance(event, Step)]
-    assert before < steps[0].elapsed < steps[-1].elapsed
+    assert before.elapsed < steps[0].elapsed < steps[-1].elapsed
+    seconds = [step.processor_seconds or 0.0 for step in steps]
+    assert before.processor_seconds < seconds[0] < seconds[-1]
+    assert seconds[-1] <= (run.info().processor_seconds or 0.0)
+
+
+def test_the_processors_seconds_stay_unknown_where_an_earlier_version_counted_none(
+    root: Path,
+) -> None:
+    run = interrupted(root, Step, 6)
+    last = run.load_checkpoint("last", make_trainer(run).plan.learner)
+    run.acquire()
+    run.save_checkpoint("last", replace(last, processor_seconds=None))
+    run.release()
+    steps = [event for event in train(run) if isinstance(event, Step)]
+    assert steps
+    assert {step.processor_seconds for step in steps} == {None}
+    assert run.info().processor_seconds is None
+    assert run.info().elapsed > last.elapsed
 
 
 def test_a_finished_run_has_nothing_to_resume(root: Path, unbroken: RunFolder) -> None:

@@ -14,6 +14,7 @@ from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import MetaSection
 from mamltui.training import Control
 from mamltui.training.clipping import clipped, global_norm
+from mamltui.training.clock import Seconds
 from mamltui.training.schedule import learning_rate
 from mamltui.training.state import TrainingState
 from tests.training.small import (
@@ -212,7 +213,7 @@ def test_a_checkpoint_of_running_statistics_is_gone_on_from_exactly() -> None:
         straight.apply(*found(iteration), unless=FINE)
     for iteration in range(3):
         stopped.apply(*found(iteration), unless=FINE)
-    again = TrainingState.restored(stopped.checkpoint(0.0), straight.meta, CPU)
+    again = TrainingState.restored(stopped.checkpoint(Seconds()), straight.meta, CPU)
     for iteration in range(3, 6):
         again.apply(*found(iteration), unless=FINE)
     for ours, theirs in zip(again.tensors, straight.tensors, strict=True):
