@@ -91,6 +91,12 @@ class DeviceError(MamltuiError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class PlaceError(MamltuiError):
+    """Where trainings are to run cannot be reached, or they could not run there."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class DivergedError(MamltuiError):
     """The training left the finite numbers, or ended below the asked accuracy."""
 

@@ -22,6 +22,8 @@ from mamltui.errors import ExitCode, RunError
 from mamltui.processors import usable_processors
 
 PACKAGES = ("torch", "torchvision", "numpy", "pydantic", "rich", "safetensors", "typer")
+CLUSTERS = (("ray", "ray", "Ray"), ("submitit", "slurm", "submitit, for Slurm"))
+"""Packages, the extras of mamltui that install them, and what people call them."""
 GIB = 2**30
 
 
@@ -78,6 +80,7 @@ def doctor(
         *_devices(),
         ("kernels", _kernels()),
         ("processes", _processes()),
+        ("clusters", _clusters()),
         ("memory", _memory()),
         *_data(data_dir),
         ("runs folder", f"{out.absolute()}, {problem or f'writable, {_free_disk(out)} free'}"),
@@ -189,6 +192,16 @@ def _processes() -> str:
     }
     available = ", ".join(name for name, is_there in backends.items() if is_there)
     return f"torchrun shares one training among several ({available or 'no backend'})"
+
+
+def _clusters() -> str:
+    """Where else the trainings of a study can run."""
+    found = []
+    for package, extra, name in CLUSTERS:
+        number = _version(package)
+        missing = f"not installed (pip install 'mamltui[{extra}]')"
+        found.append(f"{name}: {missing if number == 'missing' else number}")
+    return "; ".join(found)
 
 
 def _memory() -> str:

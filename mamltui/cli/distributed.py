@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mamltui
 from mamltui.errors import ExitCode, UsageError
 from mamltui.signals import stop_signals
 
@@ -45,7 +42,7 @@ def help_out() -> int:
     received: list[str] = []
     with stop_signals(lambda by: received.append(by.name), insisting=False):
         try:
-            ranks = Ranks(code=_code())
+            ranks = Ranks()
         except UnfitRanksError as error:  # rank 0 says it
             return error.exit_code
         help_out(ranks, received)
@@ -68,7 +65,7 @@ def helped() -> Iterator[Ranks | None]:
     from mamltui.maml.ranks import Ranks
     from mamltui.maml.shared_engine import end_helpers
 
-    ranks = Ranks(code=_code())
+    ranks = Ranks()
     try:
         yield ranks
     finally:
@@ -80,14 +77,3 @@ def _number(variable: str) -> int:
     if not value.isdecimal():
         raise UsageError("a number is needed", where=f"{variable}={value}")
     return int(value)
-
-
-def _code() -> str:
-    """Names what is installed: its version, and a hash of its files."""
-    package = Path(mamltui.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*")):
-        if path.suffix in (".py", ".cpp"):
-            digest.update(path.relative_to(package).as_posix().encode())
-            digest.update(path.read_bytes())
-    return f"{mamltui.__version__} (files {digest.hexdigest()[:8]})"

@@ -70,8 +70,29 @@ def run(
         bool, typer.Option("--resume", help="As it was last run, with the same budget and seeds.")
     ] = False,
     on: Annotated[
-        str, typer.Option("--on", metavar="PLACE", help="Where the trainings run: local.")
+        str, typer.Option("--on", metavar="PLACE", help="Where the trainings run: local or ray.")
     ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Of a Ray cluster [default: RAY_ADDRESS, or one is started on this machine].",
+        ),
+    ] = None,
+    node_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder of each node of a Ray cluster to work in; run folders are fetched from "
+            "it [default: the runs folder where a node shares it].",
+        ),
+    ] = None,
+    gpu_share: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F", help="Part of a GPU for each training: 0.25 lets four share one."
+        ),
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Seeds 0 to N - 1 of each cell.")
     ] = None,
@@ -108,7 +129,8 @@ def run(
     Exit codes: 0 all done, 1 a cell failed, 4 a cell diverged, 130 and 143 stopped by SIGINT and
     SIGTERM, after checkpoints.
     """
-    from mamltui.studies.places import place_named
+    from mamltui.studies.places import Wanted
+    from mamltui.studies.placing import place_named
     from mamltui.studies.reading import Changes, begun_study, load_study
 
     if iterations is not None and minutes is not None:
@@ -125,24 +147,28 @@ def run(
 
         _print_standings(made, read_standings(made, out, cells=cells))
         return
-    place = place_named(on, workers=workers, threads=threads)
+    wanted = Wanted(workers, threads, gpu_share, device.value, address, node_dir)
+    place = place_named(on, wanted)
 
     from mamltui.studies.queue import Queue
 
-    display = _display(made, place, quiet)
-    queue = Queue(
-        made,
-        place,
-        root=out,
-        data_dir=data_dir,
-        device=device.value,
-        only=only or (),
-        notify=display.tell,
-    )
     try:
-        raise typer.Exit(_drive(queue, display, quiet))
+        display = _display(made, place, quiet)
+        queue = Queue(
+            made,
+            place,
+            root=out,
+            data_dir=data_dir,
+            device=device.value,
+            only=only or (),
+            notify=display.tell,
+        )
+        try:
+            raise typer.Exit(_drive(queue, display, quiet))
+        finally:
+            queue.close()
     finally:
-        queue.close()
+        place.close()
 
 
 @app.command("status")
@@ -260,6 +286,7 @@ def _drive(queue: Queue, display: StudyDisplay, quiet: bool) -> int:
 
         more = [word for cell in queue.only for word in ("--only", cell)]
         more += CommonOptions(queue.root, queue.data_dir, queue.device).options()
+        more += queue.place.options()
         again = shlex.join(["mamltui", "study", "run", queue.study.name, "--resume", *more])
         narrate(f"{received[0].name}: stopped after checkpoints. Go on with: {again}")
         return 128 + received[0]

@@ -21,19 +21,18 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
-import platform
-import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from mamltui.errors import ExitCode, MamltuiError
+from mamltui.identity import Identity
 
 PATIENCE = timedelta(days=30)
 """A helper waits for its next tasks while rank 0 compiles, validates or waits for a disk."""
@@ -51,40 +50,14 @@ class UnfitRanksError(RanksError):
     exit_code = ExitCode.UNAVAILABLE
 
 
-class Identity(NamedTuple):
-    """Of a process: what all processes of a training must have in common, and where it is."""
-
-    code: str
-    torch: str
-    python: str
-    host: str
-    process: int
-
-    @classmethod
-    def here(cls, code: str) -> Identity:
-        python = ".".join(platform.python_version_tuple()[:2])
-        return cls(code, str(torch.__version__), python, socket.gethostname(), os.getpid())
-
-    def difference(self, other: Identity) -> str | None:
-        """In words, what ``other`` has that this one has not; None: they go together."""
-        for field, name in (("code", "mamltui"), ("torch", "torch"), ("python", "Python")):
-            here, there = getattr(self, field), getattr(other, field)
-            if here != there:
-                return f"{name} {here} on {self.host}, but {there} on {other.host}"
-        return None
-
-
 class Ranks:
     """All processes of this training, seen from one of them.
-
-    Args:
-        code: names this process's version of mamltui in full.
 
     Raises:
         UnfitRanksError: they cannot reach each other, or do not go together: all of them raise it.
     """
 
-    def __init__(self, code: str) -> None:
+    def __init__(self) -> None:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
             dist.init_process_group(backend, timeout=PATIENCE)
@@ -97,7 +70,7 @@ class Ranks:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.on_stop: Callable[[str, str], None] = lambda _signal, _rank: None
         """On rank 0: told the name of a signal that a helper was sent, and the helper's name."""
-        self._identities = {self.rank: Identity.here(code)}
+        self._identities = {self.rank: Identity.here()}
         self._underway: defaultdict[int, list[tuple[Tensor, Any]]] = defaultdict(list)
         try:
             self._compare()

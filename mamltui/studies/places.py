@@ -3,111 +3,114 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mamltui.errors import UsageError
-from mamltui.processors import usable_processors
+from mamltui.profiles import Profile
 
-PLACES = ("local",)
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker, :mod:`mamltui.studies.worker`, is to do: train and test one cell."""
+
+    profile: Path
+    """The file of the cell's profile."""
+    runs: Path | None
+    """The folder of the run folders; None: the usual one."""
+    data: Path | None
+    """A folder to look for the data in first."""
+    device: str
+    threads: int
+    speed: Path | None = None
+    """A file for how fast the training is, which is then all that is wanted."""
+
+    def command(self, python: str = sys.executable) -> list[str]:
+        """As typed from any folder."""
+        command = [python, "-m", "mamltui.studies.worker", str(self.profile.absolute())]
+        command += ["--device", self.device, "--threads", str(self.threads)]
+        for option, path in (
+            ("--out", self.runs),
+            ("--data-dir", self.data),
+            ("--time", self.speed),
+        ):
+            command += [] if path is None else [option, str(path.absolute())]
+        return command
+
+    def environment(self) -> dict[str, str]:
+        """This process's, but with as many threads as the worker is to have."""
+        count = str(self.threads)
+        return os.environ | {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
 
 
 class Job(Protocol):
-    """A command that was started somewhere."""
+    """A worker that was started somewhere."""
+
+    why: str
+    """Of a worker that was killed, if it is known."""
 
     def poll(self) -> int | None:
-        """Its exit code; None while it runs."""
+        """Its exit code, negative or above 128 if it was killed; None while it runs."""
 
     def stop(self, *, at_once: bool = False) -> None:
         """Ask it to end after a checkpoint; ``at_once``: without one."""
 
 
 class Place(Protocol):
-    """Somewhere commands run that see the runs folder under the same path as this process."""
+    """Somewhere workers run."""
 
-    workers: int
-    """Jobs that it takes at once."""
     threads: int
-    """Of each job."""
+    """Of each worker."""
 
-    def start(self, command: Sequence[str], log: Path) -> Job:
-        """Start a command; what it says is added to ``log``."""
+    @property
+    def workers(self) -> int:
+        """How many it takes at once."""
 
+    def options(self) -> list[str]:
+        """What chooses this place on a command line."""
 
-def worker_command(
-    profile: Path, runs: Path | None, data: Path | None, device: str, threads: int
-) -> list[str]:
-    """What trains and tests one cell: :mod:`mamltui.studies.worker`, as typed from any folder.
+    def prepare(self, study: Path, profiles: Sequence[Profile], data: Path | None) -> None:
+        """Called once, before the first worker starts.
 
-    Args:
-        profile: the file of the cell's profile.
-        runs: the folder of the run folders; None: the usual one.
-        data: a folder to look for the data in first.
-    """
-    command = [sys.executable, "-m", "mamltui.studies.worker", str(profile.absolute())]
-    command += ["--device", device, "--threads", str(threads)]
-    if runs is not None:
-        command += ["--out", str(runs.absolute())]
-    if data is not None:
-        command += ["--data-dir", str(data.absolute())]
-    return command
+        Args:
+            study: the study's folder.
+            profiles: what is going to be trained.
+            data: as of :class:`Assignment`.
 
+        Raises:
+            MamltuiError: it could not be trained there.
+        """
 
-class LocalPlace:
-    """Processes on this machine, which let others go first."""
+    def together(self) -> AbstractContextManager[None]:
+        """Workers that are started inside it may be started at once at its end."""
 
-    def __init__(self, workers: int, threads: int) -> None:
-        self.workers = workers
-        self.threads = threads
+    def start(self, assignment: Assignment, log: Path) -> Job:
+        """Start a worker; what it says is added to ``log``."""
 
-    def start(self, command: Sequence[str], log: Path) -> Job:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        count = str(self.threads)
-        nice = shutil.which("nice")
-        with log.open("a", encoding="utf-8") as words:
-            process = subprocess.Popen(
-                [nice, "-n", "10", *command] if nice else command,
-                stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
-                env=os.environ | {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count},
-                start_new_session=True,  # Ctrl-C reaches it through the queue alone, and once
-            )
-        return _Process(process)
+    def close(self) -> None:
+        """Nothing more is started."""
 
 
-class _Process:
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+@dataclass(frozen=True)
+class Wanted:
+    """What a command line asks of a place; None: whatever suits it."""
 
-    def poll(self) -> int | None:
-        return self._process.poll()
+    workers: int | None = None
+    """At once."""
+    threads: int | None = None
+    """Of each worker."""
+    gpu_share: float | None = None
+    """Part of a GPU for each worker, above 0 and at most 1."""
+    device: str = "auto"
+    address: str | None = None
+    """Of a Ray cluster."""
+    node_dir: Path | None = None
+    """A folder of each node of a Ray cluster to work in."""
 
-    def stop(self, *, at_once: bool = False) -> None:
-        if self._process.poll() is None:
-            with suppress(OSError):
-                self._process.send_signal(signal.SIGKILL if at_once else signal.SIGINT)
 
-
-def place_named(name: str, *, workers: int | None, threads: int | None) -> Place:
-    """The place called ``name``.
-
-    Args:
-        workers: jobs at once; None: one for each core.
-        threads: of each job; None: the cores, shared out among the jobs.
-
-    Raises:
-        UsageError: there is no such place, or a number is not possible.
-    """
-    if name not in PLACES:
-        raise UsageError(f"there is no place {name!r}", where="--on", hint=", ".join(PLACES))
-    cores = usable_processors()
-    if workers is None:
-        workers = max(1, cores // threads) if threads else cores
-    return LocalPlace(workers, threads or max(1, cores // workers))
+def trainings_on_a_gpu(share: float) -> int:
+    """How many that each take ``share`` of it."""
+    return int(1 / share + 1e-9)

@@ -10,10 +10,11 @@ from pathlib import Path
 from mamltui.errors import ExitCode, RunError, UsageError
 from mamltui.profiles import Profile, experiment_key
 from mamltui.results import write_text
+from mamltui.runs import runs_root
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.studies.launch import PROCESS, process_note
-from mamltui.studies.places import Job, Place, worker_command
+from mamltui.studies.places import Assignment, Job, Place
 from mamltui.studies.reading import study_folder, write_copy
 from mamltui.studies.standing import (
     OVER,
@@ -68,6 +69,7 @@ class Queue:
     _working: list[_Work] = field(default_factory=list)
     _tries: dict[str, tuple[int, int]] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
+    _is_prepared: bool = False
     _stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -128,14 +130,20 @@ class Queue:
             if each.state not in OVER
             or (each.state == "failed" and each.cell.name not in self._begun | set(self._failures))
         ]
-        self._start(waiting)
+        if waiting and not self._is_prepared:
+            profiles = [each.profile or each.cell.profile(NOMINAL) for each in waiting]
+            self.place.prepare(self.folder, profiles, self.data_dir)
+            self._is_prepared = True
+        with self.place.together():
+            self._start(waiting)
         return standings, self.is_idle and not waiting
 
     def _start(self, waiting: Sequence[Standing]) -> None:
         busy = {work.experiment for work in self._working}
         timing = any(work.is_timing for work in self._working)
+        workers = self.place.workers
         for standing in waiting:
-            if len(self._working) >= self.place.workers or timing:
+            if len(self._working) >= workers or timing:
                 return
             cell = standing.cell
             if standing.state == "running" or cell.name in self.working:
@@ -157,11 +165,16 @@ class Queue:
         path.parent.mkdir(exist_ok=True)
         write_text(path, profile.to_toml(), error=RunError)
         threads = 1 if timed else self.place.threads
-        command = worker_command(path, self.root, self.data_dir, self.device, threads)
-        if timed:
-            command += ["--time", str((self.folder / "speed.json").absolute())]
+        assignment = Assignment(
+            path.absolute(),
+            runs_root(self.root).absolute(),
+            self.data_dir and self.data_dir.absolute(),
+            self.device,
+            threads,
+            (self.folder / "speed.json").absolute() if timed else None,
+        )
         self._begun.add(cell.name)
-        self._working.append(_Work(cell, self.place.start(command, log), timed, key, log))
+        self._working.append(_Work(cell, self.place.start(assignment, log), timed, key, log))
 
     def _collect(self) -> None:
         for work in list(self._working):
@@ -203,7 +216,8 @@ class Queue:
         self._tries[work.cell.name] = (tries, reached)
         was_killed = code < 0 or code > 128
         if was_killed and tries < ATTEMPTS:
-            self.notify(f"{work.cell.name}: its process was killed; it is gone on with")
+            why = work.job.why or "its process was killed"
+            self.notify(f"{work.cell.name}: {why}; it is gone on with")
         elif info is not None and info.state == "failed":
             self.notify(f"{work.cell.name}: failed: {info.error}")
         else:

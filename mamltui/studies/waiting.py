@@ -33,7 +33,8 @@ from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.signals import stop_signals
 from mamltui.studies.launch import PROCESS, is_worked_on, process_note, stop_queue
-from mamltui.studies.places import Job, LocalPlace, worker_command
+from mamltui.studies.on_machine import LocalPlace
+from mamltui.studies.places import Assignment, Job
 from mamltui.studies.reading import study_folder
 from mamltui.studies.standing import find_fitting
 from mamltui.untrusted import Text, checked, parse_json, read_file
@@ -277,9 +278,9 @@ def _train(
     queue.note(waiting.id, "running")
     threads = usable_processors()
     profile = queue.folder / f"{waiting.id}.toml"
-    command = worker_command(profile, queue.root, common.data, common.device, threads)
+    assignment = Assignment(profile, queue.root, common.data, common.device, threads)
     log = queue.folder / f"{waiting.id}.log"
-    job = LocalPlace(1, threads).start(command, log)
+    job = LocalPlace(1, threads).start(assignment, log)
     jobs[:] = [job]
     while (code := job.poll()) is None:
         time.sleep(POLL_SECONDS)

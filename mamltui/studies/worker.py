@@ -3,14 +3,17 @@
     python -m mamltui.studies.worker PROFILE.toml --out DIR --threads N
 
 It may be started again at any time: a run that fits is gone on with, or only tested.
+``--tied`` ends it, as if it were killed, with the process at the other end of its stdin.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--time", type=Path, metavar="FILE", help="only measure its speed")
+    parser.add_argument("--tied", action="store_true", help="end when stdin is closed")
     asked = parser.parse_args(arguments)
+    if asked.tied:
+        threading.Thread(target=_end_with_stdin, name="tied", daemon=True).start()
     try:
         return _time(asked) if asked.time else _work(asked)
     except MamltuiError as error:
@@ -51,6 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(explained, file=sys.stderr)
         return explained.exit_code
+
+
+def _end_with_stdin() -> None:
+    sys.stdin.buffer.read()
+    os._exit(128 + signal.SIGTERM)
 
 
 def _work(asked: argparse.Namespace) -> int:

@@ -44,6 +44,19 @@ def test_doctor_tells_versions_devices_memory_and_folders(
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
+def test_doctor_tells_where_else_trainings_could_run(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {"ray": "2.40.0", "submitit": "missing"}
+    monkeypatch.setattr("mamltui.cli.checks._version", lambda name: numbers.get(name, "1.0"))
+    assert main(["doctor"]) == 0
+    found = rows(capsys.readouterr().out)
+    assert found["processes"].startswith("torchrun shares one training among several")
+    assert found["clusters"] == (
+        "Ray: 2.40.0; submitit, for Slurm: not installed (pip install 'mamltui[slurm]')"
+    )
+
+
 def test_doctor_and_a_dry_run_compile_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, cache_dir: Path
 ) -> None:

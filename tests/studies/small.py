@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from mamltui.profiles import Profile
 from mamltui.studies import worker
-from mamltui.studies.places import Job
+from mamltui.studies.places import Assignment, Job
 
 SMALL = """
 description = "Small enough for a test."
@@ -46,6 +48,8 @@ def write_study(folder: Path, text: str = SMALL, name: str = "small") -> Path:
 class Ended:
     """A job that is over."""
 
+    why = ""
+
     def __init__(self, code: int) -> None:
         self.code = code
 
@@ -70,10 +74,22 @@ class Here:
         self.started: list[str] = []
         self._before = before
 
-    def start(self, command: Sequence[str], log: Path) -> Job:
-        name = Path(command[3]).stem
+    def options(self) -> list[str]:
+        return []
+
+    def prepare(self, study: Path, profiles: Sequence[Profile], data: Path | None) -> None:
+        assert study.is_dir() and profiles and data is None
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def close(self) -> None:
+        pass
+
+    def start(self, assignment: Assignment, log: Path) -> Job:
+        name = assignment.profile.stem
         self.started.append(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(f"the last words of {name}\n")
         code = self._before(name)
-        return Ended(worker.main(list(command[3:])) if code is None else code)
+        return Ended(worker.main(assignment.command()[3:]) if code is None else code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from mamltui.profiles import Profile, load_profile
 from mamltui.runs import RunFolder
 from mamltui.runs.lock import Lock
 from mamltui.studies import waiting as module
+from mamltui.studies.places import Assignment
 from mamltui.studies.waiting import TrainingQueue, work
 
 
@@ -38,8 +38,8 @@ class FakePlace:
     def __init__(self, workers: int, threads: int) -> None:
         assert (workers, threads > 0) == (1, True)
 
-    def start(self, command: Sequence[str], log: Path) -> FakeJob:
-        profile = load_profile(command[3])
+    def start(self, assignment: Assignment, log: Path) -> FakeJob:
+        profile = load_profile(str(assignment.profile))
         FakePlace.taken.append(profile.name)
         if profile.name == "bad":
             log.write_text("loading\nmamltui: no data\n")

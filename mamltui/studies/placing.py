@@ -1,0 +1,43 @@
+"""Which place a command line means."""
+
+from __future__ import annotations
+
+from mamltui.errors import UsageError
+from mamltui.processors import usable_processors
+from mamltui.studies.on_machine import LocalPlace, visible_gpus
+from mamltui.studies.places import Place, Wanted, trainings_on_a_gpu
+
+PLACES = ("local", "ray")
+
+
+def place_named(name: str, wanted: Wanted) -> Place:
+    """The place called ``name``.
+
+    Raises:
+        UsageError: there is no such place, or it cannot do what is wanted.
+        MamltuiError: it cannot be reached.
+    """
+    if name not in PLACES:
+        raise UsageError(f"there is no place {name!r}", where="--on", hint=", ".join(PLACES))
+    if wanted.gpu_share is not None:
+        if not 0 < wanted.gpu_share <= 1:
+            raise UsageError(
+                "a part of one GPU is above 0 and at most 1",
+                where=f"--gpu-share {wanted.gpu_share:g}",
+                hint="0.25 lets four trainings share each GPU.",
+            )
+        if wanted.device == "cpu":
+            raise UsageError("--gpu-share and --device cpu exclude each other")
+    if name == "ray":
+        from mamltui.studies.on_ray import RayPlace
+
+        return RayPlace(wanted)
+    for option, value in (("--address", wanted.address), ("--node-dir", wanted.node_dir)):
+        if value is not None:
+            raise UsageError(f"{option} is of Ray alone", hint="Add --on ray.")
+    cores, workers, threads = usable_processors(), wanted.workers, wanted.threads
+    if workers is None and wanted.gpu_share is not None:
+        workers = len(visible_gpus()) * trainings_on_a_gpu(wanted.gpu_share)
+    if workers is None:
+        workers = max(1, cores // threads) if threads else cores
+    return LocalPlace(workers, threads or max(1, cores // workers), wanted.gpu_share)

@@ -1,0 +1,220 @@
+"""Studies on Ray: clusters of several nodes on this machine, one of which dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mamltui.cli import main
+from mamltui.errors import PlaceError, UsageError
+from mamltui.runs import RunFolder
+from mamltui.studies import on_ray
+from mamltui.studies.on_ray import RayPlace
+from mamltui.studies.places import Place, Wanted
+from mamltui.studies.queue import Queue
+from mamltui.studies.reading import load_study
+from mamltui.studies.standing import Standing
+from tests.cli.tiny import make_place
+from tests.e2e.ray_cluster import add_node, cluster, expect_no_process
+from tests.studies.small import Here
+from tests.training.small import assert_same_training
+
+STUDY = """
+description = "A cell, and more if seeds are asked for."
+extends = {extends = "tiny.toml", name = "tiny"}
+seeds = 1
+[budget]
+iterations = 200
+[set]
+engine.strategy = "autograd"
+validation.interval = 100
+run.checkpoint_interval = 5
+[test]
+steps = "0..3"
+episodes = 6
+"""
+SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Any]:
+    with cluster() as made:
+        yield made
+
+
+def make_study(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    patch.chdir(make_place(folder))
+    (folder / "study.toml").write_text(STUDY)
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a study, to type commands in."""
+    return make_study(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The study's run as the queue of this machine makes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_study(tmp_path_factory.mktemp("local"), patch)
+        (standing,) = work(Here(), folder / "runs", lambda *_: None, [])
+    assert standing.state == "done" and standing.run is not None
+    return standing.run
+
+
+def work(
+    at: Place, root: Path, watch: Callable[[Queue, list[Standing]], None], told: list[str]
+) -> list[Standing]:
+    """Have the study worked on to its end, and watch."""
+    queue = Queue(load_study("study.toml"), at, root=root, device="cpu", notify=told.append)
+    limit = time.monotonic() + SECONDS
+    try:
+        while True:
+            standings, is_over = queue.step()
+            watch(queue, standings)
+            if is_over:
+                return standings
+            assert time.monotonic() < limit, (standings, told)
+            time.sleep(0.05)
+    finally:
+        queue.stop(at_once=True)
+        queue.close()
+        at.close()
+
+
+def results(run: RunFolder) -> dict[str, bytes]:
+    """What an evaluation wrote, without the names and times of the runs."""
+    changing = rf"{run.name}|\d{{4}}-\d\d-\d\dT[\d:.]+Z".encode()
+    return {
+        path.name: re.sub(changing, b"", path.read_bytes()) for path in run.evaluation.iterdir()
+    }
+
+
+def nodes_of(made: Any, count: int) -> None:
+    """See to it that there are so many nodes besides the head."""
+    for _ in range(count - len(made.worker_nodes)):
+        add_node(made)
+    made.wait_for_nodes()
+
+
+def ancestors(pid: int) -> list[int]:
+    """Of a process, from its parent upwards."""
+    found = []
+    while pid > 1:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        found.append(pid)
+    return found
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "carried by Ray"])
+def test_a_node_that_dies_loses_nothing_and_changes_no_bit(
+    nodes: Any, place: Path, local: RunFolder, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    monkeypatch.setattr(on_ray, "CARRY_SECONDS", 0.0)
+    nodes_of(nodes, 2)
+    killed: list[int] = []
+
+    def watch(_: Queue, standings: list[Standing]) -> None:
+        (standing,) = standings
+        if killed or standing.iteration < 10 or standing.info is None:
+            return
+        assert standing.state == "running"
+        above = ancestors(standing.info.pid)
+        for node in list(nodes.worker_nodes):
+            if node.all_processes["raylet"][0].process.pid in above:
+                nodes.remove_node(node, allow_graceful=False)
+                killed.append(standing.iteration)
+
+    node_dir = place / "node"
+    node_dir.mkdir()
+    told: list[str] = []
+    wanted = Wanted(1, 1, address=nodes.address, node_dir=None if shared else node_dir)
+    (standing,) = work(RayPlace(wanted), place / "runs", watch, told)
+    assert len(killed) == 1
+    (said,) = told
+    assert re.fullmatch(r"tiny-seed0: .* is gone; it is gone on with", said)
+    assert standing.state == "done" and standing.run is not None
+    assert {path.name for path in (place / "runs").iterdir()} == {standing.run.name, "studies"}
+    assert_same_training(standing.run, local)
+    assert results(standing.run) == results(local)
+
+
+def test_nodes_that_could_not_train_the_study_are_named_before_anything_is_trained(
+    nodes: Any, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = STUDY.replace("[set]", '[set]\ndata.path = "~/characters"')
+    (place / "study.toml").write_text(study)
+    (tmp_path / "sitecustomize.py").write_text("import mamltui; mamltui.__version__ = '99.0'")
+    nodes_of(nodes, 1)
+    other = add_node(nodes, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    nodes.wait_for_nodes()
+    arguments = ["study", "run", "study.toml", "--on", "ray", "--address", nodes.address, "-q"]
+    try:
+        assert main(arguments) == 3
+    finally:
+        nodes.remove_node(other, allow_graceful=False)
+    said = capsys.readouterr().err
+    assert "not all nodes could train this study" in said
+    assert re.search(r"mamltui 0\S+ \(files .*\) on .*, but 99\.0 \(files ", said)
+    assert "characters: there is no such folder" in said
+    assert list((place / "runs").iterdir()) == [place / "runs" / "studies"]
+
+
+def test_a_study_runs_on_a_cluster_that_is_started_for_it_and_ended(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "study",
+        "run",
+        "study.toml",
+        "--on",
+        "ray",
+        "--iterations",
+        "3",
+        "--device",
+        "cpu",
+    ]
+    assert main(arguments) == 0
+    assert "tiny-seed0  done" in capfd.readouterr().out
+    expect_no_process(str(place))
+
+
+def test_what_no_node_has_is_told_at_once(nodes: Any) -> None:
+    nodes_of(nodes, 1)
+    with pytest.raises(UsageError, match="no node has what a training needs, 64 cores"):
+        RayPlace(Wanted(threads=64, address=nodes.address))
+    with pytest.raises(UsageError, match=r"1 core and 0\.5 GPU"):
+        RayPlace(Wanted(gpu_share=0.5, address=nodes.address))
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "message"),
+    [
+        ("127.0.0.1:1", 3, "--address 127.0.0.1:1: nothing answers there"),
+        ("no-such-host.invalid:6379", 3, "nothing answers there"),
+        ("somewhere", 2, "this is no address of a Ray cluster"),
+        ("127.0.0.1:99999", 2, "this is no address of a Ray cluster"),
+    ],
+)
+@pytest.mark.usefixtures("place")
+def test_an_address_without_a_cluster_is_told_at_once(
+    address: str, code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", "run", "study.toml", "--on", "ray", "--address", address]) == code
+    assert message in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_without_ray_the_command_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(PlaceError, match=r"Ray is not installed\npip install 'mamltui\[ray\]'"):
+        RayPlace(Wanted())
