@@ -52,7 +52,7 @@ from mamltui.learner import (
 from mamltui.maml import outer
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import Parameters
+from mamltui.maml.parameters import Parameters
 from mamltui.maml.precision import PRECISIONS
 from mamltui.maml.strategies.analytic import Analytic
 from mamltui.maml.strategies.autograd import Autograd

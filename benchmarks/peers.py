@@ -28,7 +28,8 @@ from mamltui.maml.allocator import keep_freed_memory
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import LAYERS, NORM_EPSILON, NetworkSpec, Parameters
+from mamltui.maml.network import LAYERS, NORM_EPSILON, NetworkSpec
+from mamltui.maml.parameters import Parameters
 from mamltui.maml.strategies import Case, why_not
 
 Gradient = dict[str, Tensor]

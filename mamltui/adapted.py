@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mamltui.errors import DivergedError, UsageError
-from mamltui.learner import Head, inner_loop_of, with_way
+from mamltui.learner import Head, importable, inner_loop_of, with_way
 from mamltui.maml.episode import Episodes
 from mamltui.maml.learner import Learner
 from mamltui.maml.memory import memory_explained
-from mamltui.maml.module import ConvNet, as_module
-from mamltui.maml.network import NetworkSpec, NormStatistics, Parameters, at_step
-from mamltui.maml.outer import adapted_step_by_step
+from mamltui.maml.module import as_module
+from mamltui.maml.outer import adapted_step_by_step, usual_backend
+from mamltui.maml.parameters import Network, NormStatistics, Parameters, at_step
 from mamltui.maml.precision import exact_products
-from mamltui.maml.strategies.analytic import Analytic
 from mamltui.runs import RunFolder
 
 Kind = Literal["best", "last"]
@@ -46,9 +45,10 @@ class Trained:
         Raises:
             RunError: the run cannot be read.
             CheckpointError: the checkpoint is missing or damaged.
+            UsageError: its network is a module that cannot be imported here.
         """
         inner = inner_loop_of(run.profile)
-        network = run.load_checkpoint(checkpoint).network
+        network = importable(run.profile, run.load_checkpoint(checkpoint).network)
         loaded = run.load_checkpoint(checkpoint, Learner(network, inner))
         steps = run.profile.inner.test_steps
         return cls(Learner(network, inner), loaded.parameters, loaded.iteration, steps)
@@ -72,7 +72,7 @@ class Adapted:
         support_accuracy: fraction of the support images answered right after the last step.
     """
 
-    def __init__(self, network: NetworkSpec, states: dict[int, _State], accuracy: float) -> None:
+    def __init__(self, network: Network, states: dict[int, _State], accuracy: float) -> None:
         self.network = network
         self.steps = tuple(states)
         self.support_accuracy = accuracy
@@ -81,7 +81,7 @@ class Adapted:
     @property
     def statistics(self) -> str:
         """What :meth:`predict` normalises with by default, in words."""
-        if self.network.normalisation != "batch":
+        if not self.network.normalises_by_batch:
             return "no statistics of other images"
         if self.network.running_steps:
             return "running statistics"
@@ -113,7 +113,7 @@ class Adapted:
         ]
         return torch.cat(probabilities)
 
-    def module(self, *, step: int | None = None, transductive: bool = False) -> ConvNet:
+    def module(self, *, step: int | None = None, transductive: bool = False) -> nn.Module:
         """The same answers as a module of standard layers, which gives logits [images, way].
 
         Raises:
@@ -140,14 +140,15 @@ class Adapted:
         self, images: Tensor, state: _State, step: int, transductive: bool
     ) -> Tensor:
         running = self.network.running_steps > 0 and not transductive
-        own = transductive or running or self.network.normalisation != "batch"
+        own = transductive or running or not self.network.normalises_by_batch
         with torch.no_grad(), exact_products(images.device), memory_explained(_FEWER_IMAGES):
-            tape = Analytic(self.network, images[None].float()).forward(
+            tape = usual_backend(self.network, images[None].float()).forward(
                 at_step(self.network, state.values, step),
                 running=running,
                 statistics=None if own else state.statistics,
             )
-            return tape.logits[0].double().softmax(dim=1).cpu()
+            logits: Tensor = tape.logits
+            return logits[0].double().softmax(dim=1).cpu()
 
 
 def adapt(
@@ -212,7 +213,7 @@ def adapt(
     return Adapted(network, states, accuracy)
 
 
-def _check_images(images: Tensor, network: NetworkSpec) -> None:
+def _check_images(images: Tensor, network: Network) -> None:
     wanted = (network.channels, network.image_size, network.image_size)
     if images.dim() != 4 or tuple(images.shape[1:]) != wanted:
         raise UsageError(

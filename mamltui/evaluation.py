@@ -22,7 +22,7 @@ from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import StepScores, mean_and_ci95
 from mamltui.maml.learner import Learner
 from mamltui.maml.memory import halving, memory_explained
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.parameters import Network, Parameters
 from mamltui.maml.ranks import Ranks
 from mamltui.maml.shared_engine import SharedEngine
 from mamltui.maml.strategies import Case, why_not
@@ -147,6 +147,7 @@ def evaluate_run(
         resize=profile.data.resize,
         image_size=bank.image_size,
         filters=profile.network.filters,
+        module=profile.network.module,
         device=device.type,
         transductive=(),
         support=(),
@@ -327,12 +328,10 @@ def _score_chunks(
         first += batch.tasks
 
 
-def block_size(profile: Profile, network: NetworkSpec, device: torch.device) -> int:
+def block_size(profile: Profile, network: Network, device: torch.device) -> int:
     """Episodes scored at once: at least 1, and no more than ``BLOCK_BYTES`` hold."""
     images = profile.task.way * (profile.task.shot + profile.task.query)
-    # The patches and activations of the first two modules outweigh all the others'.
-    floats_an_image = 8 * network.filters * network.sizes()[1] ** 2
-    floats_a_task = images * floats_an_image + 4 * network.parameter_count()
+    floats_a_task = images * network.floats_an_image() + 4 * network.parameter_count()
     fitting = max(1, BLOCK_BYTES[device.type] // (4 * floats_a_task))
     return min(fitting, profile.engine.task_chunk or fitting)
 

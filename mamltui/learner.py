@@ -11,8 +11,11 @@ from mamltui.data.bank import ImageBank
 from mamltui.errors import UsageError
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.own_network import ModuleNetwork
+from mamltui.maml.parameters import Network, Parameters
 from mamltui.profiles import Profile, learns_rates
+from mamltui.user_module import module_network
 
 Head = Literal["learned", "fresh", "prototypes"]
 """Where the classifier starts: from the learned weights, as many of them as there are classes; with
@@ -27,12 +30,20 @@ def learner_of(profile: Profile, bank: ImageBank) -> Learner:
     return Learner(network_of(profile, bank), inner_loop_of(profile))
 
 
-def network_of(profile: Profile, bank: ImageBank) -> NetworkSpec:
+def network_of(profile: Profile, bank: ImageBank) -> Network:
     """The network for tasks of ``profile`` on images of ``bank``.
 
-    What each inner step has of its own is there for 0, 1, ..., ``inner.steps`` steps taken.
+    What each inner step has of its own is there for 0, 1, ..., ``inner.steps`` steps taken. A
+    module of the user's is imported and constructed.
+
+    Raises:
+        UsageError: the module cannot be imported, constructed or meta-learned.
     """
     network, plus = profile.network, profile.plus
+    if network.module:
+        return module_network(
+            profile, way=profile.task.way, channels=bank.channels, image_size=bank.image_size
+        )
     own = profile.inner.steps + 1
     return NetworkSpec(
         way=profile.task.way,
@@ -106,6 +117,31 @@ def multi_step_weights(steps: int, progress: float) -> tuple[float, ...]:
     return (*(other,) * (steps - 1), 1 - other * (steps - 1))
 
 
+def plain_network(profile: Profile, bank: ImageBank) -> Network:
+    """The same without what an algorithm adds to the built-in one, as plain MAML would have it.
+
+    Raises:
+        UsageError: as :func:`network_of`.
+    """
+    network = network_of(profile, bank)
+    if isinstance(network, NetworkSpec):
+        return replace(network, norm_steps=0, norm_scale=False, running_steps=0, prototypes=False)
+    return network
+
+
+def importable(profile: Profile, network: Network) -> Network:
+    """A network that a checkpoint of a run of ``profile`` is of, ready to compute.
+
+    Raises:
+        UsageError: it is a module that cannot be imported or constructed here.
+    """
+    if not isinstance(network, ModuleNetwork):
+        return network
+    return module_network(
+        profile, way=network.way, channels=network.channels, image_size=network.image_size
+    )
+
+
 def with_way(
     learner: Learner, parameters: Parameters, way: int, head: Head | None = None
 ) -> tuple[Learner, Parameters]:
@@ -122,6 +158,14 @@ def with_way(
         UsageError: the run has not learned what tasks of so many classes need.
     """
     network, inner = learner.network, learner.inner
+    if not isinstance(network, NetworkSpec):
+        if way == network.way and head in (None, "learned"):
+            return learner, parameters
+        raise UsageError(
+            f"this run's network is a module of its user's, which answers for its {network.way} "
+            "classes alone, with the head that it has learned",
+            hint=f"Use {network.way} classes, and no other head.",
+        )
     head = head or ("prototypes" if network.prototypes else "learned")
     if network.prototypes and head != "prototypes":
         raise UsageError(

@@ -18,7 +18,7 @@ from mamltui import __version__
 from mamltui.cli.evaluate import DeviceName
 from mamltui.cli.options import RunsDir
 from mamltui.cli.output import narrate, nearest_existing, why_not_writable
-from mamltui.errors import ExitCode, RunError
+from mamltui.errors import ExitCode, RunError, UsageError
 from mamltui.processors import usable_processors
 
 PACKAGES = ("torch", "torchvision", "numpy", "pydantic", "rich", "safetensors", "typer")
@@ -28,7 +28,22 @@ GIB = 2**30
 
 
 def verify(
+    profile: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PROFILE]",
+            help="Whose network is checked: a file or a packaged profile; else a small Conv-4.",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the profile."),
+    ] = None,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder to look in for the profile's data first."),
+    ] = None,
 ) -> None:
     """Check on this machine that second-order meta-gradients are right; exit code 1 if not.
 
@@ -39,7 +54,24 @@ def verify(
     from mamltui.maml.verify import run_verification
     from mamltui.training import resolve_device
 
-    report = run_verification(resolve_device(device.value), narrate)
+    where = resolve_device(device.value)
+    network = None
+    if profile is not None:
+        from mamltui.data.banks import Banks
+        from mamltui.learner import plain_network
+        from mamltui.profiles import load_profile
+
+        asked = load_profile(profile, overrides or [])
+        network = plain_network(asked, Banks(data_dir).bank(asked.data, narrate))
+    try:
+        report = run_verification(where, narrate, network)
+    except (RuntimeError, TypeError, ValueError) as error:
+        if network is None:
+            raise
+        raise UsageError(
+            f"{network.describe()} cannot be computed in float64: {error}",
+            hint="Make what its forward pass constructs of the type of its input: like=images.",
+        ) from error
     width = max(len(check.name) for check in report.checks)
     for check in report.checks:
         verdict = "right" if check.passed else "WRONG"
@@ -48,7 +80,8 @@ def verify(
             f"allowed {check.tolerance:.0e}  {verdict}"
         )
     typer.echo(report.sentence)
-    typer.echo(report.vmap_sentence)
+    if report.vmap is not None:
+        typer.echo(report.vmap_sentence)
     if not report.trusted:
         raise typer.Exit(ExitCode.FAILURE)
 

@@ -12,8 +12,8 @@ from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import StepScores
 from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
-from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.outer import adapted_step_by_step
+from mamltui.maml.parameters import Network, Parameters
 
 
 class Predictions(NamedTuple):
@@ -36,7 +36,7 @@ class Adaptation(NamedTuple):
 
 
 def adapt(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     parameters: Parameters,
     episodes: Episodes,
@@ -68,7 +68,7 @@ def adapt(
 
 
 def _adapt(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     parameters: Parameters,
     episodes: Episodes,

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mamltui.maml.network import Parameters
+from mamltui.maml.parameters import Parameters
 
 DECAY = 5e-4
 HIDDEN, HIDDEN_BIAS, OUT, OUT_BIAS = (

@@ -19,7 +19,7 @@ from mamltui.maml.chunks import Interrupted, choose_task_chunk
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.parameters import Network, Parameters
 from mamltui.maml.strategies import Case, covering
 
 REPEATS = 3
@@ -54,7 +54,7 @@ class Trial:
     """Of one meta-gradient of one task, the best of the repeats; None: it was not waited for."""
 
 
-def random_episodes(network: NetworkSpec, shape: Shape, device: torch.device) -> Episodes:
+def random_episodes(network: Network, shape: Shape, device: torch.device) -> Episodes:
     """Binary noise, float32."""
     generator = torch.Generator().manual_seed(0)
     size = (network.channels, network.image_size, network.image_size)

@@ -8,6 +8,7 @@ import torch
 
 from mamltui.maml.episode import Episodes
 from mamltui.maml.network import NetworkSpec
+from mamltui.maml.parameters import Network
 
 CPU_CHUNK_BYTES = 12 * 2**20
 """Patches of one layer that stay in a CPU's last-level cache between the passes over them."""
@@ -42,14 +43,17 @@ def task_bytes(network: NetworkSpec, steps: int, examples: int, element: int = 4
     return element * ((steps + 2) * (examples * per_image + weights))
 
 
-def choose_task_chunk(network: NetworkSpec, steps: int, episodes: Episodes) -> int:
+def choose_task_chunk(network: Network, steps: int, episodes: Episodes) -> int:
     """Tasks to work on at once: what a CPU's cache or a GPU's free memory holds; at least one.
 
     ``steps`` is how many inner steps are kept for the way back. Without any, as in an evaluation,
     the chunk does not follow the memory that is free at the moment: other chunks add in another
     order, and an evaluation that is repeated has to give the same digits. Chunks are as equal as
-    they can be, so that none is left over small.
+    they can be, so that none is left over small. A module of the user's computes one task after the
+    other, and holds no more than one.
     """
+    if not isinstance(network, NetworkSpec):
+        return 1
     tasks, device = episodes.tasks, episodes.support_x.device
     examples = max(episodes.support_y.shape[1], episodes.query_y.shape[1])
     if device.type == "cuda":

@@ -20,7 +20,7 @@ from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.memory import halving
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.parameters import Network, Parameters
 from mamltui.maml.strategies import Case, covering, must_compile, native, why_not
 from mamltui.maml.strategies.analytic import Analytic
 from mamltui.maml.strategies.autograd import Autograd
@@ -52,7 +52,7 @@ class Engine:
 
     def __init__(
         self,
-        network: NetworkSpec,
+        network: Network,
         inner: InnerLoop,
         *,
         device: torch.device,
@@ -162,7 +162,7 @@ class Engine:
                 steps=steps,
                 support_statistics=support_statistics,
                 task_chunk=size,
-                backend=self._backend if self.strategy == "native" else Analytic,
+                backend=self._backend if self.strategy == "native" else outer.usual_backend,
                 should_stop=should_stop,
             ),
         )

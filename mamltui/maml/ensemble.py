@@ -11,12 +11,12 @@ from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores, answers_of
 from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
-from mamltui.maml.network import NetworkSpec, Parameters
 from mamltui.maml.outer import adapted_step_by_step
+from mamltui.maml.parameters import Network, Parameters
 
 
 def ensemble_scores(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     members: Sequence[Parameters],
     episodes: Episodes,
@@ -48,7 +48,7 @@ def ensemble_scores(
 
 
 def _logits(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     parameters: Parameters,
     episodes: Episodes,

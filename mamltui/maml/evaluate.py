@@ -11,9 +11,8 @@ from torch import Tensor
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
-from mamltui.maml.network import NetworkSpec, Parameters
-from mamltui.maml.outer import Backend, adapted_step_by_step
-from mamltui.maml.strategies.analytic import Analytic
+from mamltui.maml.outer import Backend, adapted_step_by_step, usual_backend
+from mamltui.maml.parameters import Network, Parameters
 
 
 class StepScores(NamedTuple):
@@ -77,7 +76,7 @@ class Scores(NamedTuple):
 
 
 def score(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     parameters: Parameters,
     episodes: Episodes,
@@ -85,7 +84,7 @@ def score(
     steps: int,
     support_statistics: bool = True,
     task_chunk: int = 0,
-    backend: Backend = Analytic,
+    backend: Backend = usual_backend,
     should_stop: Callable[[], bool] | None = None,
 ) -> Scores:
     """Adapt ``steps`` inner steps to each episode and score the query set after every one.
@@ -113,7 +112,7 @@ def score(
 
 
 def _score(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     parameters: Parameters,
     episodes: Episodes,

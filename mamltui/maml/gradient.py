@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mamltui.maml.network import Parameters
+from mamltui.maml.parameters import Parameters
 
 
 class MetaGradient(NamedTuple):

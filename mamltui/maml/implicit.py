@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 import torch
 from torch import Tensor
 
-from mamltui.maml.network import Parameters
+from mamltui.maml.parameters import Parameters
 
 HessianProduct = Callable[[Parameters], Parameters]
 """H v for every learned parameter, of a direction v of the adapted ones."""

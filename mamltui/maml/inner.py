@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mamltui.maml import alfa
 from mamltui.maml.curvature import MODES, matrix_gradients, mode_sizes, transformed
-from mamltui.maml.network import HEAD, NetworkSpec, Parameters
+from mamltui.maml.parameters import Network, Parameters
 
 ADAPTS = ("all", "head", "body")
 RATES = ("fixed", "per-step", "per-element", "curvature", "generated")
@@ -77,14 +77,15 @@ class InnerLoop:
         """Alpha on the mean cross-entropy."""
         return self.alpha * way if self.loss_scale == "paper" else self.alpha
 
-    def adapted(self, network: NetworkSpec) -> tuple[str, ...]:
+    def adapted(self, network: Network) -> tuple[str, ...]:
         """The parameters that a step changes; Reptile has no other way to learn shifts."""
         names = network.learned() if self.outer == "reptile" else network.adapted()
         if self.adapts == "all":
             return names
-        return tuple(name for name in names if (name in HEAD) == (self.adapts == "head"))
+        head = network.head_names()
+        return tuple(name for name in names if (name in head) == (self.adapts == "head"))
 
-    def rate_shapes(self, network: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    def rate_shapes(self, network: Network) -> dict[str, tuple[int, ...]]:
         """Name and shape of the learned rates; none where they are fixed."""
         if self.rates == "fixed":
             return {}
@@ -102,7 +103,7 @@ class InnerLoop:
             for name in self.adapted(network)
         }
 
-    def initial_rates(self, network: NetworkSpec, seed: int = 0) -> Parameters:
+    def initial_rates(self, network: Network, seed: int = 0) -> Parameters:
         """Before the first meta-iteration: alpha, or identities, so that steps are MAML's."""
         shapes, size = self.rate_shapes(network), self.step_size(network.way)
         if self.rates == "generated":
@@ -119,7 +120,7 @@ class InnerLoop:
 
     def update(
         self,
-        network: NetworkSpec,
+        network: Network,
         values: Parameters,
         gradients: Parameters,
         learned: Parameters,
@@ -152,7 +153,7 @@ class InnerLoop:
 
     def adjoint(
         self,
-        network: NetworkSpec,
+        network: Network,
         before: Parameters,
         gradients: Parameters,
         learned: Parameters,
@@ -188,7 +189,7 @@ class InnerLoop:
         return Adjoint(values, of_gradients, of_learned)
 
     def _adjoint_curvature(
-        self, network: NetworkSpec, gradients: Parameters, learned: Parameters, outer: Parameters
+        self, network: Network, gradients: Parameters, learned: Parameters, outer: Parameters
     ) -> Adjoint:
         of_gradients: Parameters = {}
         of_learned: Parameters = {}

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from mamltui.maml import alfa
 from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.parameters import Network, Parameters
 
 
 @dataclass(frozen=True)
 class Learner:
     """A network and how it adapts."""
 
-    network: NetworkSpec
+    network: Network
     inner: InnerLoop
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

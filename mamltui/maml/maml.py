@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from mamltui.maml.network import NORM_EPSILON, NetworkSpec, Parameters
+from mamltui.maml.network import NORM_EPSILON, NetworkSpec
+from mamltui.maml.parameters import Parameters
 
 Model = Callable[[Parameters, Tensor], Tensor]
 """``f(theta, x)``: images [examples, channels, size, size] -> logits [examples, way]."""

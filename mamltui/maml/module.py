@@ -12,14 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mamltui.maml.network import (
-    NORM_EPSILON,
-    STATISTICS,
-    NetworkSpec,
-    NormStatistics,
-    Parameters,
-    at_step,
-)
+from mamltui.maml.network import NORM_EPSILON, NetworkSpec
+from mamltui.maml.own_network import ModuleNetwork
+from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters, at_step
 from mamltui.maml.patches import leading_pad, padded_size
 
 
@@ -95,14 +90,14 @@ class ConvNet(nn.Module):
 
 
 def as_module(
-    network: NetworkSpec,
+    network: Network,
     parameters: Parameters,
     *,
     step: int = 0,
     statistics: Sequence[NormStatistics] = (),
     running: bool = False,
-) -> ConvNet:
-    """A network with its parameters, in evaluation mode.
+) -> nn.Module:
+    """A network with its parameters, in evaluation mode; a module of the user's as tasks see it.
 
     Args:
         parameters: of a checkpoint, each of its own shape, or after adapting one task [1, ...].
@@ -111,6 +106,9 @@ def as_module(
         running: normalise with the running statistics that the parameters hold.
     """
     values = {name: value.detach() for name, value in at_step(network, parameters, step).items()}
+    if isinstance(network, ModuleNetwork):
+        return network.handed_out(values, list(statistics))
+    assert isinstance(network, NetworkSpec)
     shapes = network.value_shapes()
     module = ConvNet(network, has_head="head.weight" in values)
 

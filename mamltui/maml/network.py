@@ -17,14 +17,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mamltui.maml.parameters import (
+    HEAD,
+    STATISTICS,
+    Network,
+    NormStatistics,
+    Parameters,
+    ParameterSpec,
+    at_step,
+)
 from mamltui.maml.patches import extract_patches
 
 LAYERS = 4
@@ -33,31 +41,12 @@ POOLINGS = ("stride", "max")
 NORMALISATIONS = ("batch", "layer", "none")
 HEADS = ("mean", "flatten")
 NORM_EPSILON = 1e-3
-STATISTICS = ("mean", "variance")
-"""Of a batch normalisation, as parameters are named after them."""
-HEAD = ("head.weight", "head.bias")
 
-Parameters = dict[str, Tensor]
 Activation = Callable[[Tensor], Tensor]
 
 
-class ParameterSpec(NamedTuple):
-    """What one parameter tensor of a network is."""
-
-    shape: tuple[int, ...]
-    part: Literal["kernel", "norm", "head"]
-    initial: Literal["xavier", "normal", "zeros", "ones"]
-    rows: int = 0
-    """How many numbers of inner steps taken (0, 1, ...) it has a row for; 0: one for all."""
-    is_tracked: bool = False
-    """Whether it is a running statistic, which no gradient moves: it goes a fixed part of the way
-    to what was observed."""
-    is_decayed: bool = False
-    """Whether weight decay pulls at it."""
-
-
 @dataclass(frozen=True)
-class NetworkSpec:
+class NetworkSpec(Network):
     """The shape of a network: what a checkpoint must agree with to be loaded.
 
     The defaults are the paper's Conv-4.
@@ -159,30 +148,12 @@ class NetworkSpec:
         weight = ParameterSpec(shapes[0], "head", "normal", is_decayed=True)
         return dict(zip(HEAD, (weight, ParameterSpec(shapes[1], "head", "zeros")), strict=True))
 
-    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every parameter tensor."""
-        return {name: parameter.shape for name, parameter in self.parameters.items()}
-
     def value_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of what one pass reads: after one number of inner steps, with a head."""
         return {
             name: parameter.shape[-1:] if parameter.rows else parameter.shape
             for name, parameter in (self.parameters | self._head()).items()
         }
-
-    def rows(self, name: str) -> int:
-        """Of a parameter: see :class:`ParameterSpec`; all else has one value for all steps."""
-        return self.parameters[name].rows if name in self.parameters else 0
-
-    def tracked(self) -> tuple[str, ...]:
-        """The running statistics."""
-        return tuple(name for name, parameter in self.parameters.items() if parameter.is_tracked)
-
-    def learned(self) -> tuple[str, ...]:
-        """The parameters that a gradient moves, in one loop or the other."""
-        return tuple(
-            name for name, parameter in self.parameters.items() if not parameter.is_tracked
-        )
 
     def adapted(self) -> tuple[str, ...]:
         """The parameters that the inner loop changes; the outer loop learns the others too.
@@ -196,8 +167,43 @@ class NetworkSpec:
         )
         return (*learned, *HEAD) if self.prototypes else learned
 
-    def parameter_count(self) -> int:
-        return sum(math.prod(shape) for shape in self.parameter_shapes().values())
+    def head_names(self) -> tuple[str, ...]:
+        return HEAD
+
+    @property
+    def normalises_by_batch(self) -> bool:
+        return self.normalisation == "batch"
+
+    def floats_an_image(self) -> int:
+        # The patches and activations of the first two modules outweigh all the others'.
+        return 8 * self.filters * self.sizes()[1] ** 2
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+    def describe(self) -> str:
+        size = self.image_size
+        plain = NetworkSpec(self.way, self.channels, size, self.filters)
+        others = [
+            f"{field.name} {getattr(self, field.name)}"
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(plain, field.name)
+        ]
+        words = (
+            f"Conv-4 with {self.filters} filters, {self.way}-way, "
+            f"{self.channels}x{size}x{size} images"
+        )
+        return ", ".join([words, *others])
+
+    def apply(
+        self,
+        values: Mapping[str, Tensor],
+        images: Tensor,
+        *,
+        statistics: list[NormStatistics] | None = None,
+        running: bool = False,
+    ) -> tuple[Tensor, list[NormStatistics]]:
+        return forward_at(self, values, images, statistics=statistics, running=running)
 
     def initial_parameters(self, seed: int) -> Parameters:
         """float32 parameters on the CPU, a function of ``seed`` alone."""
@@ -213,15 +219,6 @@ class NetworkSpec:
             else:
                 parameters[name] = torch.full(shape, 1.0 if initial == "ones" else 0.0)
         return parameters
-
-
-class NormStatistics(NamedTuple):
-    """What one batch normalisation used, per task and channel."""
-
-    mean: Tensor
-    """[tasks, 1, filters]"""
-    variance: Tensor
-    """[tasks, 1, filters], biased."""
 
 
 def relu(values: Tensor) -> Tensor:
@@ -300,21 +297,6 @@ def forward_at(
     if "head.weight" not in parameters:
         return features, used
     return features @ parameters["head.weight"] + parameters["head.bias"].unsqueeze(-2), used
-
-
-def at_step(network: NetworkSpec, parameters: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
-    """The parameters, with those that each step has its own of as they are after ``step`` steps.
-
-    Shifts, scales and running statistics become [..., filters], views of what is given.
-    """
-    values = dict(parameters)
-    if not (network.norm_steps or network.running_steps):
-        return values
-    for name, value in parameters.items():
-        rows = network.rows(name)
-        if rows:
-            values[name] = value.select(-2, min(step, rows - 1))
-    return values
 
 
 def _running_norm(rows: Tensor, given: NormStatistics) -> tuple[Tensor, NormStatistics]:

@@ -40,15 +40,11 @@ from mamltui.maml.inner import (
     task_accuracies,
     task_losses,
 )
-from mamltui.maml.network import (
-    STATISTICS,
-    NetworkSpec,
-    NormStatistics,
-    Parameters,
-    at_step,
-)
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters, at_step
 from mamltui.maml.precision import exact_products
 from mamltui.maml.strategies.analytic import Analytic
+from mamltui.maml.strategies.autograd import Autograd
 
 
 class Tape(Protocol):
@@ -107,12 +103,19 @@ class Derivatives(Protocol[TapeT]):
         """
 
 
-Backend = Callable[[NetworkSpec, Tensor], Derivatives[Any]]
+Backend = Callable[[Network, Tensor], Derivatives[Any]]
 """Makes them of images [tasks, examples, channels, size, size]."""
 
 
+def usual_backend(network: Network, images: Tensor) -> Derivatives[Any]:
+    """The one that covers a network on every machine and in every precision."""
+    if isinstance(network, NetworkSpec):
+        return Analytic(network, images)
+    return Autograd(network, images)
+
+
 def meta_gradient(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     parameters: Parameters,
     episodes: Episodes,
@@ -134,7 +137,7 @@ def meta_gradient(
 
 
 def task_gradients(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     parameters: Parameters,
     episodes: Episodes,
@@ -172,13 +175,13 @@ class Adapted:
 
 
 def adapted_step_by_step(
-    network: NetworkSpec,
+    network: Network,
     inner: InnerLoop,
     parameters: Parameters,
     episodes: Episodes,
     steps: int,
     *,
-    backend: Backend = Analytic,
+    backend: Backend = usual_backend,
     should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[Adapted]:
     """The tasks after 0, 1, ..., ``steps`` inner steps.
@@ -273,7 +276,7 @@ class _Tasks:
 
     def __init__(
         self,
-        network: NetworkSpec,
+        network: Network,
         inner: InnerLoop,
         parameters: Parameters,
         episodes: Episodes,

@@ -20,13 +20,15 @@ import torch
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import NormStatistics, Parameters
+from mamltui.maml.network import NetworkSpec
 from mamltui.maml.outer import adapted_step_by_step
+from mamltui.maml.parameters import NormStatistics, Parameters
 
 
 def start_statistics(learner: Learner, parameters: Parameters, episodes: Episodes) -> None:
     """Set running statistics, in place, to those that the episodes have at each inner step."""
     network = learner.network
+    assert isinstance(network, NetworkSpec)  # the only one that has them
     chunks = episodes.chunks(choose_task_chunk(network, 0, episodes))
     statistics = [_statistics(learner, parameters, chunk) for chunk in chunks]
     for step, layer in product(range(network.running_steps), range(network.layers)):

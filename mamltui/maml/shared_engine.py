@@ -19,7 +19,7 @@ from mamltui.maml.evaluate import Scores
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.memory import memory_error
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.parameters import Network, Parameters
 from mamltui.maml.ranks import Ranks, RanksError
 
 
@@ -27,7 +27,7 @@ from mamltui.maml.ranks import Ranks, RanksError
 class _Make:
     """Make an engine."""
 
-    network: NetworkSpec
+    network: Network
     inner: InnerLoop
     device: str
     strategy: str
@@ -86,7 +86,7 @@ class SharedEngine(Engine):
     def __init__(
         self,
         ranks: Ranks,
-        network: NetworkSpec,
+        network: Network,
         inner: InnerLoop,
         *,
         device: torch.device,

@@ -83,6 +83,8 @@ def _flat(profile: Profile) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(each, list) for each in value):
+        return ", ".join(f"{name}={json.dumps(each)}" for name, each in value) or "none"
     if isinstance(value, list):
         return steps_text(value)
     return json.dumps(value) if isinstance(value, bool) else str(value)

@@ -26,7 +26,7 @@ class Key:
     """What may be written, in words."""
     description: str
     kind: str
-    """``integer``, ``number``, ``boolean``, ``string`` or ``steps``."""
+    """``integer``, ``number``, ``boolean``, ``string``, ``object`` or ``steps``."""
     choices: tuple[str, ...]
     """The only texts allowed, if they are few."""
 
@@ -67,12 +67,20 @@ def toml_value(value: object) -> str:
     """A value of a profile as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple) and all(isinstance(each, tuple) for each in value):
+        return "{" + ", ".join(f"{name} = {_argument(each)}" for name, each in value) + "}"
     if isinstance(value, tuple):
         return toml_value(steps_text(value))
     if isinstance(value, str):
         # JSON's escapes are TOML's too; whoever prints the file sees what JSON would leave raw.
         return "".join(map(_escaped, json.dumps(value, ensure_ascii=False)))
     return repr(value)
+
+
+def _argument(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_argument, value))}]"
+    return toml_value(value)
 
 
 def _escaped(char: str) -> str:

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from mamltui.profiles.arguments import ALLOWED_ARGUMENTS, parse_arguments
 from mamltui.profiles.steps import ALLOWED_STEPS, parse_steps
 
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
@@ -30,6 +31,11 @@ Steps = Annotated[
     WithJsonSchema(
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}
     ),
+]
+Arguments = Annotated[
+    tuple[tuple[str, Any], ...],
+    BeforeValidator(parse_arguments),
+    WithJsonSchema({"type": "object"}),
 ]
 
 
@@ -220,7 +226,7 @@ class TaskSection(_Model):
 
 
 class NetworkSection(_Model):
-    """The convolutional network; the defaults are the paper's, with four modules."""
+    """The network; the defaults are the paper's convolutions, with four modules."""
 
     filters: int = Field(
         64,
@@ -250,6 +256,25 @@ class NetworkSection(_Model):
         "mean",
         description="What is classified: the spatial mean of the last module, or all of it.",
         json_schema_extra=_unit("-"),
+    )
+    module: str = Field(
+        "",
+        max_length=300,
+        pattern=PRINTABLE,
+        description='A network of your own, in place of all this: "package:Class", a torch module.',
+        json_schema_extra=_unit("-"),
+    )
+    arguments: Arguments = Field(
+        (),
+        description="Of its constructor; way, channels and image_size are offered by name.",
+        json_schema_extra=_unit("-", allowed_text=ALLOWED_ARGUMENTS),
+    )
+    weights: str = Field(
+        "",
+        max_length=4096,
+        pattern=PRINTABLE,
+        description="File of a state dict that training starts with; empty: random parameters.",
+        json_schema_extra=_unit("file"),
     )
 
 

@@ -128,6 +128,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "string": (str,),
     "steps": (str, list),
+    "object": (dict,),
 }
 
 

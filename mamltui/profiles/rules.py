@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,6 +91,7 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
         *_of_the_augmentation(profile),
         *_of_the_algorithm(profile),
         *_of_the_network(profile),
+        *_of_the_module(profile),
         *_of_the_test(profile),
         *_of_the_start(profile),
     ]
@@ -169,6 +171,62 @@ def _of_the_network(profile: Values) -> Iterator[BrokenRule]:
         )
 
 
+BUILT_IN_ALONE = ("filters", "layers", "pooling", "normalisation", "head")
+"""Keys of ``[network]`` that say nothing of a module of the user's."""
+BUILT_IN_ALGORITHMS = {
+    "protonet": "its head is computed from features that only the built-in network gives",
+    "proto-maml": "its head is computed from features that only the built-in network gives",
+    "meta-curvature": "its matrices are of the built-in network's layout of kernels",
+}
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def _of_the_module(profile: Values) -> Iterator[BrokenRule]:
+    """A network of the user's own, and what does not go with it."""
+    network, plus = profile.network, profile.plus
+    if not network.module:
+        if network.arguments:
+            yield BrokenRule(
+                ("network.arguments", "network.module"),
+                "they are of the constructor of network.module, which is not given",
+                'write module = "package:Class" under [network], or leave arguments out',
+            )
+        return
+    if not _MODULE.fullmatch(network.module):
+        yield BrokenRule(
+            ("network.module",),
+            "it is not the name of a class; allowed: module and class, with a colon between them",
+            'such as "mypackage.networks:ResNet", the class ResNet of mypackage/networks.py',
+        )
+    for name in BUILT_IN_ALONE:
+        if getattr(network, name) != type(network).model_fields[name].default:
+            yield BrokenRule(
+                (f"network.{name}", "network.module"),
+                "it is of the built-in network, and network.module names another one",
+                f"leave network.{name} out, or pass it on in network.arguments",
+            )
+    if reason := BUILT_IN_ALGORITHMS.get(profile.algorithm):
+        yield BrokenRule(
+            ("algorithm", "network.module"),
+            f"{profile.algorithm} is for the built-in network alone: {reason}",
+            "choose another algorithm, or leave network.module out",
+        )
+    for name in ("per_step_norm", "per_step_statistics"):
+        if getattr(plus, name):
+            yield BrokenRule(
+                (f"plus.{name}", "network.module"),
+                "it is of the built-in network's normalisation, and network.module names another "
+                "network",
+                f"leave plus.{name} out",
+            )
+    if profile.task.test_way not in (0, profile.task.way):
+        yield BrokenRule(
+            ("task.test_way", "network.module"),
+            f"{network.module} is constructed for {profile.task.way} classes",
+            "leave task.test_way out",
+        )
+
+
 def _of_the_test(profile: Values) -> Iterator[BrokenRule]:
     """Tasks at test that a learned head has no weights for."""
     task = profile.task
@@ -192,6 +250,12 @@ def _of_the_start(profile: Values) -> Iterator[BrokenRule]:
             ("meta.start_part", "meta.start"),
             "it says what is taken of a run, and meta.start names none",
             'write start = "RUN" under [meta], or leave start_part out',
+        )
+    if profile.meta.start.strip() and profile.network.weights.strip():
+        yield BrokenRule(
+            ("network.weights", "meta.start"),
+            "a training starts with a file of weights or with another run, not with both",
+            "leave one of them out",
         )
     if profile.meta.start_part == "head" and profile.algorithm in ("protonet", "proto-maml"):
         yield BrokenRule(

@@ -126,6 +126,8 @@ class Evaluation:
     """Classes of a task in training; 0: as many as ``way``."""
     train_shot: int = 0
     """Support images a class in training; 0: as many as ``shot``."""
+    module: str = ""
+    """The network's class, where it is one of the user's own; the filters say nothing then."""
     head: str = "learned"
     """Where the classifier starts: ``learned``, ``fresh`` or ``prototypes``."""
     is_other_task: bool = False

@@ -214,11 +214,15 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         "models": (_models(evaluation.models or 1), "{}, theirs {}"),
         "iterations": (evaluation.iteration, "{:,} meta-iterations, theirs {:,}"),
     }
+    if evaluation.module:
+        del ours["filters"]
     differences = [
         text.format(value, theirs[key])
         for key, (value, text) in ours.items()
         if key in theirs and theirs[key] != value
     ]
+    if evaluation.module:
+        differences.insert(0, f"network {evaluation.module}, theirs Conv-4")
     if evaluation.trained_on:
         differences.insert(0, f"trained on {evaluation.trained_on} tasks")
     if evaluation.split != "test":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +18,8 @@ from torch import Tensor
 from mamltui.errors import CheckpointError
 from mamltui.maml.learner import Learner
 from mamltui.maml.network import NetworkSpec
+from mamltui.maml.own_network import ModuleNetwork
+from mamltui.maml.parameters import Network
 from mamltui.runs.state import Best
 from mamltui.text import shortened
 from mamltui.untrusted import (
@@ -61,7 +63,7 @@ class Checkpoint:
     parameters: dict[str, Tensor]
     """float32."""
     adam: AdamState
-    network: NetworkSpec
+    network: Network
     """Whose parameters they are; learned inner rates are among them under names of their own."""
     validated: int = 0
     """The last validation's iteration; 0: none yet."""
@@ -95,7 +97,7 @@ def checkpoint_bytes(checkpoint: Checkpoint, *, about: dict[str, str]) -> bytes:
     metadata = {
         "format": FORMAT,
         "iteration": checkpoint.iteration,
-        "network": asdict(checkpoint.network),
+        "network": checkpoint.network.to_json(),
         "shapes": {name: list(value.shape) for name, value in checkpoint.parameters.items()},
         "adam_step": adam.step,
         "optimizer": bool(adam.exp_avg),
@@ -146,27 +148,12 @@ def load_checkpoint(
     return checkpoint
 
 
-def describe(network: NetworkSpec) -> str:
-    """A network in a few words."""
-    size = network.image_size
-    plain = NetworkSpec(network.way, network.channels, size, network.filters)
-    others = [
-        f"{field.name} {getattr(network, field.name)}"
-        for field in fields(network)
-        if getattr(network, field.name) != getattr(plain, field.name)
-    ]
-    words = (
-        f"Conv-4 with {network.filters} filters, {network.way}-way, "
-        f"{network.channels}x{size}x{size} images"
-    )
-    return ", ".join([words, *others])
-
-
 def _check(checkpoint: Checkpoint, expect: Learner, path: Path) -> None:
     if checkpoint.network != expect.network:
         raise CheckpointError(
-            f"the checkpoint is of another network: {describe(checkpoint.network)}, "
-            f"not {describe(expect.network)}",
+            f"the checkpoint is of another network: {checkpoint.network.describe()}, not "
+            + expect.network.describe()
+            + _first_difference(checkpoint.network, expect.network),
             where=str(path),
         )
     shapes = {name: tuple(value.shape) for name, value in checkpoint.parameters.items()}
@@ -178,6 +165,20 @@ def _check(checkpoint: Checkpoint, expect: Learner, path: Path) -> None:
             f"and {_shape(wanted.get(name))} here",
             where=str(path),
         )
+
+
+def _first_difference(there: Network, here: Network) -> str:
+    """The first tensor that is not the same, where there is one."""
+    known, wanted = there.parameter_shapes(), here.parameter_shapes()
+    differing = [name for name in (known | wanted) if known.get(name) != wanted.get(name)]
+    if not differing:
+        return ""
+    name = differing[0]
+
+    def shape(shapes: dict[str, tuple[int, ...]]) -> str:
+        return str(list(shapes[name])) if name in shapes else "not there"
+
+    return f" ({shortened(name)}: {shape(known)} in the checkpoint, {shape(wanted)} in yours)"
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
@@ -277,8 +278,10 @@ def _hash(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _network(values: dict[str, Any]) -> NetworkSpec:
-    """A network whose numbers are of the size that profiles allow."""
+def _network(values: dict[str, Any]) -> Network:
+    """A network whose numbers are of the size that profiles allow; nothing is imported for it."""
+    if "module" in values:
+        return ModuleNetwork.from_json(values)
     for known in fields(NetworkSpec):
         value = values.get(known.name)
         kind = {"int": int, "bool": bool, "str": str}[str(known.type)]

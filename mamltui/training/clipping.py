@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from mamltui.maml.network import Parameters
+from mamltui.maml.parameters import Parameters
 
 NORM_EPSILON = 1e-6
 """torch's, in ``torch.nn.utils.clip_grad_norm_``: no division by zero."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from mamltui.errors import RunError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a control can be held before
-    from mamltui.maml.network import Parameters
+    from mamltui.maml.parameters import Parameters
 
 
 class Snapshot(NamedTuple):

@@ -11,6 +11,7 @@ import torch
 
 from mamltui.errors import CheckpointError
 from mamltui.maml.learner import Learner
+from mamltui.maml.own_network import ModuleNetwork
 from mamltui.profiles import Profile, differences
 from mamltui.runs import Best, Checkpoint, RunFolder, RunInfo, TrainedOn
 from mamltui.runs.folder import CheckpointName
@@ -64,7 +65,8 @@ def find_start(plan: Plan, run: RunFolder) -> Start:
         state = TrainingState.fresh(learner, profile.meta, device, parameters)
         if transfer is not None:
             notices += transfer.notices(TrainedOn.of(plan.bank, plan.split))
-            run.update(start=transfer.source)
+            if transfer.source is not None:
+                run.update(start=transfer.source)
     else:
         check_unfinished(run, checkpoint, profile)
         notices += _differences(info, before, profile, device)
@@ -83,6 +85,8 @@ def find_start(plan: Plan, run: RunFolder) -> Start:
     run.cut_back(state.iteration, state.validated)
     if profile != before:
         run.set_profile(profile)
+    if isinstance(learner.network, ModuleNetwork):
+        notices += learner.network.notices()
     seconds = Seconds()
     if checkpoint is not None:
         seconds = Seconds(checkpoint.elapsed, checkpoint.processor_seconds)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.parameters import Network, Parameters
 from mamltui.profiles import MetaSection
 from mamltui.runs import AdamState, Best, Checkpoint
 from mamltui.training.clipping import clipped
@@ -26,7 +26,7 @@ TRACKING_RATE = 0.1
 class TrainingState:
     """A training between two meta-iterations, on its device."""
 
-    network: NetworkSpec
+    network: Network
     meta: MetaSection
     """How it is trained."""
     parameters: Parameters

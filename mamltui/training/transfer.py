@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from mamltui.errors import UsageError
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import HEAD, Parameters
+from mamltui.maml.parameters import Parameters
 from mamltui.profiles import Profile
 from mamltui.runs import StartedFrom, TrainedOn, find_run
+from mamltui.weights import fitted, read_state_dict
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,16 @@ class Transfer:
 
     parameters: Parameters
     """float32, on the CPU; those not among them start as they do without ``meta.start``."""
-    source: StartedFrom
+    source: StartedFrom | None
     data: TrainedOn | None
+    file: str = ""
+    """In words, where it is not a run's."""
 
     def notices(self, data: TrainedOn) -> list[str]:
         """What a reader of a training on ``data`` has to know."""
         source = self.source
+        if source is None:
+            return [f"starting with {self.file}"]
         part = "" if source.part == "all" else f"the {source.part} of "
         texts = [
             f"starting with {part}{source.run}, its {source.checkpoint} checkpoint of iteration "
@@ -55,7 +61,7 @@ def with_whole_start(profile: Profile, runs: Path) -> Profile:
 
 
 def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Transfer | None:
-    """What ``meta.start`` of ``profile`` names; None: nothing.
+    """What ``meta.start`` or ``network.weights`` of ``profile`` names; None: nothing.
 
     The best checkpoint is taken, or before the first validation the last one.
 
@@ -66,8 +72,13 @@ def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Tran
     Raises:
         RunError: there is no such run.
         CheckpointError: its checkpoint is missing or damaged.
-        UsageError: its parameters do not fit.
+        UsageError: its parameters do not fit, or the file cannot be read.
     """
+    if profile.network.weights:
+        path = Path(profile.network.weights).expanduser()
+        state, digest = read_state_dict(path)
+        words = f"the weights of {path} (SHA-256 {digest[:12]}...)"
+        return Transfer(fitted(state, learner.network, path), None, None, words)
     name, part = profile.meta.start, profile.meta.start_part
     if not name:
         return None
@@ -75,7 +86,14 @@ def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Tran
     kind: Literal["best", "last"] = "best" if run.checkpoint_path("best").exists() else "last"
     checkpoint = run.load_checkpoint(kind)
     there, here = checkpoint.parameters, learner.shapes()
-    needed = [each for each in learner.network.parameter_shapes() if _is_of(part, each)]
+    head = learner.network.head_names()
+    if part != "all" and not head:
+        raise UsageError(
+            f"the last layer of {learner.network.describe()} is not a linear one with an output a "
+            "class, so there is no telling head and body apart",
+            where=f"profile {profile.name}: meta.start_part",
+        )
+    needed = [each for each in learner.network.parameter_shapes() if _is_of(part, each, head)]
     for each in needed:
         shape = _shape(there, each)
         if shape != here[each]:
@@ -93,8 +111,8 @@ def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Tran
     return Transfer({each: there[each] for each in needed}, source, run.info().data)
 
 
-def _is_of(part: str, name: str) -> bool:
-    return part == "all" or (name in HEAD) == (part == "head")
+def _is_of(part: str, name: str, head: Collection[str]) -> bool:
+    return part == "all" or (name in head) == (part == "head")
 
 
 def _shape(parameters: Parameters, name: str) -> tuple[int, ...] | None:

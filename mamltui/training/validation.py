@@ -14,7 +14,7 @@ from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
 from mamltui.maml.evaluate import Scores, StepScores, mean_and_ci95, score
 from mamltui.maml.learner import Learner
-from mamltui.maml.network import Parameters
+from mamltui.maml.parameters import Parameters
 from mamltui.profiles import Profile, ValidationSection
 from mamltui.runs import Best
 

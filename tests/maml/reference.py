@@ -16,7 +16,8 @@ from mamltui.maml import maml
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.maml import L, Model, Task, conv_net, normalise
-from mamltui.maml.network import NORM_EPSILON, STATISTICS, NetworkSpec
+from mamltui.maml.network import NORM_EPSILON, NetworkSpec
+from mamltui.maml.parameters import STATISTICS
 
 Weights = dict[str, Tensor]
 Observed = dict[int, Weights]

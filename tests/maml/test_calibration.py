@@ -13,7 +13,8 @@ from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.network import NetworkSpec
+from mamltui.maml.parameters import Parameters
 from mamltui.maml.strategies import Case
 
 CPU = torch.device("cpu")

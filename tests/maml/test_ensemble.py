@@ -15,7 +15,7 @@ from mamltui.maml.evaluate import score
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.maml import conv_net
-from mamltui.maml.network import Parameters
+from mamltui.maml.parameters import Parameters
 
 from .reference import random_problem
 

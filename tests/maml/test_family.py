@@ -13,9 +13,10 @@ from mamltui.maml.evaluate import score
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.maml import L
-from mamltui.maml.network import NetworkSpec, Parameters
+from mamltui.maml.network import NetworkSpec
 from mamltui.maml.outer import Backend, adapted_step_by_step
 from mamltui.maml.outer import meta_gradient as outer_gradient
+from mamltui.maml.parameters import Parameters
 from mamltui.maml.strategies.analytic import Analytic
 from mamltui.maml.strategies.autograd import Autograd
 from mamltui.maml.strategies.native import Kernels

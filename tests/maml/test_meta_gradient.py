@@ -14,6 +14,7 @@ from mamltui.maml.engine import Engine, MetaGradient
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.maml import conv_net
+from mamltui.maml.network import forward_at
 from mamltui.maml.strategies.autograd import Autograd
 
 from .reference import meta_gradient, random_problem, relative_difference
@@ -136,7 +137,10 @@ def test_equals_finite_differences_with_a_smooth_activation(steps: int) -> None:
     inner = InnerLoop(steps, 0.1)
 
     def evaluate(values: dict[str, torch.Tensor]) -> MetaGradient:
-        backend = partial(Autograd, activation=F.softplus)
+        def backend(network: Any, images: torch.Tensor) -> Autograd:
+            smooth = partial(forward_at, network, activation=F.softplus)
+            return Autograd(network, images, compute=smooth)
+
         return outer.meta_gradient(network, inner, values, episodes, backend)
 
     gradient = evaluate(weights).gradient

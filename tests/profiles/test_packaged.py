@@ -31,6 +31,7 @@ def settings(profile: Profile) -> tuple[int, int, float, int]:
 def test_these_are_the_profiles() -> None:
     assert set(packaged_profiles()) == {
         "quickstart",
+        "resnet-5way1shot",
         *PAPER,
         *FAST,
         *COLOUR,

@@ -14,6 +14,7 @@ import torch
 
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
+from mamltui.maml.parameters import Network
 from mamltui.maml.strategies import native
 
 STRATEGIES = ("native", "graph", "analytic", "autograd")
@@ -23,7 +24,7 @@ STRATEGIES = ("native", "graph", "analytic", "autograd")
 class Case:
     """What a strategy is asked to work on."""
 
-    network: NetworkSpec
+    network: Network
     inner: InnerLoop
     device: torch.device
     dtype: torch.dtype = torch.float32
@@ -34,6 +35,8 @@ def why_not(strategy: str, case: Case) -> str | None:
     """Why ``strategy`` does not cover ``case``, in words for people; None: it does, as ``auto``."""
     if strategy == "native":
         return native.why_not(case)
+    if strategy != "autograd" and not isinstance(case.network, NetworkSpec):
+        return native.OTHER_NETWORK
     if strategy == "graph" and case.device.type != "cuda":
         return "it runs on CUDA devices only"
     if strategy == "autograd" and case.precision != "fp32":

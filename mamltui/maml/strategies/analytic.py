@@ -35,7 +35,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mamltui.maml.network import NORM_EPSILON, STATISTICS, NetworkSpec, NormStatistics, Parameters
+from mamltui.maml.network import NORM_EPSILON, NetworkSpec
+from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters
 from mamltui.maml.patches import fold, new_padded, pad, windows
 from mamltui.maml.precision import Products
 
@@ -118,7 +119,8 @@ class Analytic:
         UsageError: the device or the images' type does not have that precision.
     """
 
-    def __init__(self, network: NetworkSpec, images: Tensor, *, precision: str = "fp32") -> None:
+    def __init__(self, network: Network, images: Tensor, *, precision: str = "fp32") -> None:
+        assert isinstance(network, NetworkSpec)
         self.network = network
         self.products = Products(precision, images.device, images.dtype)
         self.stride = network.stride()

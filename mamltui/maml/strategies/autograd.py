@@ -1,4 +1,4 @@
-"""Derivatives by autograd: short, and for every network that ``network.forward`` computes; slow.
+"""Derivatives by autograd: short, and for every network, a module of the user's too; slow.
 
 With g a variable of its own, G(theta, g) = J(theta)^T g is the gradient of <logits, g>, and <G, v>
 has the derivatives J v in g and, as second derivatives are symmetric, (d/d epsilon)
@@ -8,19 +8,16 @@ product.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from mamltui.maml.network import (
-    Activation,
-    NetworkSpec,
-    NormStatistics,
-    Parameters,
-    forward_at,
-    relu,
-)
+from mamltui.maml.parameters import Network, NormStatistics, Parameters
+
+Compute = Callable[..., tuple[Tensor, list[NormStatistics]]]
+"""As :meth:`~mamltui.maml.parameters.Network.apply`."""
 
 
 @dataclass
@@ -40,14 +37,16 @@ class _Tape:
 
 
 class Autograd:
-    """:class:`~mamltui.maml.outer.Derivatives` of ``network.forward``, whatever it does."""
+    """:class:`~mamltui.maml.outer.Derivatives` of what a network computes, whatever it is.
 
-    def __init__(
-        self, network: NetworkSpec, images: Tensor, *, activation: Activation = relu
-    ) -> None:
+    Args:
+        compute: in place of ``network.apply``.
+    """
+
+    def __init__(self, network: Network, images: Tensor, *, compute: Compute | None = None) -> None:
         self._network = network
         self._images = images
-        self._activation = activation
+        self._compute = compute or network.apply
 
     def forward(
         self,
@@ -64,13 +63,8 @@ class Autograd:
             if name in shapes and name not in tracked
         }
         with torch.enable_grad():
-            logits, seen = forward_at(
-                self._network,
-                {**values, **leaves},
-                self._images,
-                statistics=statistics,
-                running=running,
-                activation=self._activation,
+            logits, seen = self._compute(
+                {**values, **leaves}, self._images, statistics=statistics, running=running
             )
         return _Tape(leaves, logits, [NormStatistics(*(v.detach() for v in each)) for each in seen])
 

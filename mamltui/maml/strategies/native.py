@@ -22,13 +22,8 @@ from mamltui import compiled
 from mamltui.compiled import CompilingStoppedError, NotCompiledError, load_compiled
 from mamltui.maml.chunks import Interrupted, equal_chunks
 from mamltui.maml.episode import Episodes
-from mamltui.maml.network import (
-    MOST_LAYERS,
-    STATISTICS,
-    NetworkSpec,
-    NormStatistics,
-    Parameters,
-)
+from mamltui.maml.network import MOST_LAYERS, NetworkSpec
+from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +40,9 @@ TASKS = 8
 """At once, or one a thread if that is more: enough that Python's part of the work is small."""
 MEMORY = 2**30
 """Bytes that more tasks at once than threads may take."""
+
+
+OTHER_NETWORK = "it is of the built-in network alone; one of your own takes autograd"
 
 
 def why_not(case: Case) -> str | None:
@@ -65,6 +63,8 @@ def why_unfit(case: Case) -> str | None:
         return "it has no other precision than fp32"
     if case.dtype not in SCALARS:
         return f"it has no kernels for {case.dtype}"
+    if not isinstance(case.network, NetworkSpec):
+        return OTHER_NETWORK
     if case.network.filters < LEAST_FILTERS:
         return f"fewer than {LEAST_FILTERS} filters leave the processor's vectors half empty"
     return None
@@ -174,11 +174,13 @@ class Kernels:
     def __init__(self) -> None:
         self._free: dict[tuple[object, ...], list[Tensor]] = defaultdict(list)
 
-    def __call__(self, network: NetworkSpec, images: Tensor) -> Native:
+    def __call__(self, network: Network, images: Tensor) -> Native:
+        assert isinstance(network, NetworkSpec)
         return Native(self, network, images)
 
-    def tasks_at_once(self, network: NetworkSpec, steps: int, episodes: Episodes) -> int:
+    def tasks_at_once(self, network: Network, steps: int, episodes: Episodes) -> int:
         """``TASKS``, fewer where they need more than ``MEMORY``, or else as many as threads."""
+        assert isinstance(network, NetworkSpec)
         support, query = (
             _layout(network, images.shape[1], images.dtype).scalars
             for images in (episodes.support_x, episodes.query_x)

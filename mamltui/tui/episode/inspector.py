@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # these import torch, which takes seconds: only threads do
     from mamltui.data.episodes import EpisodeSampler
     from mamltui.maml.adaptation import Adaptation, Predictions
     from mamltui.maml.learner import Learner
-    from mamltui.maml.network import Parameters
+    from mamltui.maml.parameters import Parameters
     from mamltui.tui.session.training import Training
 
 Split = Literal["test", "validation", "train"]

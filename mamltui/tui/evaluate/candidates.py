@@ -151,6 +151,7 @@ def unmeasured(run: ListedRun, settings: Settings) -> Evaluation:
         resize=profile.data.resize,
         image_size=profile.data.image_size,
         filters=profile.network.filters,
+        module=profile.network.module,
         device="",
         transductive=unknown,
         support=unknown,
