@@ -70,7 +70,7 @@ def run(
         bool, typer.Option("--resume", help="As it was last run, with the same budget and seeds.")
     ] = False,
     on: Annotated[
-        str, typer.Option("--on", metavar="PLACE", help="Where the trainings run: local or ray.")
+        str, typer.Option("--on", metavar="PLACE", help="Where they run: local, ray or slurm.")
     ] = "local",
     address: Annotated[
         str | None,
@@ -85,6 +85,12 @@ def run(
             metavar="DIR",
             help="A folder of each node of a Ray cluster to work in; run folders are fetched from "
             "it [default: the runs folder where a node shares it].",
+        ),
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="For Slurm's jobs, as sbatch has it: partition=gpu, time=120."
         ),
     ] = None,
     gpu_share: Annotated[
@@ -147,7 +153,9 @@ def run(
 
         _print_standings(made, read_standings(made, out, cells=cells))
         return
-    wanted = Wanted(workers, threads, gpu_share, device.value, address, node_dir)
+    wanted = Wanted(
+        workers, threads, gpu_share, device.value, address, node_dir, tuple(slurm or ())
+    )
     place = place_named(on, wanted)
 
     from mamltui.studies.queue import Queue

@@ -109,6 +109,8 @@ class Wanted:
     """Of a Ray cluster."""
     node_dir: Path | None = None
     """A folder of each node of a Ray cluster to work in."""
+    slurm: tuple[str, ...] = ()
+    """``KEY=VALUE`` for its jobs."""
 
 
 def trainings_on_a_gpu(share: float) -> int:

@@ -7,7 +7,7 @@ from mamltui.processors import usable_processors
 from mamltui.studies.on_machine import LocalPlace, visible_gpus
 from mamltui.studies.places import Place, Wanted, trainings_on_a_gpu
 
-PLACES = ("local", "ray")
+PLACES = ("local", "ray", "slurm")
 
 
 def place_named(name: str, wanted: Wanted) -> Place:
@@ -28,13 +28,21 @@ def place_named(name: str, wanted: Wanted) -> Place:
             )
         if wanted.device == "cpu":
             raise UsageError("--gpu-share and --device cpu exclude each other")
+    for option, value, owner in (
+        ("--address", wanted.address, "ray"),
+        ("--node-dir", wanted.node_dir, "ray"),
+        ("--slurm", wanted.slurm or None, "slurm"),
+    ):
+        if value is not None and name != owner:
+            raise UsageError(f"{option} is of --on {owner} alone", where=f"--on {name}")
+    if name == "slurm":
+        from mamltui.studies.on_slurm import SlurmPlace
+
+        return SlurmPlace(wanted)
     if name == "ray":
         from mamltui.studies.on_ray import RayPlace
 
         return RayPlace(wanted)
-    for option, value in (("--address", wanted.address), ("--node-dir", wanted.node_dir)):
-        if value is not None:
-            raise UsageError(f"{option} is of Ray alone", hint="Add --on ray.")
     cores, workers, threads = usable_processors(), wanted.workers, wanted.threads
     if workers is None and wanted.gpu_share is not None:
         workers = len(visible_gpus()) * trainings_on_a_gpu(wanted.gpu_share)

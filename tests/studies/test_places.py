@@ -63,8 +63,9 @@ def test_a_machine_without_a_gpu_shares_none_out(monkeypatch: pytest.MonkeyPatch
         ("local", Wanted(gpu_share=0.0), "a part of one GPU is above 0 and at most 1"),
         ("ray", Wanted(gpu_share=1.5), "a part of one GPU is above 0 and at most 1"),
         ("local", Wanted(gpu_share=0.5, device="cpu"), "exclude each other"),
-        ("local", Wanted(address="10.0.0.1:6379"), "--address is of Ray alone"),
-        ("local", Wanted(node_dir=Path("/scratch")), "--node-dir is of Ray alone"),
+        ("local", Wanted(address="10.0.0.1:6379"), "--address is of --on ray alone"),
+        ("ray", Wanted(slurm=("time=5",)), "--slurm is of --on slurm alone"),
+        ("local", Wanted(node_dir=Path("/scratch")), "--node-dir is of --on ray alone"),
     ],
 )
 def test_what_a_place_cannot_do_is_told(name: str, wanted: Wanted, message: str) -> None:
