@@ -66,6 +66,18 @@ def test_the_speed_beside_peers_is_what_was_measured(page: str) -> None:
     assert {name.strip("`") for name in named} == peers
 
 
+def test_the_tables_of_scaling_are_what_was_measured() -> None:
+    results = (ROOT / "benchmarks" / "results" / "scaling.md").read_text(encoding="utf-8")
+    tables = [part.strip() for part in results.split("\n\n") if part.startswith("| ")]
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert len(tables) == 2
+    assert all(table in page for table in tables)
+    measured = json.loads((ROOT / "benchmarks" / "results" / "scaling.json").read_text())
+    times = measured["results"]["20w5s"]["clock_s"]
+    alone, shared = (min(times[name]) for name in ("1 training, 1 core", "1 training, 2 processes"))
+    assert f"({alone / shared:.2f} x)" in tables[0]
+
+
 def rows_of_reference_runs(page: str) -> list[tuple[str, list[str]]]:
     """Of each table row that names a reference run, the name and what the row says of it."""
     rows = []
