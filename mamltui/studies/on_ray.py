@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -114,6 +115,8 @@ class RayPlace:
 
     def start(self, assignment: Assignment, log: Path) -> Job:
         assert self._origin is not None, "it is prepared first"
+        if not self._gpus:  # what others on the node have is not for it
+            assignment = replace(assignment, device="cpu")
         kind = self._ray.remote(NodeWorker)
         actor = kind.options(num_cpus=assignment.threads, num_gpus=self._gpus).remote()
         return _RayJob(self._ray, actor, self._origin, assignment, log)
@@ -309,7 +312,7 @@ def _connected(address: str) -> Any:
         ray.shutdown()
         what = _in_a_line(error)
         if "Version mismatch" in str(error):
-            what = f"the cluster has other versions: {what}"
+            what = "the cluster has other versions: " + " ".join(str(error).split())
         raise PlaceError(
             f"the Ray cluster cannot be used: {what}",
             where=where,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,42 +16,19 @@ from mamltui.errors import PlaceError, UsageError
 from mamltui.runs import RunFolder
 from mamltui.studies import on_ray
 from mamltui.studies.on_ray import RayPlace
-from mamltui.studies.places import Place, Wanted
+from mamltui.studies.places import Wanted
 from mamltui.studies.queue import Queue
-from mamltui.studies.reading import load_study
 from mamltui.studies.standing import Standing
-from tests.cli.tiny import make_place
 from tests.e2e.ray_cluster import add_node, cluster, expect_no_process
+from tests.e2e.studies import STUDY, ancestors, make_study, results, work
 from tests.studies.small import Here
 from tests.training.small import assert_same_training
-
-STUDY = """
-description = "A cell, and more if seeds are asked for."
-extends = {extends = "tiny.toml", name = "tiny"}
-seeds = 1
-[budget]
-iterations = 200
-[set]
-engine.strategy = "autograd"
-validation.interval = 100
-run.checkpoint_interval = 5
-[test]
-steps = "0..3"
-episodes = 6
-"""
-SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Any]:
     with cluster() as made:
         yield made
-
-
-def make_study(folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    patch.chdir(make_place(folder))
-    (folder / "study.toml").write_text(STUDY)
-    return folder
 
 
 @pytest.fixture
@@ -71,48 +47,11 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return standing.run
 
 
-def work(
-    at: Place, root: Path, watch: Callable[[Queue, list[Standing]], None], told: list[str]
-) -> list[Standing]:
-    """Have the study worked on to its end, and watch."""
-    queue = Queue(load_study("study.toml"), at, root=root, device="cpu", notify=told.append)
-    limit = time.monotonic() + SECONDS
-    try:
-        while True:
-            standings, is_over = queue.step()
-            watch(queue, standings)
-            if is_over:
-                return standings
-            assert time.monotonic() < limit, (standings, told)
-            time.sleep(0.05)
-    finally:
-        queue.stop(at_once=True)
-        queue.close()
-        at.close()
-
-
-def results(run: RunFolder) -> dict[str, bytes]:
-    """What an evaluation wrote, without the names and times of the runs."""
-    changing = rf"{run.name}|\d{{4}}-\d\d-\d\dT[\d:.]+Z".encode()
-    return {
-        path.name: re.sub(changing, b"", path.read_bytes()) for path in run.evaluation.iterdir()
-    }
-
-
 def nodes_of(made: Any, count: int) -> None:
     """See to it that there are so many nodes besides the head."""
     for _ in range(count - len(made.worker_nodes)):
         add_node(made)
     made.wait_for_nodes()
-
-
-def ancestors(pid: int) -> list[int]:
-    """Of a process, from its parent upwards."""
-    found = []
-    while pid > 1:
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        found.append(pid)
-    return found
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "carried by Ray"])
@@ -194,6 +133,15 @@ def test_what_no_node_has_is_told_at_once(nodes: Any) -> None:
         RayPlace(Wanted(threads=64, address=nodes.address))
     with pytest.raises(UsageError, match=r"1 core and 0\.5 GPU"):
         RayPlace(Wanted(gpu_share=0.5, address=nodes.address))
+
+
+def test_a_cluster_of_other_versions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Python: 3.9.1")
+
+    monkeypatch.setattr("ray.init", refuse)
+    with pytest.raises(PlaceError, match=r"the cluster has other versions: .* Python: 3\.9\.1"):
+        RayPlace(Wanted(address="auto"))
 
 
 @pytest.mark.parametrize(

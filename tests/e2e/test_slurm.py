@@ -17,7 +17,7 @@ from mamltui.studies.placing import place_named
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import Changes, load_study
 from mamltui.studies.standing import Standing
-from tests.e2e.test_ray import ancestors, make_study, results, work
+from tests.e2e.studies import ancestors, make_study, results, work
 from tests.studies.small import Here
 from tests.training.small import assert_same_training
 
