@@ -55,13 +55,13 @@ def slip_of(text: str, line: int) -> str | None:
     pair = re.fullmatch(rf"({_KEY})\s*(=+|:=|:|\s)\s*(.*)", meant)
     if pair is None:
         return None
-    key, sign, value = pair[1].strip(), pair[2], pair[3].strip()
+    key, sign, value = pair[1].strip(), pair[2], pair[3].lstrip("= ").rstrip()
     plain = _value_meant(value)
     bare = value.split("#")[0].strip().lower()
-    if sign != "=":
-        return f"between key and value stands one equals sign: {_write(f'{key} = {plain}')}"
     if not bare or bare in NOTHING:
         return f"leave {shortened(key)} out for its default; TOML has no empty value"
+    if sign != "=" or value != pair[3].strip():
+        return f"between key and value stands one equals sign: {_write(f'{key} = {plain}')}"
     if plain == value and meant == typed:
         return None
     if "\\" in value and value.startswith('"'):
@@ -143,7 +143,6 @@ def backslashes_meant(value: str) -> str | None:
 
 def _value_meant(value: str) -> str:
     """A value that TOML can read, or ``value`` itself."""
-    value = value.lstrip("= ")
     inside = re.fullmatch(r"([\"'])(.*)\1\s*;?", value)
     if inside:
         return _quoted(inside[2])

@@ -28,6 +28,7 @@ LINES = {
     "rotations: true": ("rotations", True),
     "rotations := off": ("rotations", False),
     "rotations == true": ("rotations", True),
+    "rotations = = true": ("rotations", True),
     "image_size 32": ("image_size", 32),
     "image_size = 32;": ("image_size", 32),
     "image_size = 32 // pixels": ("image_size", 32),
@@ -170,6 +171,11 @@ def test_a_text_that_turns_the_direction_of_reading_is_refused() -> None:
     assert "does not print" in refused('description = "a\\u202eb"').what
 
 
+@pytest.mark.parametrize("line", ["way =", "way: # later", "way = =", "way ==", "way = None"])
+def test_a_key_without_a_value_is_left_out(line: str) -> None:
+    assert refused(line).hint == "leave way out for its default; TOML has no empty value"
+
+
 @given(st.floats(1e-6, 1e6) | st.integers(-(10**9), 10**9))
 def test_a_number_that_is_one_is_meant_as_it_is(number: float) -> None:
     meant = number_meant(str(number))
@@ -177,7 +183,11 @@ def test_a_number_that_is_one_is_meant_as_it_is(number: float) -> None:
     assert tomli.loads(f"x = {meant}")["x"] == number
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=60) | st.text("=[]{}\"'\\#.,0159%*^/ \n:ab"))
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=60)
+    | st.text("=[]{}\"'\\#.,0159%*^/ \n:ab")
+    | st.from_regex(r"\A[ab]+ *[=: ]+[=:\"'\\#;%{\[ 0-2]*\Z")
+)
 def test_any_line_gets_a_hint_that_prints_or_none(text: str) -> None:
     for line in range(-1, 4):
         assert (slip_of(text, line) or "").isprintable()
