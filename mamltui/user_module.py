@@ -19,6 +19,7 @@ from torch import nn
 
 from mamltui.errors import UsageError
 from mamltui.maml.own_network import ModuleNetwork, UnfitModuleError, offered
+from mamltui.maml.trial import try_out
 from mamltui.profiles import Profile
 from mamltui.text import shortened
 
@@ -44,7 +45,7 @@ def module_network(profile: Profile, *, way: int, channels: int, image_size: int
             channels=channels,
             image_size=image_size,
         )
-        network.check(second_order=_is_second_order(profile))
+        try_out(network, second_order=_is_second_order(profile))
     except UnfitModuleError as error:
         raise UsageError(f"it cannot be meta-learned: {error}", where=where) from error
     except Exception as error:  # whatever the user's code raises

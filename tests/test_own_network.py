@@ -168,6 +168,7 @@ REFUSED = {
     "KeepsCount": "it changes its buffer count as it computes",
     "Random": "it gives another output each time",
     "OnceOnly": "it cannot be differentiated twice, which MAML needs",
+    "FunctionalNorm": "depends on the other images by something else",
     "Detached": "its output does not depend on its parameters",
     "Lazy": "its parameter out.weight has no shape yet",
     "Wide": "it cannot compute 6 images of 1x8x8: RuntimeError: mat1 and mat2",

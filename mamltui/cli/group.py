@@ -34,6 +34,9 @@ COMMANDS: dict[str, Command] = {
     "adapt": Command(
         "mamltui.cli.adapt", "adapt", "Classify images of your own, from a few that are labelled."
     ),
+    "import": Command(
+        "mamltui.cli.importing", "import_file", "Make a run of weights that were trained elsewhere."
+    ),
     "runs": Command(
         "mamltui.cli.runs", "app", "List, show, compare, name, tag, export and remove runs."
     ),

@@ -110,7 +110,7 @@ class ModuleNetwork(Network):
         Raises:
             UnfitModuleError: it cannot be meta-learned.
         """
-        with _seeded(0):
+        with seeded(0):
             model = make()
         for name, value in model.named_parameters():
             if isinstance(value, nn.UninitializedParameter):
@@ -161,13 +161,13 @@ class ModuleNetwork(Network):
     def plain_module(self) -> nn.Module:
         """A new one as its author wrote it, in training mode, but with dropout off."""
         assert self.make is not None
-        with _seeded(0):
+        with seeded(0):
             return _without_dropout(self.make().train())
 
     def initial_parameters(self, seed: int) -> Parameters:
         """As its constructor makes them with torch's generator seeded."""
         assert self.make is not None
-        with _seeded(seed):
+        with seeded(seed):
             values = _values_of(self.make())
         return {name: value.float() for name, value in values.items()}
 
@@ -314,96 +314,6 @@ class ModuleNetwork(Network):
             )
         return found
 
-    def check(self, second_order: bool) -> None:
-        """Try it on images of noise: its output, what it leaves behind, its derivatives.
-
-        Raises:
-            UnfitModuleError: it cannot be meta-learned; the text says why.
-        """
-        size = (self.channels, self.image_size, self.image_size)
-        images = torch.rand(1, 2 * self.way, *size, generator=torch.Generator().manual_seed(0))
-        values = self.initial_parameters(0)
-        leaves = {
-            name: values[name].clone().requires_grad_() if name in self.learned() else values[name]
-            for name in values
-        }
-        before = {name: value.clone() for name, value in _all_buffers(self.computed()).items()}
-        try:
-            self._check_outputs(leaves, images, before)
-            self._check_derivatives(leaves, images, second_order)
-        except UnfitModuleError:
-            raise
-        except Exception as error:  # whatever the user's code raises
-            raise UnfitModuleError(
-                f"it cannot compute {2 * self.way} images of {size[0]}x{size[1]}x{size[2]}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-    def _check_outputs(
-        self, values: Parameters, images: Tensor, before: Mapping[str, Tensor]
-    ) -> None:
-        model = self.computed()
-        buffers = {name: value.clone() for name, value in _all_buffers(model).items()}
-        given = {name: value.detach() for name, value in values.items()}
-        outputs = []
-        for seed in (1, 2):
-            with _seeded(seed), torch.no_grad():
-                outputs.append(functional_call(model, given | buffers, (images[0],)))
-        logits = outputs[0]
-        wanted = (images.shape[1], self.way)
-        if not isinstance(logits, Tensor):
-            raise UnfitModuleError(
-                f"it returns a {type(logits).__name__}, not a tensor [images, {self.way}]"
-            )
-        if tuple(logits.shape) != wanted or not logits.is_floating_point():
-            raise UnfitModuleError(
-                f"of {wanted[0]} images it gives {logits.dtype} {list(logits.shape)}, not floating "
-                f"point {list(wanted)}: a logit for each image and class"
-            )
-        for name, value in before.items():
-            if not torch.equal(value, buffers[name]) or not torch.equal(
-                value, _all_buffers(model)[name]
-            ):
-                raise UnfitModuleError(
-                    f"it changes its buffer {name} as it computes, so that tasks would see each "
-                    "other: normalise with the images at hand, and keep nothing of them"
-                )
-        if not torch.equal(outputs[0], outputs[1]):
-            raise UnfitModuleError(
-                "of the same images it gives another output each time, so no result could be "
-                "repeated: leave functional dropout and other noise out (layers of nn.Dropout are "
-                "switched off by themselves)"
-            )
-        if not bool(logits.isfinite().all()):
-            raise UnfitModuleError("its output has values that are not finite")
-
-    def _check_derivatives(self, values: Parameters, images: Tensor, second_order: bool) -> None:
-        learned = [values[name] for name in self.learned()]
-        logits, _ = self.apply(values, images)
-        if not logits.requires_grad:
-            raise UnfitModuleError(
-                "its output does not depend on its parameters by anything that torch can "
-                "differentiate"
-            )
-        try:
-            found = torch.autograd.grad(
-                logits.square().mean(), learned, create_graph=second_order, materialize_grads=True
-            )
-        except RuntimeError as error:
-            raise UnfitModuleError(f"it cannot be differentiated: {error}") from error
-        total = sum((value.square().sum() for value in found), torch.zeros(()))
-        if not second_order or not total.requires_grad:
-            return
-        try:
-            # Not grad: that leaves out what does not lead to its inputs, and with it the node by
-            # which a function says that it is differentiable once only.
-            total.backward()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            raise UnfitModuleError(
-                f"it cannot be differentiated twice, which MAML needs: {error}; "
-                'algorithm = "fomaml" needs the first derivative alone'
-            ) from error
-
 
 def offered(constructor: Callable[..., object], **offers: int) -> dict[str, int]:
     """Those of ``offers`` that a constructor takes by name."""
@@ -473,10 +383,6 @@ def _other_buffers(model: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in model.named_buffers() if not value.is_floating_point()}
 
 
-def _all_buffers(model: nn.Module) -> dict[str, Tensor]:
-    return dict(model.named_buffers())
-
-
 def _as_spec(values: Mapping[str, Any]) -> ParameterSpec:
     shape, part, constant = values["shape"], values["part"], values["constant"]
     if (
@@ -495,7 +401,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """torch's generator of the CPU seeded, and after it as it was before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
