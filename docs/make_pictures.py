@@ -2,6 +2,7 @@
 
 python docs/make_pictures.py 5way1shot --screen train --svg docs/train.svg
 python docs/make_pictures.py 5way1shot --screen episode --data-dir DIR --svg docs/episode.svg
+python docs/make_pictures.py fast-5way1shot --screen draw --keys o enter --svg docs/draw.svg
 """
 
 from __future__ import annotations

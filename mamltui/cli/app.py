@@ -1,4 +1,4 @@
-"""``mamltui`` and ``mamltui attach``: the terminal app."""
+"""``mamltui``, ``mamltui attach`` and ``mamltui draw``: the terminal app."""
 
 from __future__ import annotations
 
@@ -88,4 +88,34 @@ def attach(
         run = str(running[0].path)
     find_run(run, out)  # what is wrong with it is said here, not in the app
     options = Options(attach=run, common=CommonOptions(out, data_dir, device.value))
+    raise typer.Exit(open_app(options))
+
+
+def draw(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="[RUN]",
+            help="A run folder, or a name [default: one that came with mamltui].",
+        ),
+    ] = "",
+    out: RunsDir = None,
+    data_dir: DataDir = None,
+    device: Device = DeviceName.auto,
+) -> None:
+    """Draw a few classes and a query in the app, by mouse or keys, and see what a run answers."""
+    from mamltui.errors import RunError
+    from mamltui.runs import find_run, runs_root
+    from mamltui.runs.drawable import best_for_drawing
+    from mamltui.tui.session.options import Options
+
+    chosen = find_run(run, out) if run else best_for_drawing(out)
+    if chosen is None:
+        raise RunError(
+            "no run has learned from drawings",
+            where=str(runs_root(out)),
+            hint="Train one in half a minute: mamltui run quickstart",
+        )
+    common = CommonOptions(out, data_dir, device.value)
+    options = Options(attach=str(chosen.path), screen="draw", common=common)
     raise typer.Exit(open_app(options))

@@ -37,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "import": Command(
         "mamltui.cli.importing", "import_file", "Make a run of weights that were trained elsewhere."
     ),
+    "draw": Command("mamltui.cli.app", "draw", "Draw classes yourself, and have a run answer."),
     "runs": Command(
         "mamltui.cli.runs", "app", "List, show, compare, name, tag, export and remove runs."
     ),

@@ -1,1 +1,1 @@
-"""The terminal app: seven screens over the run folders and one training in a worker thread."""
+"""The terminal app: eight screens over the run folders and one training in a worker thread."""

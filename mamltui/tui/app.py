@@ -1,4 +1,4 @@
-"""The app: seven screens as modes, one clock that redraws the one that is seen, and the way out."""
+"""The app: eight screens as modes, one clock that redraws the one that is seen, and the way out."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class MamltuiApp(App[None]):
 
         try:
             if open_asked(self.session):
-                self.go("train")
+                self.go(self.session.options.screen)
         except MamltuiError as error:
             self.report("Cannot be opened", error)
 

@@ -15,7 +15,7 @@ EVERYWHERE = """
 
 | key | does |
 |---|---|
-| 1 to 7, F1 to F7 | Home, Train, Episode, Evaluate, Compare, Log, Study |
+| 1 to 8, F1 to F8 | Home, Train, Episode, Evaluate, Compare, Log, Study, Draw |
 | ? | this help; Escape, q or ? closes it |
 | ctrl+p | command palette: everything that can be done, by name; also the theme |
 | Esc | back to the screen where you came from |

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mamltui.tui.shared.braille import lines_of
+from mamltui.tui.shared.braille import lines_of, shrunk
 
 LARGEST = 28
 """Pixels a side that are drawn one by one."""
@@ -46,23 +46,13 @@ def draw(image: NDArray[np.floating[Any]]) -> Glyph:
         binary = grey >= 0.5
         if not np.array_equal(grey, binary):
             notes.append("dots from half grey on")
-        binary = _shrunk(binary, np.logical_or)
+        binary = shrunk(binary, LARGEST, np.logical_or)
     else:
         notes.append("brightness as dots")
         grey = np.tensordot(LUMINANCE, image, axes=1)
-        grey = _shrunk(grey, np.add) / _shrunk(np.ones_like(grey), np.add)
+        grey = shrunk(grey, LARGEST, np.add) / shrunk(np.ones_like(grey), LARGEST, np.add)
         rows, columns = np.indices(grey.shape) % len(BAYER)
         binary = grey > BAYER[rows, columns]
     if binary.shape != image.shape[1:]:
         notes.append(f"scaled down from {image.shape[2]}x{image.shape[1]}")
     return Glyph(braille(binary), ", ".join(notes))
-
-
-def _shrunk(values: NDArray[Any], reduce: np.ufunc) -> NDArray[Any]:
-    """``values`` with no side longer than ``LARGEST``: each is ``reduce`` of a block."""
-    scale = min(1.0, LARGEST / max(values.shape))
-    for axis, side in enumerate(values.shape):
-        wanted = max(1, round(side * scale))
-        starts = np.arange(wanted) * side // wanted
-        values = reduce.reduceat(values, starts, axis=axis)
-    return values

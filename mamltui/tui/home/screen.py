@@ -40,7 +40,7 @@ class HomeScreen(AppScreen):
     """The profiles and the runs."""
 
     CSS_PATH = "home.tcss"
-    MORE_KEYS = ("R", "D", "s", "t", "f", "a", "m", "N", "S")
+    MORE_KEYS = ("R", "d", "D", "s", "t", "f", "a", "m", "N", "S")
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Run"),
         Binding("n", "new", "New"),
@@ -55,6 +55,7 @@ class HomeScreen(AppScreen):
         Binding("a", "archive", "Archive", show=False, tooltip="Archive the marked runs"),
         Binding("N", "rename", "Rename", show=False, tooltip="Call the run otherwise"),
         Binding("m", "note", "Notes", show=False, tooltip="Write notes about the run"),
+        Binding("d", "draw", "Draw", show=False, tooltip="Draw for the run at the cursor"),
         Binding("D,delete", "remove", "Remove", show=False),
         Binding("tab", "pane(1)", "Next pane", show=False),
         Binding("shift+tab", "pane(-1)", "Previous pane", show=False),
@@ -80,6 +81,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 | / | filter both lists by words, runs by `test>95 state:failed way=20 tag:paper`; Escape clears |
 | space | mark runs, for Compare and Evaluate |
 | c | compare the marked runs |
+| d | draw classes yourself, and have the run at the cursor answer |
 | D | remove the marked runs, or the one at the cursor, after asking |
 | f | fold runs that differ in the seed alone into one row: mean, 95 % interval, number |
 | s, t, a | star, tag, archive the same runs; archived ones are listed by `/ archived=yes` |
@@ -420,6 +422,21 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
     def action_compare(self) -> None:
         """To the marked runs."""
         self.host.go("compare")
+
+    def action_draw(self) -> None:
+        """Draw for the run at hand."""
+        run = self._lists.run if self._lists.at_hand == "runs" else None
+        if run is None:
+            self.notify(
+                "d draws for a run: Tab goes to them. 8 takes one that suits.", markup=False
+            )
+            return
+        try:
+            self.session.watch(run.folder)
+        except MamltuiError as error:
+            self.host.report("Cannot be opened", error)
+        else:
+            self.host.go("draw")
 
     def action_remove(self) -> None:
         """Delete the marked runs, or the one at hand, after asking."""

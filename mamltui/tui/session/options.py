@@ -10,7 +10,7 @@ from mamltui.commands import CommonOptions
 
 @dataclass(frozen=True)
 class Options:
-    """Of ``mamltui``, ``mamltui run`` and ``mamltui attach``."""
+    """Of ``mamltui``, ``mamltui run``, ``mamltui attach`` and ``mamltui draw``."""
 
     profile: str = ""
     """A file, or the name of a packaged profile, to be shown first."""
@@ -23,6 +23,8 @@ class Options:
     """Of ``run_now``: what a new run is called."""
     attach: str = ""
     """A run to be shown first."""
+    screen: str = "train"
+    """Which screen shows it."""
     profiles_dir: Path | None = None
     """A folder of profiles to list besides the packaged ones and those in ``profiles``."""
     common: CommonOptions = field(default_factory=CommonOptions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,16 @@ def bits_of(lines: Sequence[str]) -> Bits:
         for across, weight in enumerate(weights):
             bits[down::DOWN, across::ACROSS] = codes & weight != 0
     return bits
+
+
+def shrunk(values: NDArray[Any], largest: int, reduce: np.ufunc) -> NDArray[Any]:
+    """``values`` with no side longer than ``largest``: each is ``reduce`` of a block."""
+    scale = min(1.0, largest / max(values.shape))
+    for axis, side in enumerate(values.shape):
+        wanted = max(1, round(side * scale))
+        starts = np.arange(wanted) * side // wanted
+        values = reduce.reduceat(values, starts, axis=axis)
+    return values
 
 
 def enlarged(lines: Sequence[str]) -> list[str]:

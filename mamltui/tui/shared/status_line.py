@@ -19,6 +19,7 @@ SCREENS = {
     "compare": ("5", "Compare"),
     "log": ("6", "Log"),
     "study": ("7", "Study"),
+    "draw": ("8", "Draw"),
 }
 """The modes of the app: the key and the title of each."""
 
