@@ -78,30 +78,34 @@ def arrive(origin: Origin) -> Arrival:
 
 
 def examine(
-    origin: Origin, sections: Sequence[str], data: Path | None
+    origin: Origin, profiles: Sequence[str], data: Path | None
 ) -> tuple[Arrival, dict[str, str]]:
     """Whether this node could train a study, and which images it has.
 
     Args:
-        sections: the ``[data]`` of its profiles, as JSON.
-        data: a folder to look for them in first.
+        profiles: some of the study, as TOML, which have all data and networks among them.
+        data: a folder to look for the images in first.
 
     Returns:
-        Also the content hash of the images of each section.
+        Also the content hash of the images of each profile.
     """
     arrival, hashes = arrive(origin), dict[str, str]()
     if arrival.problem is None:
         from mamltui.data.banks import Banks
-        from mamltui.profiles import DataSection
+        from mamltui.learner import network_of
+        from mamltui.profiles import parse_profile
 
         _go_to(origin.folder)
         banks = Banks(data)
-        for section in sections:
+        for text in profiles:
             try:
-                bank = banks.bank(DataSection.model_validate_json(section))
+                profile = parse_profile(text, "the study")
+                bank = banks.bank(profile.data)
+                if profile.network.module:  # code of the user's, which has to be here, too
+                    network_of(profile, bank)
             except MamltuiError as error:
                 return arrival._replace(problem=str(error)), {}
-            hashes[section] = bank.content_hash
+            hashes[text] = bank.content_hash
     return arrival, hashes
 
 

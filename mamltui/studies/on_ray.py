@@ -96,12 +96,13 @@ class RayPlace:
             node_dir=self._wanted.node_dir,
         )
         write_text(origin.mark, origin.mark_text, error=PlaceError)
-        sections = sorted({profile.data.model_dump_json() for profile in profiles})
-        reports = self._examined(origin, sections, data and data.absolute())
+        different = {(profile.data, profile.network.module): profile for profile in profiles}
+        texts = [profile.to_toml() for profile in different.values()]
+        reports = self._examined(origin, texts, data and data.absolute())
         problems = [
             f"{node}: {arrival.problem}" for node, (arrival, _) in reports if arrival.problem
         ]
-        problems = problems or list(_different_images(sections, dict(reports)))
+        problems = problems or list(_different_images(texts, dict(reports)))
         if problems:
             raise PlaceError(
                 "not all nodes could train this study",
@@ -153,7 +154,7 @@ class RayPlace:
             )
 
     def _examined(
-        self, origin: Origin, sections: Sequence[str], data: Path | None
+        self, origin: Origin, profiles: Sequence[str], data: Path | None
     ) -> list[tuple[str, tuple[Arrival, dict[str, str]]]]:
         """What each node says of itself, by its name; those that leave meanwhile are left out."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -164,7 +165,7 @@ class RayPlace:
             here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             options = task.options(num_cpus=0, max_retries=0, scheduling_strategy=here)
             name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-            asked[options.remote(origin, sections, data)] = name
+            asked[options.remote(origin, profiles, data)] = name
         self._ray.wait(list(asked), num_returns=len(asked), timeout=EXAMINE_SECONDS)
         reports, errors = [], self._ray.exceptions
         for answer, name in asked.items():
@@ -344,12 +345,12 @@ def _check_address(address: str, where: str) -> None:
 
 
 def _different_images(
-    sections: Sequence[str], reports: Mapping[str, tuple[Arrival, dict[str, str]]]
+    profiles: Sequence[str], reports: Mapping[str, tuple[Arrival, dict[str, str]]]
 ) -> list[str]:
     """Where two nodes find different images for the same profile, in words."""
     problems = []
-    for section in sections:
-        hashes = {node: images[section] for node, (_, images) in reports.items()}
+    for profile in profiles:
+        hashes = {node: images[profile] for node, (_, images) in reports.items()}
         if len(set(hashes.values())) > 1:
             each = ", ".join(f"{node} has {value[:12]}" for node, value in hashes.items())
             problems.append(f"nodes have different images, by their content hash: {each}")

@@ -33,7 +33,7 @@ def test_a_node_with_another_version_is_not_fit(tmp_path: Path, field: str, said
     arrival = arrive(origin(tmp_path, **{field: "1.2"}))
     assert arrival.problem is not None
     assert arrival.problem.startswith(said) and ", but " in arrival.problem
-    assert examine(origin(tmp_path, **{field: "1.2"}), ["no JSON"], None) == (arrival, {})
+    assert examine(origin(tmp_path, **{field: "1.2"}), ["no profile"], None) == (arrival, {})
 
 
 def test_a_node_shares_the_folder_if_it_reads_there_what_the_queue_wrote(tmp_path: Path) -> None:
@@ -57,9 +57,16 @@ def test_images_that_are_not_on_a_node_are_told_before_the_training(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mamltui.data.banks.load_bank", load_bank)  # the real one
-    section = '{"set": "folder", "path": "no-images"}'
-    arrival, hashes = examine(origin(tmp_path), [section], None)
+    profile = '[data]\nset = "folder"\npath = "no-images"'
+    arrival, hashes = examine(origin(tmp_path), [profile], None)
     assert arrival.problem is not None and "no-images" in arrival.problem
+    assert hashes == {}
+
+
+def test_a_network_whose_code_is_not_on_a_node_is_told_before_the_training(tmp_path: Path) -> None:
+    profile = 'data.split = "proportional"\nnetwork.module = "no_such_package:Network"'
+    arrival, hashes = examine(origin(tmp_path), [profile], None)
+    assert arrival.problem is not None and "no_such_package" in arrival.problem
     assert hashes == {}
 
 
