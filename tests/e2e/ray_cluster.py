@@ -52,10 +52,14 @@ def add_node(made: Any, cpus: int = 1, **variables: str) -> Any:
     )
 
 
-def expect_no_process(word: str) -> None:
-    """Wait until no process has ``word`` in its command; those that stay are killed, and named."""
+def expect_no_process(word: str = "", pid: int | None = None) -> None:
+    """Wait until no process has ``word`` in its command; those that stay are killed, and named.
+
+    Args:
+        pid: this one alone.
+    """
     limit = time.monotonic() + SECONDS
-    while (left := _processes(word)) and time.monotonic() < limit:
+    while (left := _processes(word, pid)) and time.monotonic() < limit:
         time.sleep(0.05)
     for pid in left:
         with suppress(ProcessLookupError):
@@ -63,9 +67,9 @@ def expect_no_process(word: str) -> None:
     assert not left, left
 
 
-def _processes(word: str) -> dict[int, str]:
+def _processes(word: str, pid: int | None) -> dict[int, str]:
     found = {}
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob(f"{pid or '[0-9]*'}/cmdline"):
         with suppress(OSError):
             command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
             state = (path.parent / "stat").read_text().rpartition(")")[2].split()[0]

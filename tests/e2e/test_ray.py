@@ -54,7 +54,13 @@ def nodes_of(made: Any, count: int) -> None:
     made.wait_for_nodes()
 
 
-@pytest.mark.parametrize("shared", [True, False], ids=["shared folder", "carried by Ray"])
+@pytest.mark.parametrize(
+    "shared",
+    [
+        pytest.param(True, id="shared folder", marks=pytest.mark.long),
+        pytest.param(False, id="carried by Ray"),
+    ],
+)
 def test_a_node_that_dies_loses_nothing_and_changes_no_bit(
     nodes: Any, place: Path, local: RunFolder, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
@@ -72,6 +78,7 @@ def test_a_node_that_dies_loses_nothing_and_changes_no_bit(
             if node.all_processes["raylet"][0].process.pid in above:
                 nodes.remove_node(node, allow_graceful=False)
                 killed.append(standing.iteration)
+                expect_no_process(pid=standing.info.pid)
 
     node_dir = place / "node"
     node_dir.mkdir()
