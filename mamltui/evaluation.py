@@ -70,6 +70,7 @@ def evaluate_run(
     shot: int | None = None,
     query: int | None = None,
     head: Head | None = None,
+    other_images: bool = False,
     progress: Progress | None = None,
     partial: Partial | None = None,
     should_stop: ShouldStop | None = None,
@@ -88,6 +89,8 @@ def evaluate_run(
         disjoint: no image is used twice.
         way: classes of a task; None: the profile's at test. So are shot and query.
         head: where the classifier starts, as of :func:`~mamltui.learner.with_way`.
+        other_images: whether ``bank`` may hold other images of the classes of the training; the
+            result says so.
         should_stop: asked at every inner step of every chunk of episodes.
         say: told in words what takes time before the first episode.
         ranks: the processes among which episodes are shared out; not those of an ensemble.
@@ -105,9 +108,10 @@ def evaluate_run(
         raise UsageError("an evaluation needs step counts of 0 or more")
     profile = run.profile
     classes = split_classes(bank, profile.data.split)
-    if run.info().data is None:
+    trained_on = run.info().data
+    if trained_on is None:
         raise CheckpointError("the run has not begun to train", where=str(run.path))
-    run.check_data(bank, classes)
+    run.check_data(bank, classes, other_images=other_images)
     learner = learner_of(profile, bank)
     members = _load_members(run, checkpoint, learner)
     trained, task = profile.task, _asked_task(profile, way, shot, query)
@@ -157,6 +161,7 @@ def evaluate_run(
         train_way=0 if trained.way == task.way else trained.way,
         train_shot=0 if trained.shot == task.shot else trained.shot,
         head=started,
+        is_other_data=bank.content_hash != trained_on.content_hash,
         is_other_task=task != trained.at_test or started != own_head,
     )
     chunks = _score_chunks(

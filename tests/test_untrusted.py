@@ -29,6 +29,7 @@ from mamltui.profiles import load_profile, parse_profile
 from mamltui.results import json_text, read_evaluations
 from mamltui.runs import RunFolder
 from mamltui.runs.checkpoint import load_checkpoint
+from mamltui.runs.images import FILE, difference, read_images
 from mamltui.text import visible_lines
 from mamltui.tui.session.memory import Memory
 from mamltui.untrusted import checked, parse_json, read_file
@@ -124,6 +125,13 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Reader]:
         ),
         "memory": Reader(b'{"theme": "nord", "chart": {"log": true}}', "x", _memory, json_kinds, 8),
         "zip": Reader((folder / "zip").read_bytes(), "x.zip", _unzipped, (bytewise,), 4),
+        "images": Reader(
+            b'{"used": {"a/1.png": "0011223344556677"}, "unused": ["a/2.png", "b/1.png"]}',
+            FILE,
+            _trained_images,
+            json_kinds,
+            8,
+        ),
     }
     for ending in ("png", "gif", "bmp", "tiff", "webp", "jpeg", "ppm"):
         found[ending] = Reader(_image(ending), f"2.{ending}", _images, (bytewise,), 0.4)
@@ -145,6 +153,16 @@ def _memory(path: Path) -> object:
     """Values of any kind: who asks for one says which."""
     memory = Memory(path)
     return [type(memory.get("theme", "x")) is str, type(memory.get("chart", {})) is dict]
+
+
+def _trained_images(path: Path) -> object:
+    """The list of a run's images, and what is told of files that differ from it."""
+    if read_images(path.parent) is None:
+        raise DataError("no list")
+    images = torch.zeros(1, 2, 1, 8, 8, dtype=torch.uint8)
+    bank = ImageBank("folder", images, ("a",), "c", "here", ("a/1.png", "a/3.png"))
+    assert difference(path.parent, bank).isprintable()
+    return []
 
 
 def _unzipped(path: Path) -> object:

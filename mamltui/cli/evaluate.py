@@ -92,6 +92,14 @@ def evaluate(
         ),
     ] = None,
     head: Head = None,
+    other_images: Annotated[
+        bool,
+        typer.Option(
+            "--other-images",
+            help="Also where a folder's images have changed since the training, if its classes are "
+            "the same; the result says so.",
+        ),
+    ] = False,
     device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
     data_dir: Annotated[
         Path | None,
@@ -149,6 +157,7 @@ def evaluate(
                 shot=shot,
                 query=query,
                 head=None if head is None else head.value,
+                other_images=other_images,
                 progress=progress,
                 say=lambda text: narrate(text),
             )

@@ -26,6 +26,10 @@ class ImageBank:
     """SHA-256 over the images and names: two banks with the same hash hold the same data."""
     source: str
     """Where the images were found, for people."""
+    files: tuple[str, ...] = ()
+    """Of a folder the file of each image, class by class, as seen from the folder; else empty."""
+    unused_files: tuple[str, ...] = ()
+    """Of a folder the other images, because of a smaller class or since they cannot be read."""
 
     @property
     def classes(self) -> int:

@@ -106,6 +106,7 @@ def store_packed(path: Path, bank: ImageBank, *, content: str, fingerprint: str)
         "class_names": bank.class_names,
         "shape": list(bank.images.shape),
         "binary": binary,
+        "files": bank.files,
     }
     packed = torch.from_numpy(np.packbits(pixels.reshape(-1) > 0)) if binary else bank.images
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,6 +148,7 @@ def load_packed(path: Path, *, content: str, fingerprint: str | None) -> ImageBa
             class_names=header.class_names,
             content_hash=header.content_hash,
             source=header.source,
+            files=header.files,
         )
     except StaleCacheError:
         raise
@@ -180,6 +182,7 @@ class _Header:
     class_names: tuple[Text, ...]
     shape: tuple[Count, Count, Count, Count, Count]
     binary: Flag
+    files: tuple[Text, ...] = ()
 
 
 def _checked_header(

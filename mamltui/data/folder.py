@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -76,7 +78,8 @@ def load_folder(
     classes = find_classes(path, say)
     names = tuple(visible(each.name) for each in classes)
     source = visible(str(path))
-    settings = (resize, str(image_size), fit, str(leave_out))
+    every_file = [_name_in(path, file) for each in classes for file in each.files]
+    settings = (resize, str(image_size), fit, str(leave_out), "with files")
     identity = "\0".join((str(path.resolve()), *settings, *names))
     key = sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
     packed = packed_folder() / f"folder-{key[:16]}.safetensors"
@@ -86,7 +89,7 @@ def load_folder(
     if fingerprint:
         bank = recall(packed, content=key, fingerprint=fingerprint, say=say)
         if bank is not None:
-            return bank
+            return _with_unused(bank, every_file)
     while True:
         try:
             images = _read_images(path, chosen, resize, image_size, fit, say)
@@ -106,10 +109,21 @@ def load_folder(
     if images.shape[2] == 1 and is_paper_bright(images):
         np.subtract(255, images, out=images)
     pixels = torch.from_numpy(images)
-    bank = ImageBank("folder", pixels, names, bank_hash(pixels, names), source)
+    files = tuple(_name_in(path, file) for file in chosen)
+    bank = ImageBank("folder", pixels, names, bank_hash(pixels, names), source, files)
     if fingerprint:
         remember(packed, bank, content=key, fingerprint=fingerprint, say=say)
-    return bank
+    return _with_unused(bank, every_file)
+
+
+def _name_in(root: Path, file: Path) -> str:
+    """``class/file`` alike on every system, and without what a terminal would obey."""
+    return visible(unicodedata.normalize("NFC", file.relative_to(root).as_posix()))
+
+
+def _with_unused(bank: ImageBank, every_file: Sequence[str]) -> ImageBank:
+    used = set(bank.files)
+    return replace(bank, unused_files=tuple(name for name in every_file if name not in used))
 
 
 def _chosen(path: Path, classes: Sequence[ImageClass], say: Progress) -> tuple[list[Path], int]:

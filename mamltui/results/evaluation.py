@@ -132,6 +132,8 @@ class Evaluation:
     """Where the classifier starts: ``learned``, ``fresh`` or ``prototypes``."""
     is_other_task: bool = False
     """Whether the tasks, or the head, are others than the profile's own at test."""
+    is_other_data: bool = False
+    """Whether the images are others than the run was trained on, of the same classes."""
     outcomes: tuple[Outcomes, ...] = ()
     """For each of ``STATISTICS``; none of an evaluation under way, or by an earlier version."""
 
@@ -163,6 +165,7 @@ class Evaluation:
         own, task = profile.evaluation.episodes, profile.task.at_test
         asked = (self.way, self.shot, self.query)
         return [
+            *(["other images than the training had"] if self.is_other_data else []),
             *(
                 []
                 if asked == (task.way, task.shot, task.query)
@@ -198,7 +201,7 @@ class Evaluation:
 
         It is what lists of runs show.
         """
-        is_other = self.disjoint or self.is_other_task
+        is_other = self.disjoint or self.is_other_task or self.is_other_data
         return self.split == "test" and self.models is None and not is_other
 
     def outcome(self, statistics: str = "transductive") -> Outcomes | None:

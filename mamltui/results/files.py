@@ -233,6 +233,7 @@ def result_stem(evaluation: Evaluation) -> str:
     return (
         f"{task}{evaluation.split}-{checkpoint}-iteration{evaluation.iteration}-steps{steps}"
         f"-episodes{evaluation.episodes}{'-disjoint' if evaluation.disjoint else ''}"
+        f"{f'-images{evaluation.data_hash[:8]}' if evaluation.is_other_data else ''}"
         f"-seed{evaluation.seed}-{evaluation.device}"
     )
 

@@ -100,7 +100,8 @@ def describe(evaluation: Evaluation) -> str:
 def _other_task(evaluation: Evaluation) -> str:
     """What of the training was another task, in words."""
     words = f" (trained on {evaluation.trained_on})" if evaluation.trained_on else ""
-    return words + (" with a fresh head" if evaluation.head == "fresh" else "")
+    words += " with a fresh head" if evaluation.head == "fresh" else ""
+    return words + (" on other images than the training's" if evaluation.is_other_data else "")
 
 
 def spread_text(evaluation: Evaluation, statistics: str) -> str:

@@ -32,6 +32,7 @@ from mamltui.events import Checkpointed, Event, Finished, Step, Validated, event
 from mamltui.profiles import Profile, parse_profile
 from mamltui.runs.backlog import Backlog
 from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
+from mamltui.runs.images import difference
 from mamltui.runs.lock import Lock
 from mamltui.runs.places import FOLDERS, is_abandoned, new_folder, reference_root, runs_root
 from mamltui.runs.state import RUN_FORMAT, RunInfo, TrainedOn, utc_now
@@ -181,8 +182,11 @@ class RunFolder:
             return info.model_copy(update={"state": "interrupted"})
         return info
 
-    def check_data(self, bank: ImageBank, split: ClassSplit) -> None:
+    def check_data(self, bank: ImageBank, split: ClassSplit, *, other_images: bool = False) -> None:
         """Refuse other data than the run has trained on; before it has, any will do.
+
+        Args:
+            other_images: whether other images of the same classes in the same parts will do too.
 
         Raises:
             DataError: the images are others, or their classes are split otherwise.
@@ -191,14 +195,10 @@ class RunFolder:
         before, here = self.info().data, TrainedOn.of(bank, split)
         if before is None:
             return
-        if before.content_hash != here.content_hash:
-            raise DataError(
-                f"run {self.name} was trained on other images: {before.name} with content hash "
-                f"{before.content_hash[:12]}, here is {here.name} with {here.content_hash[:12]}",
-                where=bank.source,
-                hint="Give the data of the training with --data-dir.",
-            )
-        if before.split_hash != here.split_hash:
+        is_same_split = before.split_hash == here.split_hash
+        if before.content_hash != here.content_hash and not (other_images and is_same_split):
+            raise _other_images(self, before, bank, here)
+        if not is_same_split:
             raise DataError(
                 f"run {self.name} was trained with other classes in its splits: {before.split} "
                 f"with hash {before.split_hash[:12]}, here {here.split} has "
@@ -495,3 +495,27 @@ def _parse_event(values: Mapping[str, Any]) -> LoggedEvent:
     if not isinstance(time_, str):
         raise ValueError("time is missing")
     return LoggedEvent(time_, event_from_dict(values))
+
+
+def _other_images(run: RunFolder, before: TrainedOn, bank: ImageBank, here: TrainedOn) -> DataError:
+    """What differs, file by file where that is known, and what can be done all the same."""
+    what = (
+        f"run {run.name} was trained on other images: {before.name} with content hash "
+        f"{before.content_hash[:12]}, here is {here.name} with {here.content_hash[:12]}"
+    )
+    files = difference(run.path, bank)
+    option = "--data-path" if before.name == "folder" else "--data-dir"
+    hints = [f"Give the images of the training with {option}."]
+    if files:
+        hints.insert(0, f"Since then: {files}.")
+    if before.name == here.name and before.split_hash == here.split_hash:
+        hints.append(
+            "The classes of each split are the same: mamltui eval --other-images tests on the "
+            "images as they are, and says so in the result."
+        )
+    elif before.name == here.name:
+        hints.append(
+            "The classes differ as well, so that some of the training could be tested on: "
+            "mamltui adapt answers for any images, and needs none of the training."
+        )
+    return DataError(what, where=bank.source, hint="\n".join(hints))

@@ -31,6 +31,7 @@ from mamltui.maml.ranks import RanksError
 from mamltui.runs import Best, RunFolder, State, TrainedOn
 from mamltui.runs.backlog import RETRY_SECONDS
 from mamltui.runs.folder import CheckpointName
+from mamltui.runs.images import write_images
 from mamltui.runs.kept import keep_only
 from mamltui.runs.rescue import forget, give_up, rescue
 from mamltui.training.clock import Clock, Seconds
@@ -159,6 +160,8 @@ class Trainer:
         earlier = start.seconds if is_alone else start.seconds._replace(processor=None)
         self.run.take_arrived()
         self.run.backlog.endure(60 * self.profile.run.disk_patience)
+        with suppress(MamltuiError):  # it names files in a message, and the training needs it not
+            write_images(self.run.path, self.plan.bank)
         self.run.begin(
             device=describe_device(self.plan.device),
             threads=torch.get_num_threads(),

@@ -6,6 +6,7 @@ import io
 import os
 import random
 import shutil
+import time
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
@@ -425,7 +426,15 @@ def test_hidden_files_leftovers_and_other_files_are_passed_over(tmp_path: Path) 
 
 
 def test_odd_names_are_data(tmp_path: Path) -> None:
-    names = ["[bold]red[/bold]", "a\x1b[2Jb", "line\nbreak", "x" * 200, "é ü 字", "$(rm)"]
+    names = [
+        "[bold]red[/bold]",
+        "a\x1b[2Jb",
+        "line\nbreak",
+        "x" * 200,
+        "é ü 字",
+        "$(rm)",
+        'it\'s "a"',
+    ]
     for name in names:
         for number in range(2):
             write(tmp_path / name / f"{number}.png", grey(number))
@@ -437,8 +446,67 @@ def test_odd_names_are_data(tmp_path: Path) -> None:
     assert "a\\x1b[2Jb" in found
     assert "line\\nbreak" in found
     assert "not-utf8-\\udcff" in found
-    assert len(found) == 7
+    assert 'it\'s "a"' in found
+    assert len(found) == 8
     assert all(name.isprintable() for name in found)
+
+
+def test_a_path_with_spaces_and_quotes_is_a_path(tmp_path: Path) -> None:
+    place = tmp_path / 'it\'s my "set" ä 字'
+    for name in ("a b", "c"):
+        for number in range(2):
+            write(place / name / f'it\'s {number} "x" 字.png', grey(number))
+    bank = load(place)
+    assert bank.files[:2] == ('a b/it\'s 0 "x" 字.png', 'a b/it\'s 1 "x" 字.png')
+
+
+def test_a_big_image_within_the_limit_is_read(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        two_images(tmp_path / name)
+    big = Image.new("1", (10_000, 9_600), 1)
+    big.paste(0, (0, 0, 5_000, 4_800))
+    big.save(tmp_path / "b" / "1.png")
+    ink = load(tmp_path).images[1, 1, 0]
+    assert bool((ink[:14, :14] == 255).all())
+    assert ink.count_nonzero() == 14 * 14
+
+
+def test_all_photographs_that_were_cut_off_are_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        for number in range(4):
+            write(tmp_path / name / f"{number}.jpg", colour(number, 64))
+    for cut in ("a/3.jpg", "b/0.jpg", "c/2.jpg"):
+        content = (tmp_path / cut).read_bytes()
+        (tmp_path / cut).write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="3 images cannot be read") as refused:
+        load(tmp_path)
+    hint = str(refused.value.hint)
+    assert all(
+        f"{cut}: is not a readable image" in hint for cut in ("a/3.jpg", "b/0.jpg", "c/2.jpg")
+    )
+    assert 'data.unreadable = "leave-out"' in hint
+
+
+@pytest.mark.long
+def test_twenty_thousand_photographs_start_the_second_time_in_a_second(
+    tmp_path: Path, cache_dir: Path
+) -> None:
+    content = io.BytesIO()
+    for number in range(1_000):
+        (tmp_path / f"{number:04d}").mkdir()
+        for image in range(20):
+            content = io.BytesIO()
+            Image.fromarray(colour(20 * number + image, 40)).save(content, "JPEG")
+            (tmp_path / f"{number:04d}" / f"{image}.jpg").write_bytes(content.getvalue())
+    first = load(tmp_path, resize="antialias", image_size=28)
+    assert (cache_dir / "packed").is_dir()
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        again = load(tmp_path, resize="antialias", image_size=28)
+        seconds.append(time.perf_counter() - begun)
+        assert again.content_hash == first.content_hash
+    assert min(seconds) < 1
 
 
 def test_the_hash_changes_with_pixels_and_names(tmp_path: Path) -> None:
