@@ -26,6 +26,12 @@ def shortened(text: str, most: int = 60) -> str:
     return shown if len(text) <= most else f"{shown[:most]}..."
 
 
+def last_line(text: str) -> str:
+    """The last line that says something: of what a program reports, the error itself."""
+    lines = [line.strip() for line in text.splitlines() if line.strip(" -")]
+    return lines[-1] if lines else ""
+
+
 def same_length(text: str) -> str:
     """``text`` with one harmless character in place of each that does not print; tabs stay.
 

@@ -7,6 +7,7 @@ folder of the node, whose files the queue fetches.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -19,11 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mamltui
-from mamltui.errors import MamltuiError
+from mamltui.errors import MamltuiError, PlaceError
 from mamltui.identity import Identity
+from mamltui.results import write_text
 from mamltui.studies.carrying import Luggage, Stamps, pack, unpack
 from mamltui.studies.places import Assignment
 
+MARK = "shared.txt"
+"""In the study's folder, for nodes to see whether they share it."""
 PROFILE, RUNS, SPEED, LOG = "profile.toml", "runs", "speed.json", "log"
 """In the folder that a worker has to itself on a node."""
 
@@ -42,6 +46,17 @@ class Origin:
     node_dir: Path | None
     """A folder of each node to work in, even if it shares the study's; None: only if it does not,
     and then that of the system for temporary files."""
+
+    @classmethod
+    def here(cls, study: Path, node_dir: Path | None = None) -> Origin:
+        """Of this process; it leaves its mark in the study's folder.
+
+        Raises:
+            PlaceError: the folder cannot be written.
+        """
+        mark, text = (study / MARK).absolute(), f"{secrets.token_hex(16)}\n"
+        write_text(mark, text, error=PlaceError)
+        return cls(Identity.here(), mark, text, Path.cwd(), node_dir)
 
 
 class Arrival(NamedTuple):

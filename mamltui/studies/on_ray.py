@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import secrets
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -18,16 +17,13 @@ from types import ModuleType
 from typing import Any
 
 from mamltui.errors import ExitCode, MamltuiError, PlaceError, UsageError
-from mamltui.identity import Identity
 from mamltui.processors import usable_processors
 from mamltui.profiles import Profile
-from mamltui.results import write_text
 from mamltui.studies.carrier import Carrier
 from mamltui.studies.on_node import Arrival, NodeWorker, Origin, State, examine
-from mamltui.studies.places import Assignment, Job, Wanted, trainings_on_a_gpu
+from mamltui.studies.places import Assignment, Job, Wanted, add_to_log, trainings_on_a_gpu
+from mamltui.text import last_line
 
-MARK = "shared.txt"
-"""In the study's folder, for nodes to see whether they share it."""
 LOCAL = "local"
 ADDRESS_VARIABLE = "RAY_ADDRESS"
 """Of Ray's own: the address where none is given."""
@@ -88,14 +84,7 @@ class RayPlace:
         Raises:
             PlaceError: one could not, or they have different images.
         """
-        origin = Origin(
-            identity=Identity.here(),
-            mark=(study / MARK).absolute(),
-            mark_text=f"{secrets.token_hex(16)}\n",
-            folder=Path.cwd(),
-            node_dir=self._wanted.node_dir,
-        )
-        write_text(origin.mark, origin.mark_text, error=PlaceError)
+        origin = Origin.here(study, self._wanted.node_dir)
         different = {(profile.data, profile.network.module): profile for profile in profiles}
         texts = [profile.to_toml() for profile in different.values()]
         reports = self._examined(origin, texts, data and data.absolute())
@@ -222,7 +211,7 @@ class _RayJob:
             self.why = f"{self._host} is gone"
             self._end(KILLED)
         except (errors.RayError, MamltuiError, OSError, ValueError) as error:
-            self._say(_in_a_line(error))
+            add_to_log(self._log, _in_a_line(error))
             self._end(getattr(error, "exit_code", ExitCode.FAILURE))
         return self._code
 
@@ -234,7 +223,7 @@ class _RayJob:
         if isinstance(answer, Arrival):
             self._host = answer.host
             if answer.problem:
-                self._say(answer.problem)
+                add_to_log(self._log, answer.problem)
                 self._end(ExitCode.UNAVAILABLE)
                 return
             if not answer.shares:
@@ -276,11 +265,6 @@ class _RayJob:
         self._ray.kill(self._actor)
         if self._carrier is not None:
             self._carrier.close()
-
-    def _say(self, text: str) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(f"{text}\n")
 
 
 def _connected(address: str) -> Any:
@@ -358,8 +342,6 @@ def _different_images(
 
 
 def _in_a_line(error: BaseException) -> str:
-    """The last line of what Ray reports, which is the error itself, not the way to it."""
+    """What Ray reports, without the way to it."""
     cause = getattr(error, "cause", None)
-    text = str(cause if isinstance(cause, BaseException) else error).strip()
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return last_line(str(cause if isinstance(cause, BaseException) else error)) or repr(error)

@@ -8,7 +8,6 @@ training goes on. All jobs that are submitted at once are one array.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -22,14 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from mamltui.errors import ExitCode, PlaceError, UsageError
-from mamltui.identity import Identity
 from mamltui.profiles import Profile
-from mamltui.results import write_text
 from mamltui.studies.on_node import Origin, arrive
-from mamltui.studies.places import Assignment, Job, Wanted
+from mamltui.studies.places import Assignment, Job, Wanted, add_to_log
+from mamltui.text import last_line
 
-MARK = "shared.txt"
-"""In the study's folder, for nodes to see whether they share it."""
 FOLDER = "slurm"
 """In the study's folder: what submitit writes."""
 MINUTES = 60
@@ -62,9 +58,7 @@ class Submission:
         """The worker's exit code."""
         problem = self._problem()
         if problem is not None:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            with self.log.open("a", encoding="utf-8") as log:
-                log.write(f"{problem}\n")
+            add_to_log(self.log, problem)
             return ExitCode.UNAVAILABLE
         with suppress(OSError):
             os.chdir(self.origin.folder)
@@ -184,14 +178,7 @@ class SlurmPlace:
         """Leave in the study's folder what each job's node is compared with."""
         import submitit
 
-        self._origin = Origin(
-            identity=Identity.here(),
-            mark=(study / MARK).absolute(),
-            mark_text=f"{secrets.token_hex(16)}\n",
-            folder=Path.cwd(),
-            node_dir=None,
-        )
-        write_text(self._origin.mark, self._origin.mark_text, error=PlaceError)
+        self._origin = Origin.here(study)
         self._executor = submitit.AutoExecutor(
             (study / FOLDER).absolute(), cluster=self._cluster, slurm_max_num_timeout=MOST_TIMEOUTS
         )
@@ -219,7 +206,7 @@ class SlurmPlace:
                 jobs = [self._executor.submit(submission) for submission, _ in waiting]
         except Exception as error:  # sbatch refused it
             raise PlaceError(
-                f"Slurm takes no job: {_last_line(error)}", where="--on slurm"
+                f"Slurm takes no job: {last_line(str(error))}", where="--on slurm"
             ) from error
         for (_, job), submitted in zip(waiting, jobs, strict=True):
             job.submitted = submitted
@@ -276,7 +263,7 @@ class _SlurmJob:
         outcome, result = pickle_load(self.submitted.paths.result_pickle)
         if outcome == "success":
             return int(result)
-        self._say(_last_line(result))
+        add_to_log(self._log, last_line(result))
         return ExitCode.FAILURE
 
     def _without_result(self) -> int:
@@ -286,19 +273,15 @@ class _SlurmJob:
         self.why = f"Slurm ended its job {self.submitted.job_id} as {state}"
         if state.startswith(LOST):
             return KILLED
-        self._say(
+        add_to_log(
+            self._log,
             f"{self.why}; it left no result: is {self._place_folder()} shared with its node? "
-            f"What it said: {self.submitted.paths.stderr}"
+            f"What it said: {self.submitted.paths.stderr}",
         )
         return ExitCode.FAILURE
 
     def _place_folder(self) -> Path:
         return Path(self.submitted.paths.folder).parent
-
-    def _say(self, text: str) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(f"{text}\n")
 
 
 def _setting(text: str) -> tuple[str, str | int]:
@@ -317,8 +300,3 @@ def _setting(text: str) -> tuple[str, str | int]:
     if key == "time" and not value.isdecimal():
         raise UsageError("the time of a job is in minutes", where=f"--slurm {text}")
     return key, int(value) if value.isdecimal() else value
-
-
-def _last_line(error: object) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -")]
-    return lines[-1] if lines else type(error).__name__

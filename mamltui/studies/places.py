@@ -113,6 +113,17 @@ class Wanted:
     """``KEY=VALUE`` for its jobs."""
 
 
+def add_to_log(log: Path, text: str) -> None:
+    """Say something in a worker's place, as a line of its log.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as words:
+        words.write(f"{text}\n")
+
+
 def trainings_on_a_gpu(share: float) -> int:
     """How many that each take ``share`` of it."""
     return int(1 / share + 1e-9)
