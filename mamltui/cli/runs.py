@@ -11,29 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mamltui.cli import annotate
+from mamltui.cli import annotate, export
 from mamltui.cli.evaluate import DeviceName
-from mamltui.cli.options import RunsDir, SomeRuns, Where, chosen_runs
+from mamltui.cli.export import read_results
+from mamltui.cli.options import RunNames, RunsDir, SomeRuns, Where, chosen_runs
 from mamltui.cli.output import narrate
-from mamltui.errors import ExitCode, RunError, UsageError
+from mamltui.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mamltui.results import Evaluation
-    from mamltui.runs import ListedRun, RunFolder, RunInfo
+    from mamltui.runs import ListedRun, RunInfo
 
 app = typer.Typer(help="List, show, compare, export, verify and remove runs.", no_args_is_help=True)
 
-RunNames = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class What(str, Enum):
-    """What of a run to export."""
-
-    metrics = "metrics"
-    evaluation = "evaluation"
 
 
 class Steering(str, Enum):
@@ -43,12 +34,6 @@ class Steering(str, Enum):
     resume = "resume"
     checkpoint = "checkpoint"
     stop = "stop"
-
-
-class Target(str, Enum):
-    """Another program's files."""
-
-    tensorboard = "tensorboard"
 
 
 class TableForm(str, Enum):
@@ -119,7 +104,7 @@ def show(
     from mamltui.text import visible
 
     folder = find_run(run, runs_dir)
-    info, profile, results = folder.info(), folder.profile, _results(folder)
+    info, profile, results = folder.info(), folder.profile, read_results(folder)
     if as_json:
         from mamltui.results import json_text
 
@@ -251,71 +236,7 @@ def _print_over_seeds(listed: Sequence[ListedRun], letters: Sequence[str]) -> No
         typer.echo(f"  {named}: {spread_words(group.tests)}")
 
 
-@app.command("export")
-def export(
-    runs: RunNames,
-    csv: Annotated[
-        str, typer.Option(metavar="PATH|-", help="Write CSV to a file, or to stdout.")
-    ] = "-",
-    what: Annotated[
-        What, typer.Option(help="The training's metrics, or the evaluations kept so far.")
-    ] = What.metrics,
-    to: Annotated[
-        Target | None, typer.Option("--to", help="For another program instead of as CSV.")
-    ] = None,
-    directory: Annotated[
-        Path | None, typer.Option("--dir", metavar="DIR", help="Of --to: where to write.")
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Of --to: until the run is no longer trained.")
-    ] = False,
-    runs_dir: RunsDir = None,
-) -> None:
-    """Export the metrics or the evaluations of runs as CSV, or the curves for TensorBoard."""
-    if to is not None:
-        _export_to_tensorboard(runs, directory, follow, runs_dir)
-        return
-    if directory is not None or follow:
-        raise UsageError("--dir and --follow need --to")
-    from mamltui.cli.evaluate import write_stdout
-    from mamltui.cli.metrics import metrics_csv
-    from mamltui.results import csv_text, write_text
-    from mamltui.runs import find_run
-
-    folders = [find_run(name, runs_dir) for name in runs]
-    if what is What.metrics:
-        text = metrics_csv(folders)
-    else:
-        evaluations = []
-        for folder in folders:
-            run_evaluations = _results(folder)
-            if not run_evaluations:
-                raise RunError(
-                    "the run has no results yet",
-                    where=str(folder.path),
-                    hint=f"Evaluate it: mamltui eval {folder.name}",
-                )
-            evaluations += run_evaluations
-        text = csv_text(evaluations)
-    if csv == "-":
-        write_stdout(text)
-    else:
-        write_text(Path(csv), text)
-        narrate(f"written: {csv}")
-
-
-def _export_to_tensorboard(
-    runs: list[str], folder: Path | None, follow: bool, runs_dir: Path | None
-) -> None:
-    from mamltui.cli.tensorboard import export_runs
-    from mamltui.runs import find_run
-
-    if folder is None:
-        raise UsageError("a folder is needed", where="--to tensorboard", hint="Add --dir DIR.")
-    if follow and len(runs) > 1:
-        raise UsageError("--follow is for one run", hint="Start one command for each.")
-    folders = [find_run(name, runs_dir) for name in runs]
-    export_runs(folders, folder, follow=follow, told=narrate)
+app.command("export")(export.export)
 
 
 @app.command("slim")
@@ -497,14 +418,6 @@ def _row(run: ListedRun) -> tuple[str, ...]:
         _test_cell(run.headline, "transductive"),
         _age(info.created),
     )
-
-
-def _results(folder: RunFolder) -> list[Evaluation]:
-    """All results kept in the run folder, by file name."""
-    from mamltui.results import read_evaluations
-
-    paths = sorted(folder.evaluation.glob("*.json"))
-    return [evaluation for path in paths for evaluation in read_evaluations(path)]
 
 
 def _best_text(info: RunInfo) -> str:

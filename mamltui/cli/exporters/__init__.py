@@ -1,0 +1,1 @@
+"""Curves of finished and live runs for other programs; the trainer knows none of them."""
