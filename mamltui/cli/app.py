@@ -31,6 +31,10 @@ DataDir = Annotated[
 ]
 Device = Annotated[DeviceName, typer.Option("--device", help="Where to compute.")]
 
+ReadOnly = Annotated[
+    bool, typer.Option("--read-only", help="Look alone: train, steer and write nothing.")
+]
+
 
 def app(
     profile: Annotated[
@@ -44,6 +48,7 @@ def app(
     profiles_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="A folder of profiles to list as well.")
     ] = None,
+    read_only: ReadOnly = False,
     out: RunsDir = None,
     data_dir: DataDir = None,
     device: Device = DeviceName.auto,
@@ -55,6 +60,7 @@ def app(
         profile=profile,
         overrides=tuple(overrides or ()),
         profiles_dir=profiles_dir,
+        read_only=read_only,
         common=CommonOptions(out, data_dir, device.value),
     )
     raise typer.Exit(open_app(options))
@@ -68,6 +74,7 @@ def attach(
             help="A run folder, or a name [default: the newest that is trained].",
         ),
     ] = "",
+    read_only: ReadOnly = False,
     out: RunsDir = None,
     data_dir: DataDir = None,
     device: Device = DeviceName.auto,
@@ -87,7 +94,8 @@ def attach(
             )
         run = str(running[0].path)
     find_run(run, out)  # what is wrong with it is said here, not in the app
-    options = Options(attach=run, common=CommonOptions(out, data_dir, device.value))
+    common = CommonOptions(out, data_dir, device.value)
+    options = Options(attach=run, read_only=read_only, common=common)
     raise typer.Exit(open_app(options))
 
 

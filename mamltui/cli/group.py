@@ -24,6 +24,7 @@ COMMANDS: dict[str, Command] = {
     "app": Command(
         "mamltui.cli.app", "app", "Open the terminal app; the same as mamltui [PROFILE]."
     ),
+    "serve": Command("mamltui.cli.serve", "serve", "Serve the app to browsers of this machine."),
     "run": Command(
         "mamltui.cli.run", "run", "Train from a profile, evaluate, and compare with publications."
     ),

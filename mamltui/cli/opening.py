@@ -37,8 +37,10 @@ def open_app(options: Options) -> int:
     """
     if options.profile:
         _check_profile(options)
-    # Textual reads keys from stdin and draws on stderr; a pipe on stdout wants data.
-    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    # Textual reads keys from stdin and draws on stderr; a pipe on stdout wants data, unless it
+    # leads to a browser.
+    is_served = "web_driver" in os.environ.get("TEXTUAL_DRIVER", "")
+    if not is_served and not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         name = options.profile or "quickstart"
         raise UsageError(
             "the app needs a terminal",

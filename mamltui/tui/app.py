@@ -189,8 +189,10 @@ class MamltuiApp(App[None]):
         )
 
     def training_summary(self, *, short: bool) -> str:
-        """What trains in this process, for the status line; empty if nothing does."""
+        """What trains in this process, for the status line; or that the app only reads."""
         training = self.session.training
+        if self.session.options.read_only:
+            return "read only"
         if training is None or training.is_over:
             return ""
         now = training.history.newest()

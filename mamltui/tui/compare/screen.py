@@ -61,6 +61,7 @@ class CompareScreen(AppScreen):
 
     CSS_PATH = "compare.tcss"
     MORE_KEYS = ("E", "y", "S")
+    CHANGES = frozenset({"export"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "choose", "Choose"),
         Binding("b", "baseline", "Baseline"),

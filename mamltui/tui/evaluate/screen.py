@@ -73,6 +73,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
 | m | what a cell shows: accuracy, loss, difference to the published accuracy |
 | E, M | export finished rows as CSV, as Markdown |
 """
+    CHANGES = frozenset({"sweep", "cancel", "export_csv", "export_markdown"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "sweep", "Run"),
         Binding("x", "cancel", "Cancel"),

@@ -41,6 +41,9 @@ class HomeScreen(AppScreen):
 
     CSS_PATH = "home.tcss"
     MORE_KEYS = ("R", "d", "D", "s", "t", "f", "a", "m", "N", "S")
+    CHANGES = frozenset(
+        {"run", "resume", "new", "edit", "star", "archive", "tag", "rename", "note", "remove"}
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Run"),
         Binding("n", "new", "New"),

@@ -66,6 +66,7 @@ def queue_row(known: Known) -> Row:
 class QueueDialog(ModalScreen[RunFolder | None]):
     """Shows the queue; dismissed with the run that Enter opens, or with None."""
 
+    CHANGES = frozenset({"start", "stop", "order", "again", "remove"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,Q", "leave", "Close", show=False),
         Binding("r", "start", "Start", show=False),
@@ -86,6 +87,11 @@ class QueueDialog(ModalScreen[RunFolder | None]):
         self._queue: TrainingQueue = session.queue
         self._known: list[Known] = []
         self._reading = False
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in self.CHANGES and self._session.options.read_only:
+            return False
+        return super().check_action(action, parameters)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):

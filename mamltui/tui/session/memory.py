@@ -31,10 +31,14 @@ def state_file() -> Path:
 
 
 class Memory:
-    """Values by name. What cannot be read or written is forgotten: it is a comfort, not data."""
+    """Values by name. What cannot be read or written is forgotten: it is a comfort, not data.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        keeps: write to ``path`` what is set; else it is remembered until the app is left.
+    """
+
+    def __init__(self, path: Path, *, keeps: bool = True) -> None:
+        self._path, self._keeps = path, keeps
         self._values: dict[str, Any] = {}
         # Not by mamltui.untrusted: it imports pydantic, which the first paint does without.
         with suppress(OSError, ValueError, RecursionError):
@@ -53,6 +57,8 @@ class Memory:
         if self._values.get(name) == value:
             return
         self._values[name] = value
+        if not self._keeps:
+            return
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path, json.dumps(self._values, indent=2).encode())

@@ -27,6 +27,8 @@ class Options:
     """Which screen shows it."""
     profiles_dir: Path | None = None
     """A folder of profiles to list besides the packaged ones and those in ``profiles``."""
+    read_only: bool = False
+    """Nothing is trained, steered or written."""
     common: CommonOptions = field(default_factory=CommonOptions)
 
     @property

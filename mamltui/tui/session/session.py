@@ -43,7 +43,7 @@ class Session:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.memory = Memory(state_file())
+        self.memory = Memory(state_file(), keeps=not options.read_only)
         self.training: Training | None = None
         """The last training of this process, also when it is over."""
         self.watched: Watched | None = None
@@ -98,6 +98,8 @@ class Session:
         Raises:
             MamltuiError: the queue cannot be written or started.
         """
+        if self.options.read_only:
+            return
         training = self.training
         if detach and training is not None and training.run is not None and training.is_over:
             self.queue.add(training.run.profile, first=True)
@@ -189,11 +191,13 @@ class Session:
             title: what a new run is called.
 
         Raises:
-            UsageError: a training of this process is not over.
+            UsageError: a training of this process is not over, or this app only reads.
         """
         from mamltui.tui.session.training import Training
         from mamltui.tui.session.watched import Watched
 
+        if self.options.read_only:
+            raise UsageError("this app only reads", hint="Open it without --read-only.")
         if self.is_training:
             raise UsageError(
                 "a training is already running here",

@@ -74,8 +74,8 @@ class RowList(ScrollView, can_focus=True):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("home,g", "first", "First", show=False),
         Binding("end,G", "last", "Last", show=False),
-        Binding("S", "sort", "Sort by the next column", show=False),
-        Binding("O", "reverse", "Sort the other way", show=False),
+        Binding("S", "sort", "Sort", show=False, tooltip="Sort by the next column"),
+        Binding("O", "reverse", "Reverse", show=False, tooltip="Sort the other way"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         *(f"row-list--{tone}" for tone in TONES),

@@ -31,6 +31,8 @@ class AppScreen(Screen[None]):
     HELP: ClassVar[str] = ""
     """Markdown: what the screen shows and what its keys do."""
     _foot_width_shown = 0
+    CHANGES: ClassVar[frozenset[str]] = frozenset()
+    """Actions that train, steer or write: an app that only reads does not have them."""
     MORE_KEYS: ClassVar[tuple[str, ...]] = ()
     """Of the keys that the foot of the screen leaves out, those that it names where it can."""
 
@@ -69,6 +71,12 @@ class AppScreen(Screen[None]):
         """Cells of a key with what it does at the foot of the screen."""
         key = self.app.get_key_display(active.binding)
         return cell_len(key) + cell_len(active.binding.description) + 2
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether an action can be taken now."""
+        if action in self.CHANGES and self.session.options.read_only:
+            return False
+        return super().check_action(action, parameters)
 
     def body(self) -> ComposeResult:
         """The widgets between the status line and the keys."""

@@ -39,6 +39,7 @@ class StudyScreen(AppScreen):
     """The list of studies, or the cells of one."""
 
     CSS_PATH = "study.tcss"
+    CHANGES = frozenset({"run", "stop", "write_report"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Studies", show=False),
         Binding("r", "run", "Run"),

@@ -38,6 +38,7 @@ class TrainScreen(AppScreen):
 
     CSS_PATH = "train.tcss"
     MORE_KEYS = ("y", "left_square_bracket", "right_square_bracket")
+    CHANGES = frozenset({"run", "pause", "stop", "checkpoint"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Run", tooltip="Run the profile, or resume the run"),
         Binding("p", "pause", "Pause"),
