@@ -12,13 +12,16 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual import events
 from textual.app import App, ScreenStackError, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 
 from mamltui.errors import MamltuiError
 from mamltui.tui.session.options import Options
 from mamltui.tui.session.session import News, Session
+from mamltui.tui.shared.plain import own_table
 from mamltui.tui.shared.screen import AppScreen
 from mamltui.tui.shared.status_line import SCREENS
 from mamltui.tui.shared.terminal import (
@@ -39,6 +42,14 @@ TOAST_LINES = 6
 QUIT_SECONDS = 1.6
 LONG_SECONDS = 60.0
 """Of a training whose end is rung: nobody looks at a screen for longer."""
+CYRILLIC = dict(
+    zip(
+        "йцукенгшщзфывапролдячсмитьЙЦУКЕНГШЩЗФЫВАПРОЛДЯЧСМИТЬ",
+        "qwertyuiopasdfghjklzxcvbnmQWERTYUIOPASDFGHJKLZXCVBNM",
+        strict=True,
+    )
+)
+"""The Latin letter on the same key."""
 SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
 """What ends the app from outside, and its exit code then."""
 
@@ -47,6 +58,16 @@ def _screen(name: str) -> Any:
     """Makes the screen of mode ``name``; its module is imported on first use."""
     module = import_module(f"mamltui.tui.{name}.screen")
     return lambda: getattr(module, f"{name.title()}Screen")()
+
+
+def _plain(driver: type[Driver], table: dict[int, int]) -> type[Driver]:
+    """A driver that writes other characters for those that the terminal lacks."""
+
+    class PlainDriver(driver):  # type: ignore[misc, valid-type]
+        def write(self, data: str) -> None:
+            super().write(data.translate(table))
+
+    return PlainDriver
 
 
 class MamltuiApp(App[None]):
@@ -96,6 +117,17 @@ class MamltuiApp(App[None]):
         self.set_class(self.current_theme.dark, "-dark-mode", update=False)
         self.set_class(not self.current_theme.dark, "-light-mode", update=False)
         self.stylesheet.set_variables(self.get_css_variables())
+
+    def get_driver_class(self) -> type[Driver]:
+        """The driver of this terminal, which writes no character that the terminal lacks."""
+        driver, table = super().get_driver_class(), own_table()
+        return driver if table is None else _plain(driver, table)
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter that nothing heeds is taken for the Latin one on the same key."""
+        if event.character in CYRILLIC:
+            event.stop()
+            self.simulate_key(CYRILLIC[event.character])
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(

@@ -20,7 +20,7 @@ EVERYWHERE = """
 | ctrl+p | command palette: everything that can be done, by name; also the theme |
 | Esc | back to the screen where you came from |
 | C | copy the headless command that repeats what is on the screen |
-| ctrl+q | quit; a training is stopped after a checkpoint, if you agree |
+| ctrl+q, ctrl+c | quit; a training is stopped after a checkpoint, if you agree |
 
 Titles, rows and charts take the mouse as well. `NO_COLOR=1` shows no colours,
 `TEXTUAL_ANIMATIONS=none` stops all movement.

@@ -45,7 +45,7 @@ class Terminal:
             stdin=child,
             stdout=child,
             stderr=child,
-            env={**inherited, "TERM": "xterm-256color", **(environment or {})},
+            env={**inherited, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **(environment or {})},
             start_new_session=True,
         )
         os.close(child)

@@ -33,7 +33,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def choose_train_evaluate_export_quit(place: Path, profile: str, seconds: float) -> str:
     """What a user does on the first day; gives the exported CSV."""
     with Terminal([], place) as terminal:
-        terminal.wait_for("packaged")
+        terminal.wait_for("first look")
         terminal.press("/")
         terminal.wait_for("words to look for")
         terminal.press(*profile, "enter")
@@ -166,10 +166,24 @@ def test_a_run_of_another_process_is_watched(place: Path) -> None:
 )
 def test_it_opens_in_plain_terminals(place: Path, environment: dict[str, str]) -> None:
     with Terminal([], place, environment=environment) as terminal:
-        terminal.wait_for("packaged")
+        terminal.wait_for("first look")
         terminal.press("?")
         terminal.wait_for("Home")
         terminal.press("escape", "ctrl+q")
+        assert terminal.wait_for_end() == 0
+
+
+def test_without_utf8_all_is_ascii_and_an_episode_is_drawn(place: Path) -> None:
+    run(["run", "tiny.toml", "--headless", "--quiet"], place)
+    name = only_run(place).name
+    with Terminal(["attach", name], place, environment={"LC_ALL": "C"}) as terminal:
+        terminal.wait_for("finished")
+        assert terminal.text.isascii()
+        terminal.press("3")
+        terminal.wait_for("query")
+        terminal.wait_for("##")  # ink of an image
+        assert terminal.text.isascii()
+        terminal.press("ctrl+q")
         assert terminal.wait_for_end() == 0
 
 

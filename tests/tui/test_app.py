@@ -202,3 +202,14 @@ async def test_more_keys_are_named_at_the_foot_where_there_is_room(make_app: Mak
         await until(pilot, lambda: "r Run" in screen_text(app).splitlines()[-1])
         await pilot.press("f6")
         await until(pilot, lambda: app.current_mode == "log")
+
+
+@pytest.mark.usefixtures("place")
+async def test_letters_of_a_cyrillic_layout_are_the_keys_they_are_on(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "quickstart" in screen_text(app))
+        await pilot.press("о", "о")  # j
+        await until(pilot, lambda: "›  5way1shot" in screen_text(app))
+        await pilot.press("slash", "т", "у")  # typed, not taken for keys
+        await until(pilot, lambda: "ту" in screen_text(app))
