@@ -24,8 +24,9 @@ ProfileArgument = Annotated[
 
 @app.command("list")
 def list_profiles() -> None:
-    """List the packaged profiles."""
+    """List the packaged profiles by what they are for."""
     from mamltui.profiles import load_profile, packaged_profiles
+    from mamltui.profiles.sources import purpose_of
 
     profiles = [load_profile(str(path)) for path in packaged_profiles().values()]
     rows = [("NAME", "WAY", "SHOT", "DATA SET", "ITERATIONS", "DESCRIPTION")]
@@ -43,9 +44,12 @@ def list_profiles() -> None:
     name, way, shot, data, iterations, _ = (
         max(map(len, column)) for column in zip(*rows, strict=True)
     )
+    purpose = ""
     for row in rows:
+        if row is not rows[0] and purpose != (purpose := purpose_of(row[0])):
+            typer.echo(f"{purpose}:")
         typer.echo(
-            f"{row[0]:<{name}}  {row[1]:>{way}}  {row[2]:>{shot}}  {row[3]:<{data}}  "
+            f"  {row[0]:<{name}}  {row[1]:>{way}}  {row[2]:>{shot}}  {row[3]:<{data}}  "
             f"{row[4]:>{iterations}}  {row[5]}"
         )
 

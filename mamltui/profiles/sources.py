@@ -46,19 +46,41 @@ def packaged_folder() -> Path:
     )
 
 
+PURPOSES = (
+    ("quickstart", "first look"),
+    ("fast-", "laptop"),
+    ("plus-", "MAML++"),
+    ("cifar-fs-", "CIFAR-FS"),
+    ("study-", "step study"),
+    (("imaml-", "meta-curvature-", "proto", "reptile-"), "its kin"),
+    ("", "MAML paper"),
+)
+"""How the names of packaged profiles begin, and what these are for."""
+_ORDER = ("first look", "MAML paper", "laptop", "MAML++", "its kin", "CIFAR-FS", "step study")
+
+
+def purpose_of(name: str) -> str:
+    """What a packaged profile is for, in a word or two."""
+    return next(purpose for begin, purpose in PURPOSES if name.startswith(begin))
+
+
 def packaged_profiles() -> dict[str, Path]:
-    """The profiles that come with mamltui: name -> file, 5-way before 20-way.
+    """The profiles that come with mamltui: name -> file, by purpose, 5-way before 20-way.
 
     Raises:
         ProfileError: the installation is incomplete.
     """
     paths = {path.stem: path for path in packaged_folder().glob("*.toml")}
-    return {name: paths[name] for name in sorted(paths, key=_natural)}
+    return {name: paths[name] for name in sorted(paths, key=_by_purpose)}
 
 
 def profile_name(text: str) -> str:
     """The nearest name that a profile may have: letters, digits and ``_ . -``."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip(".-")[:NAME_LENGTH] or "profile"
+
+
+def _by_purpose(name: str) -> tuple[int, list[tuple[int, str]]]:
+    return _ORDER.index(purpose_of(name)), _natural(name)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

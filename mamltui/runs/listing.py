@@ -13,6 +13,7 @@ from mamltui.atomic import PART_PATTERN
 from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles import Profile
 from mamltui.results import Evaluation, read_evaluations
+from mamltui.runs.curve import validation_accuracies
 from mamltui.runs.files import file_error
 from mamltui.runs.folder import CheckpointName, RunFolder
 from mamltui.runs.kept import kept_iterations
@@ -66,7 +67,7 @@ class ListedRun:
     def load(self) -> ListedRun:
         """Read all that is known of it now, so that nothing is read when it is shown."""
         _ = self._settings, self.evaluations, self.checkpoints, self.is_reference
-        _ = self.is_abandoned
+        _ = self.is_abandoned, self.validations
         return self
 
     @property
@@ -178,6 +179,11 @@ class ListedRun:
             with suppress(RunError):
                 results += reversed(read_evaluations(path))
         return tuple(results)
+
+    @cached_property
+    def validations(self) -> tuple[float, ...]:
+        """Its validation accuracies, as far as ``run.json`` was written since."""
+        return validation_accuracies(self.path / "events.jsonl")
 
     @property
     def headline(self) -> Evaluation | None:

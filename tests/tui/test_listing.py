@@ -205,6 +205,7 @@ def test_reference_runs_come_last_and_are_not_resumed(
     assert [run.can_resume or run.is_interrupted for run in runs] == [False, False]
     assert run_score(runs[1])[1] == "test"
     row = run_row(runs[1], datetime.now(timezone.utc), marked=False)
-    assert row.cells[1] == ("reference", "muted")
+    assert len(row.cells[1][0]) == len(runs[1].validations) > 1  # a sparkline
+    assert row.cells[2] == ("reference", "muted")
     assert catalogue.read() is runs
     assert [run.name for run in RunCatalogue(RUNS).read()] == [tiny_run.name]

@@ -13,6 +13,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
 
+from mamltui.tui.shared.fitting import SPARK
 from mamltui.tui.shared.row_list import Column, RowList
 
 if TYPE_CHECKING:  # these import pydantic, which the first paint does without
@@ -24,10 +25,11 @@ PROFILE_COLUMNS = (
     Column("task", 13, 1),
     Column("data set", 8, 3),
     Column("steps", 5, 2, right=True),
-    Column("from", 8, 4),
+    Column("for", 10, 4),
 )
 RUN_COLUMNS = (
     Column("differs in", 20, 5, optional=True),
+    Column("curve", SPARK, 6, optional=True),
     Column("state", 11, 1),
     Column("result", 7, 2, right=True),
     Column("of", 6, 3),

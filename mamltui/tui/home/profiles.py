@@ -10,7 +10,7 @@ import tomli
 
 from mamltui.errors import MamltuiError, ProfileError
 from mamltui.profiles import Profile, load_profile, packaged_profiles
-from mamltui.profiles.sources import LARGEST
+from mamltui.profiles.sources import LARGEST, purpose_of
 from mamltui.text import shortened, visible
 from mamltui.tui.home.faults import Fault, faults_of
 from mamltui.untrusted import read_file
@@ -40,6 +40,11 @@ class ListedProfile:
     def key(self) -> str:
         """What tells it from all others."""
         return str(self.path)
+
+    @property
+    def purpose(self) -> str:
+        """What it is for if it is packaged, else where it is from."""
+        return purpose_of(self.name) if self.is_packaged else self.origin
 
     @property
     def is_packaged(self) -> bool:

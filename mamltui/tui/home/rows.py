@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 
-from mamltui.measures import age
+from mamltui.measures import age, sparkline
 from mamltui.runs import ListedRun
 from mamltui.runs.seeds import SeedGroup
 from mamltui.statistics import seed_interval
 from mamltui.text import visible
 from mamltui.tui.home.profiles import ListedProfile
+from mamltui.tui.shared.fitting import SPARK
 from mamltui.tui.shared.row_list import Row, Tone
 
 UNENDED = ("running", "paused", "interrupted")
@@ -28,7 +30,7 @@ STATE_TONES: dict[str, Tone] = {
 
 
 def profile_row(listed: ListedProfile) -> Row:
-    """Name, task, data set, inner steps in training and at test, where it is from."""
+    """Name, task, data set, inner steps in training and at test, what it is for."""
     profile = listed.profile
     if profile is None:
         return Row(listed.key, listed.name, note=visible(listed.problem))
@@ -39,7 +41,7 @@ def profile_row(listed: ListedProfile) -> Row:
             (_task(listed), "plain"),
             (profile.data.set, "muted"),
             (f"{profile.inner.steps}/{profile.inner.test_steps}", "muted"),
-            (listed.origin, "muted"),
+            (visible(listed.purpose), "muted"),
         ),
     )
 
@@ -56,6 +58,7 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
         name,
         (
             (visible(differs), "accent"),
+            (curve_of(listed), "muted"),
             (listed.what, "muted" if listed.is_reference else STATE_TONES[listed.state]),
             (score, "plain"),
             (kind, "muted"),
@@ -65,6 +68,7 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
         order=(
             name.removeprefix(STAR),
             visible(differs) or None,
+            listed.validations[-1] if listed.validations else None,
             listed.what,
             score,
             kind,
@@ -91,14 +95,24 @@ def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) ->
         name,
         (
             (visible(differs), "accent"),
+            (curve_of(first), "muted"),
             state,
             (score, "plain"),
             (of if score else "", "muted"),
             (age(first.info.created, now) if first.info else "", "muted"),
         ),
         marked=marked,
-        order=(name, visible(differs) or None, state[0], score, of, _days(first, now)),
+        order=(name, visible(differs) or None, None, state[0], score, of, _days(first, now)),
     )
+
+
+def curve_of(listed: ListedRun) -> str:
+    """Its validation accuracies as a sparkline of at most ``SPARK`` cells."""
+    values = listed.validations
+    count = min(SPARK, len(values))
+    edges = [round(part * len(values) / count) for part in range(count + 1)] if count else []
+    means = [sum(values[start:stop]) / (stop - start) for start, stop in pairwise(edges)]
+    return sparkline(means)
 
 
 def titled(listed: ListedRun) -> str:
@@ -135,7 +149,7 @@ def run_score(listed: ListedRun) -> tuple[str, str]:
 def profile_passes(listed: ListedProfile, words: list[str]) -> bool:
     """Whether each word is somewhere in what is known of it; words are in lower case."""
     profile = listed.profile
-    about = [listed.name, listed.origin, listed.problem]
+    about = [listed.name, listed.origin, listed.purpose, listed.problem]
     if profile is not None:
         about += [_task(listed), profile.data.set, profile.description]
     return _holds(about, words)

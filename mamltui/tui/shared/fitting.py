@@ -8,6 +8,9 @@ from mamltui.text import visible
 
 ELLIPSIS = "…"
 
+SPARK = 10
+"""Cells of a sparkline in a list."""
+
 
 def fitted(text: str, width: int) -> str:
     """``text``, shown literally in exactly ``width`` cells: padded, or cut at its end."""
