@@ -140,10 +140,10 @@ async def test_the_log_of_a_run_is_shown_with_the_news_of_the_app(
         assert "98.2 %" in screen_text(app)
         if size != (20, 5):
             await until(pilot, lambda: "processor" in screen_text(app))
-            line = next(line for line in shown(view) if "checkpoint " in line)
-            clock, iteration, word, *_ = line.split()
+            line = next(line for line in shown(view) if "validated " in line)
+            clock, iteration, *_ = line.split()
             assert datetime.strptime(clock, "%H:%M:%S")
-            assert int(iteration) in range(7) and word == "checkpoint"
+            assert int(iteration) in range(7)
             assert tiny_run.name in screen_text(app) and "GiB" in screen_text(app)
 
 
@@ -377,3 +377,19 @@ async def test_the_command_is_that_of_the_run_and_without_one_there_is_none(
         app.session.watch(RunFolder(tiny_run))
         command = app.screen.headless_command()  # type: ignore[attr-defined]
         assert command.startswith("mamltui run ") and "profile.toml" in command
+
+
+def test_a_checkpoint_is_a_mark_on_its_validation() -> None:
+    book = Logbook()
+    validated = logged(10, Validated(3, 0.5, 0.1, 1.0, (0.5,), (1.0,), True, 2.0))
+    last, best = (
+        logged(11, Checkpointed(3, kind, f"{kind}.safetensors")) for kind in ("last", "best")
+    )
+    alone = logged(12, Checkpointed(4, "last", "last.safetensors"))
+    book.update([validated], [])
+    assert book.entries[0].word == "validated"
+    book.update([validated, last, best, alone], [])
+    assert [entry.word for entry in book.entries] == ["validated ●", "checkpoint"]
+    before = book.entries[0]
+    book.update([validated, last, best, alone, logged(13, Notice(5, "five"))], [])
+    assert book.entries[0] is before  # so that the screen draws what is new alone

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -27,6 +27,8 @@ from mamltui.runs import LoggedEvent
 from mamltui.tui.session.session import News, Severity
 
 Source = TypeVar("Source")
+SAVED = "validated ●"
+"""Of a validation whose checkpoint is on the disk."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Logbook:
         """In the order of their time."""
         self._events = _Growing(_of_event)
         self._news = _Growing(_of_news)
+        self._marked: dict[tuple[int, int], tuple[Entry, Entry, Entry]] = {}
+        """By the identity of a validation and of its checkpoint: both, and the one made of them."""
 
     def update(self, events: Sequence[LoggedEvent], news: Sequence[News]) -> bool:
         """Take in what was added to either, or dropped off its start; whether there was anything.
@@ -60,10 +64,32 @@ class Logbook:
         """
         changed = [self._events.update(events), self._news.update(news)]
         if any(changed):
-            entries = self._events.entries + self._news.entries
+            entries = self._with_marks(self._events.entries) + self._news.entries
             # The events and the news are nearly sorted each, which costs the sort next to nothing.
             self.entries = sorted(entries, key=_time_of)
         return any(changed)
+
+    def _with_marks(self, entries: Sequence[Entry]) -> list[Entry]:
+        """A checkpoint of a validation is told with it; the same entries as long as they are."""
+        marked: list[Entry] = []
+        known, self._marked = self._marked, {}
+        for entry in entries:
+            last = marked[-1] if marked else None
+            if (
+                last is None
+                or last.word not in ("validated", SAVED)
+                or entry.word != "checkpoint"
+                or last.iteration != entry.iteration
+            ):
+                marked.append(entry)
+                continue
+            key = (id(last), id(entry))
+            both = known.get(key)
+            if both is None:
+                both = (last, entry, replace(last, word=SAVED))
+            self._marked[key] = both
+            marked[-1] = both[2]
+        return marked
 
 
 class _Growing(Generic[Source]):

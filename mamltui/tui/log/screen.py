@@ -40,6 +40,7 @@ class LogScreen(AppScreen):
 What happened to the run that is watched, and the news of the app itself: time, iteration, what
 kind of thing, and the words. A failure has its whole traceback. Above: the device, what this
 process takes of it, and the room that is left for runs; 100 % is one processor.
+`●` after a validation: a checkpoint of it is on the disk.
 
 | key | does |
 |---|---|

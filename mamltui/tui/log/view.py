@@ -17,7 +17,7 @@ from mamltui.text import visible
 from mamltui.tui.log.logbook import Entry, overlap
 from mamltui.tui.shared.line_view import LineView, Piece
 
-ITERATION, WORD = 9, 10
+ITERATION, WORD = 9, 11
 HEAD = len("HH:MM:SS") + 2 + ITERATION + 2 + WORD + 2
 """Cells before the text."""
 SHORT_HEAD = WORD + 1
