@@ -18,6 +18,7 @@ from mamltui.maml.module import as_module
 from mamltui.maml.outer import adapted_step_by_step, usual_backend
 from mamltui.maml.parameters import Network, NormStatistics, Parameters, at_step
 from mamltui.maml.precision import exact_products
+from mamltui.measures import counted
 from mamltui.runs import RunFolder
 
 Kind = Literal["best", "last"]
@@ -206,7 +207,8 @@ def adapt(
                 logits = adapted.support.logits
                 if not bool(logits.isfinite().all()):
                     raise DivergedError(
-                        f"after {steps} inner steps the network's numbers are not finite",
+                        f"after {counted(steps, 'inner step')} the network's numbers are not "
+                        "finite",
                         hint="Take fewer steps: --steps N.",
                     )
                 accuracy = (logits.argmax(dim=2) == label).double().mean().item()

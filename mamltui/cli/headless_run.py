@@ -28,6 +28,7 @@ from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
 from mamltui.maml.allocator import keep_freed_memory
 from mamltui.maml.ranks import Ranks, RanksError
+from mamltui.measures import counted
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, write_text
 from mamltui.runs import ListedRun, RunFolder, runs_root
@@ -130,7 +131,7 @@ def dry(request: Request) -> ExitCode:
         (
             "evaluation",
             f"{profile.evaluation.episodes:,} test episodes after up to "
-            f"{max(profile.evaluation.steps)} inner steps",
+            f"{counted(max(profile.evaluation.steps), 'inner step')}",
         ),
         ("run folder", f"{folder}{' (resumed)' if made.run else ' (not made: a dry run)'}"),
     ]

@@ -434,13 +434,14 @@ def _best_cell(info: RunInfo) -> str:
 
 
 def _result_text(evaluation: Evaluation) -> str:
+    from mamltui.measures import counted
     from mamltui.results import accuracy_cell
 
     own, support = evaluation.headline("transductive"), evaluation.headline("support")
     return (
         f"{accuracy_cell(own)} % {evaluation.kind('transductive')}, "
         f"{accuracy_cell(support)} % support statistics "
-        f"after {evaluation.test_steps} inner steps; {evaluation.split} split, "
+        f"after {counted(evaluation.test_steps, 'inner step')}; {evaluation.split} split, "
         f"{evaluation.scored}, "
         f"{evaluation.episodes:,} {'disjoint ' if evaluation.disjoint else ''}episodes"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mamltui.profiles import Profile
 
+from mamltui.measures import counted
 from mamltui.statistics import (
     Interval,
     Reliability,
@@ -180,7 +181,7 @@ class Evaluation:
             *(
                 []
                 if self.test_steps == profile.inner.test_steps
-                else [f"{self.test_steps} inner steps"]
+                else [counted(self.test_steps, "inner step")]
             ),
         ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.widgets import Input
 
 from mamltui.profiles import load_profile
 from mamltui.tui.episode.glyphs import braille, draw
@@ -187,6 +188,7 @@ async def test_the_same_episode_is_adapted_again_with_another_alpha(
         first = screen_text(app)
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, Ask))
+        assert app.screen.query_one(Input).value == "0.4"  # as it is now
         await pilot.press("end", *["backspace"] * 8, *"-1")
         await until(pilot, lambda: "a number above 0" in screen_text(app))
         await pilot.press("enter")

@@ -229,6 +229,22 @@ async def test_why_a_run_ended_and_what_to_do_are_on_the_screen_whole(
         assert "A smaller meta.learning_rate or inner.alpha may help." in text
 
 
+async def test_a_note_is_laid_out_again_when_there_is_more_room(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    change_run(tiny_run, state="diverged")
+    RunFolder(tiny_run).append_event(Diverged(4, "the loss left all bounds, " * 6))
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(20, 12)) as pilot:
+        await until(pilot, lambda: "the loss left" in screen_text(app))
+        await pilot.resize_terminal(1, 1)
+        await pilot.resize_terminal(120, 36)
+        await until(
+            pilot, lambda: " ".join(screen_text(app).split()).count("the loss left all bounds") == 6
+        )
+        assert "inner.alpha" in screen_text(app)
+
+
 async def test_the_test_has_a_tile_and_the_chart_says_how_it_is_drawn(
     tiny_run: Path, make_app: MakeApp
 ) -> None:
