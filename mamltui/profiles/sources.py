@@ -52,11 +52,21 @@ PURPOSES = (
     ("plus-", "MAML++"),
     ("cifar-fs-", "CIFAR-FS"),
     ("study-", "step study"),
+    ("resnet-", "own network"),
     (("imaml-", "meta-curvature-", "proto", "reptile-"), "its kin"),
     ("", "MAML paper"),
 )
 """How the names of packaged profiles begin, and what these are for."""
-_ORDER = ("first look", "MAML paper", "laptop", "MAML++", "its kin", "CIFAR-FS", "step study")
+_ORDER = (
+    "first look",
+    "MAML paper",
+    "laptop",
+    "MAML++",
+    "its kin",
+    "CIFAR-FS",
+    "own network",
+    "step study",
+)
 
 
 def purpose_of(name: str) -> str:

@@ -51,6 +51,7 @@ class DrawScreen(AppScreen):
 
     CSS_PATH = "draw.tcss"
     MORE_KEYS = ("s", "o", "w", "a", "plus", "minus", "N")
+    CHANGES = frozenset({"save"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab,n", "slot(1)", "Next"),
         Binding("shift+tab,b", "slot(-1)", "Before", show=False, tooltip="The drawing before"),

@@ -25,7 +25,7 @@ PROFILE_COLUMNS = (
     Column("task", 13, 1),
     Column("data set", 8, 3),
     Column("steps", 5, 2, right=True),
-    Column("for", 10, 4),
+    Column("for", 11, 4),
 )
 RUN_COLUMNS = (
     Column("differs in", 20, 5, optional=True),
