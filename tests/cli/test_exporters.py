@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import wandb
 
 from mamltui.cli import main
 from mamltui.cli.exporters.following import RunExport
@@ -151,6 +152,7 @@ def test_wandb_is_told_of_a_run_without_a_network(
     run.annotate(title="first try", tags=["paper"])
     arguments = ["runs", "export", str(run.path), "--to", "wandb", "--project", "maml"]
     assert main([*arguments, "--dir", str(tmp_path)]) == ExitCode.DONE
+    wandb.teardown()  # as at the end of a process: its writer ends, too
     records = wandb_records(tmp_path)
     (told,) = (record.run for record in records if record.HasField("run"))
     assert (told.project, told.display_name, list(told.tags)) == ("maml", "first try", ["paper"])

@@ -33,7 +33,9 @@ class WandbSink:
 
     @property
     def destination(self) -> str:
-        return str(self._stored.url or self._stored.dir)
+        if self._stored.offline:
+            return str(Path(self._stored.dir).parent)
+        return str(self._stored.url)
 
     def begin(self) -> None:
         if self._stored is not None:  # what W&B has cannot be taken back: the run is told anew
