@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -22,6 +22,9 @@ from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.screen import AppScreen
 from mamltui.tui.train import panels
 
+Part = Literal["chart", "side"]
+PARTS: tuple[Part, ...] = ("chart", "side")
+"""What takes most of the time to draw."""
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.98)
 METRICS = {
     "accuracy": ("query_accuracy", "validation_accuracy", "query accuracy %"),
@@ -82,6 +85,10 @@ accuracy minus what the MAML paper prints for the test split, in points.
     def __init__(self) -> None:
         super().__init__()
         self._seen: tuple[object, ...] = ()
+        self._version = -1
+        """Of the history, when its numbers were shown last."""
+        self._behind: list[Part] = []
+        """What does not show them yet, the part whose turn it is first."""
         self._shown: Watched | None = None
         self._figure: Figure | None = None
         self._heard = (0.0, 0.0)
@@ -122,10 +129,17 @@ accuracy minus what the MAML paper prints for the test split, in points.
         if watched is None:
             self._show_nothing()
             return
-        seen = (watched.history.version, watched.state, watched.note, watched.test, self._options())
+        seen = (watched.state, watched.note, watched.test, self._options())
+        version = watched.history.version
         if seen != self._seen:
-            self._seen = seen
+            self._seen, self._version, self._behind = seen, version, []
             self._show(watched)
+        elif version != self._version:
+            self._version = version
+            self._show_tiles(watched)
+            self._behind += [part for part in PARTS if part not in self._behind]
+        if self._behind:  # one part a time: the numbers are new at once, the curves in a moment
+            self._show_part(self._behind.pop(0), watched)
         self._show_progress(watched)
 
     def _options(self) -> tuple[object, ...]:
@@ -140,16 +154,26 @@ accuracy minus what the MAML paper prints for the test split, in points.
 
     def _show(self, watched: Watched) -> None:
         newest, width = watched.history.newest(), self.size.width - 2
-        if newest.elapsed != self._heard[0]:
-            self._heard = (newest.elapsed, time.monotonic())
         self.query_one("#headline", Lines).show([panels.headline(watched, newest, width)])
-        tiles = panels.tiles(newest, self._figure, width, watched.test)
-        self.query_one("#tiles", Lines).show(tiles)
+        self._show_tiles(watched)
         note = [Content(visible(line)) for line in self._note(watched)]
         wrapped = [part for line in note for part in line.wrap(max(1, width))]
         self.query_one("#note", Lines).show(wrapped)
-        self._show_chart(watched)
-        self._show_side(watched)
+        for part in PARTS:
+            self._show_part(part, watched)
+
+    def _show_tiles(self, watched: Watched) -> None:
+        newest, width = watched.history.newest(), self.size.width - 2
+        if newest.elapsed != self._heard[0]:
+            self._heard = (newest.elapsed, time.monotonic())
+        tiles = panels.tiles(newest, self._figure, width, watched.test)
+        self.query_one("#tiles", Lines).show(tiles)
+
+    def _show_part(self, part: Part, watched: Watched) -> None:
+        if part == "chart":
+            self._show_chart(watched)
+        else:
+            self._show_side(watched)
 
     def _note(self, watched: Watched) -> list[str]:
         """What happens, or why it ended, and what can be done now."""
