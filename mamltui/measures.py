@@ -94,13 +94,16 @@ class History:
 
     def sparkline(self, width: int) -> str:
         """The whole history in at most ``width`` characters, lowest to highest."""
-        if width < 1 or not self._means:
-            return ""
-        count = len(self._means)
-        columns = min(width, count)
-        edges = [round(column * count / columns) for column in range(columns + 1)]
-        values = [sum(self._means[start:stop]) / (stop - start) for start, stop in pairwise(edges)]
-        return sparkline(values)
+        return sparkline(averaged(self._means, width))
+
+
+def averaged(values: Sequence[float], most: int) -> list[float]:
+    """At most so many means of neighbouring values, in their order."""
+    columns = min(most, len(values))
+    if columns < 1:
+        return []
+    edges = [round(column * len(values) / columns) for column in range(columns + 1)]
+    return [sum(values[start:stop]) / (stop - start) for start, stop in pairwise(edges)]
 
 
 def sparkline(values: Sequence[float], low: float | None = None, high: float | None = None) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import pairwise
 
-from mamltui.measures import age, sparkline
+from mamltui.measures import age, averaged, sparkline
 from mamltui.runs import ListedRun
 from mamltui.runs.seeds import SeedGroup
 from mamltui.statistics import seed_interval
@@ -108,11 +107,7 @@ def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) ->
 
 def curve_of(listed: ListedRun) -> str:
     """Its validation accuracies as a sparkline of at most ``SPARK`` cells."""
-    values = listed.validations
-    count = min(SPARK, len(values))
-    edges = [round(part * len(values) / count) for part in range(count + 1)] if count else []
-    means = [sum(values[start:stop]) / (stop - start) for start, stop in pairwise(edges)]
-    return sparkline(means)
+    return sparkline(averaged(listed.validations, SPARK))
 
 
 def titled(listed: ListedRun) -> str:

@@ -38,6 +38,8 @@ class Column:
     width: int
     rank: int
     right: bool = False
+    least_name: int = 0
+    """It is left out where it would leave the first column fewer cells."""
     optional: bool = False
     """It takes no room while no row has anything in it."""
 
@@ -279,10 +281,13 @@ class RowList(ScrollView, can_focus=True):
         for index in sorted(range(len(self._columns)), key=lambda at: self._columns[at].rank):
             if index in self._empty_columns:
                 continue
-            room -= GAP + self._columns[index].width
-            if room < 0:
+            column = self._columns[index]
+            left = room - GAP - column.width
+            if left < 0:
                 break
-            shown.append(index)
+            if left >= column.least_name - LEAST_NAME:
+                shown.append(index)
+                room = left
         return sorted(shown)
 
     def _titles(self, width: int) -> Strip:

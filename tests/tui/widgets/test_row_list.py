@@ -111,3 +111,19 @@ async def test_a_list_is_sorted_by_keys_and_by_clicks_and_the_cursor_stays_on_it
         assert "▴of" in rows.render_line(0).text
         await pilot.press("S")
         assert shown() == ["one", "two", "three"] and "▴" not in rows.render_line(0).text
+
+
+async def test_a_column_that_would_squeeze_the_names_waits_for_room() -> None:
+    columns = [Column("state", 8, 1), Column("curve", 10, 2, least_name=26)]
+
+    class Narrow(App[None]):
+        def compose(self) -> ComposeResult:
+            yield RowList("Runs", columns, id="rows")
+
+    app = Narrow()
+    async with app.run_test(size=(50, 6)) as pilot:
+        await pilot.pause()
+        rows = app.query_one(RowList)
+        assert rows._shown_columns(50) == [0]
+        assert rows._shown_columns(51) == [0, 1]
+        assert rows._shown_columns(17) == []
