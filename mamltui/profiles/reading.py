@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def _parse(
     for base in reversed(bases):
         # What is wrong with a base is reported of its own file, and once.
         load_profile(str(base))
-    reading = _Reading(source, values, key_lines(text))
+    reading = _Reading(source, values, text)
     for override in overrides:
         reading.override(override)
     return reading.profile(name)
@@ -105,13 +106,18 @@ class _Reading:
 
     source: str
     values: dict[str, Any]
-    lines: dict[_Path, int]
+    text: str
     overridden: dict[_Path, str] = field(default_factory=dict)
     """The override that has the say over a key, as typed."""
     refused: list[Problem] = field(default_factory=list)
     """Overrides that name no key."""
     faults: list[tuple[_Path, object, str | None]] = field(default_factory=list)
     """Key, value and reason of all that is unknown or not allowed by itself."""
+
+    @cached_property
+    def lines(self) -> dict[_Path, int]:
+        """Where each key is, which only what is wrong is told with."""
+        return key_lines(self.text)
 
     def override(self, text: str) -> None:
         key_text, equals, value_text = text.partition("=")

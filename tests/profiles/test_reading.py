@@ -217,3 +217,15 @@ def test_an_installation_without_profiles_says_so(
     monkeypatch.setattr("mamltui.profiles.sources.__file__", str(tmp_path / "a" / "b" / "c.py"))
     with pytest.raises(ProfileError, match="not there"):
         packaged_profiles()
+
+
+def test_where_keys_are_is_looked_for_when_something_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(text: str) -> None:
+        raise AssertionError(text)
+
+    monkeypatch.setattr("mamltui.profiles.reading.key_lines", never)
+    assert parse_profile("[task]\nway = 7\n", "a.toml").task.way == 7  # hundreds are read at once
+    with pytest.raises(AssertionError):
+        parse_profile("[task]\nway = 1\n", "a.toml")
