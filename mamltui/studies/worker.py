@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.tied:
         threading.Thread(target=_end_with_stdin, name="tied", daemon=True).start()
     try:
-        return _time(asked) if asked.time else _work(asked)
+        return _time(asked) if asked.time else _work_when_free(asked)
     except MamltuiError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -57,6 +57,22 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(explained, file=sys.stderr)
         return explained.exit_code
+
+
+def _work_when_free(asked: argparse.Namespace) -> int:
+    """Work on the cell; if another process trains it, take what it leaves, once it has ended.
+
+    Slurm may queue a job again that its queue has given up and submitted once more.
+    """
+    is_waiting = False
+    while True:
+        try:
+            return _work(asked)
+        except RunInUseError as error:
+            if not is_waiting:
+                print(f"waiting: {error.what}", file=sys.stderr, flush=True)
+            is_waiting = True
+            time.sleep(LOCK_SECONDS)
 
 
 def _end_with_stdin() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mamltui.cli.group import COMMANDS
 
-HEAVY = {"torch", "torchvision", "textual", "pydantic", "rich", "numpy", "PIL"}
+HEAVY = {"torch", "torchvision", "textual", "pydantic", "rich", "numpy", "PIL", "ray", "submitit"}
 SCRIPT = """
 import json, sys
 from mamltui.cli import main

@@ -137,6 +137,30 @@ def test_what_another_study_tests_meanwhile_is_waited_for(
     assert capsys.readouterr().err.count("waiting: the run is in use") == 1
 
 
+def test_a_worker_waits_for_another_that_trains_its_cell_and_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, root = write_study(tmp_path), tmp_path / "runs"
+    run = train_partly(root, file, until=2)
+    run.acquire()
+    looks = [0]
+
+    def end_after_two_looks(seconds: float) -> None:
+        if seconds == worker.LOCK_SECONDS:
+            looks[0] += 1
+            if looks[0] == 2:
+                run.release()
+
+    monkeypatch.setattr(worker.time, "sleep", end_after_two_looks)
+    cell = tmp_path / "cell.toml"
+    cell.write_text(load_study(str(file)).cells[0].profile().to_toml())
+    assert worker.main([str(cell), "--out", str(root), "--device", "cpu"]) == 0
+    assert looks == [2]
+    assert capsys.readouterr().err.count("waiting: the run is in use") == 1
+    assert [step.iteration for step in run.read_metrics().records] == [1, 2, 3, 4]
+    assert len(list_runs(root)) == 1
+
+
 def test_a_cell_that_fails_does_not_stop_the_others_and_is_tried_again_next_time(
     tmp_path: Path,
 ) -> None:
