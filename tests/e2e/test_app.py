@@ -181,7 +181,7 @@ def test_without_utf8_all_is_ascii_and_an_episode_is_drawn(place: Path) -> None:
         assert terminal.text.isascii()
         terminal.press("3")
         terminal.wait_for("query")
-        terminal.wait_for("##")  # ink of an image
+        terminal.wait_for("^ support")
         assert terminal.text.isascii()
         terminal.press("ctrl+q")
         assert terminal.wait_for_end() == 0
