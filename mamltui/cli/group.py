@@ -35,6 +35,9 @@ COMMANDS: dict[str, Command] = {
     "adapt": Command(
         "mamltui.cli.adapt", "adapt", "Classify images of your own, from a few that are labelled."
     ),
+    "sine": Command(
+        "mamltui.cli.sine", "sine", "See what MAML does in ten seconds, on sine waves."
+    ),
     "import": Command(
         "mamltui.cli.importing", "import_file", "Make a run of weights that were trained elsewhere."
     ),

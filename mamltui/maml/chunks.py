@@ -53,7 +53,7 @@ def choose_task_chunk(network: Network, steps: int, episodes: Episodes) -> int:
     other, and holds no more than one.
     """
     if not isinstance(network, NetworkSpec):
-        return 1
+        return equal_chunks(episodes.tasks, network.tasks_at_once)
     tasks, device = episodes.tasks, episodes.support_x.device
     examples = max(episodes.support_y.shape[1], episodes.query_y.shape[1])
     if device.type == "cuda":

@@ -22,7 +22,7 @@ from mamltui.maml.parameters import Parameters
 Model = Callable[[Parameters, Tensor], Tensor]
 """``f(theta, x)``: images [examples, channels, size, size] -> logits [examples, way]."""
 Data = tuple[Tensor, Tensor]
-"""Images, and their labels [examples] int64."""
+"""Images, and their labels [examples] int64; in a regression inputs and their targets."""
 Task = tuple[Data, Data]
 """D_i and D_i'."""
 
@@ -100,9 +100,10 @@ def adapt(
 
 
 def L(f: Model, theta: Parameters, D: Data) -> Tensor:  # noqa: N802, N803
-    """Equation 3: cross-entropy in nats, the mean over the examples."""
+    """The mean over the examples of the cross-entropy in nats (equation 3), or in a regression,
+    whose targets are no labels, of the square error (equation 2)."""
     x, y = D
-    return F.cross_entropy(f(theta, x), y)
+    return F.mse_loss(f(theta, x), y) if y.is_floating_point() else F.cross_entropy(f(theta, x), y)
 
 
 def conv_net(

@@ -34,12 +34,9 @@ from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.implicit import implicit_gradient
 from mamltui.maml.inner import (
     InnerLoop,
-    loss_curvature,
-    loss_gradient,
     prototype_head,
-    task_accuracies,
-    task_losses,
 )
+from mamltui.maml.losses import loss_of
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters, at_step
 from mamltui.maml.precision import exact_products
@@ -156,8 +153,8 @@ def task_gradients(
         else:
             logits = _through_the_inner_loop(tasks, weights)
         gradient = {name: tasks.gradient[name] for name in parameters if name in tasks.gradient}
-        losses = task_losses(logits, episodes.query_y)
-        accuracies = task_accuracies(logits, episodes.query_y)
+        losses = tasks.loss.per_task(logits, episodes.query_y)
+        accuracies = tasks.loss.accuracy(logits, episodes.query_y)
         found = MetaGradient(gradient, tasks.drift, losses, accuracies)
         return found.together() if losses.is_cuda else found
 
@@ -217,7 +214,7 @@ def _through_the_inner_loop(tasks: _Tasks, weights: Sequence[Tensor] | None) -> 
         here = at_step(network, values, step)
         if weight:
             looked = query.forward(here, running=True)
-            g_logits = loss_gradient(
+            g_logits = tasks.loss.gradient(
                 looked.logits,
                 tasks.query_y,
                 weight=weight if weights is None else weights[step],
@@ -282,7 +279,7 @@ class _Tasks:
         episodes: Episodes,
         backend: Backend,
     ) -> None:
-        self.network, self.inner = network, inner
+        self.network, self.inner, self.loss = network, inner, loss_of(network)
         self.count = episodes.tasks
         self.theta = {name: value.detach() for name, value in parameters.items()}
         self.support, self.query = (
@@ -324,7 +321,7 @@ class _Tasks:
         self, examples: Derivatives[Any], labels: Tensor, tape: Tape, values: Parameters, step: int
     ) -> _Step:
         """The same with the forward pass at hand."""
-        gradient = examples.backward(tape, loss_gradient(tape.logits, labels), keep=self.curved)
+        gradient = examples.backward(tape, self._slope(tape, labels), keep=self.curved)
         gradients = {name: self._lifted(name, gradient[name], step) for name in self.adapted}
         moved = self.inner.update(self.network, values, gradients, self.theta, self._start, step)
         return _Step(tape, values, gradients, values | moved)
@@ -400,7 +397,7 @@ class _Tasks:
         """The implicit gradient (iMAML) from the query loss's at the adapted parameters."""
         step = self.inner.steps
         tape = self.support.forward(at_step(self.network, values, step))
-        self.support.backward(tape, loss_gradient(tape.logits, self.support_y), keep=True)
+        self.support.backward(tape, self._slope(tape, self.support_y), keep=True)
         gradient = implicit_gradient(
             lambda direction: self._hessian_product(tape, direction),
             outer,
@@ -413,7 +410,11 @@ class _Tasks:
     def _hessian_product(self, tape: TapeT, direction: Parameters) -> Parameters:
         """H v of the support loss: forward over reverse (Pearlmutter 1994)."""
         d_logits = self.support.tangent(tape, direction)
-        return self.support.tangent_backward(tape, loss_curvature(tape.logits, d_logits))
+        return self.support.tangent_backward(tape, self.loss.curvature(tape.logits, d_logits))
+
+    def _slope(self, tape: Tape, targets: Tensor) -> Tensor:
+        """Gradient of the inner loss in the logits."""
+        return self.loss.gradient(tape.logits, targets, weight=1.0, smoothing=0.0)
 
     # ---- Shapes ----
 

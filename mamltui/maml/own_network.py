@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -134,7 +135,7 @@ class ModuleNetwork(Network):
         as_seen = as_tasks_see_it(model)
         return cls(way, channels, image_size, module, arguments, tensors, make, as_seen)
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, ParameterSpec]:
         return dict(self.tensors)
 

@@ -54,6 +54,10 @@ class Network(ABC):
     norm_steps: int = 0
     running_steps: int = 0
     prototypes: bool = False
+    is_regression: bool = False
+    """Whether its outputs are numbers, trained by their square error; else logits."""
+    tasks_at_once: int = 1
+    """How many tasks it computes well side by side, where that is not found out otherwise."""
 
     @property
     @abstractmethod

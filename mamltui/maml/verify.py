@@ -26,6 +26,7 @@ from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.maml import L, Model, conv_net, meta_gradient
+from mamltui.maml.mlp import MlpNetwork
 from mamltui.maml.network import LAYERS, NetworkSpec, relu
 from mamltui.maml.own_network import ModuleNetwork
 from mamltui.maml.parameters import Network, Parameters
@@ -147,7 +148,7 @@ def _compared(
                 Check(f"{name}, float64", relative_difference(exact, expected), FLOAT64_TOLERANCE)
             )
             single = {name: value.float() for name, value in parameters.items()}
-            rounded = engine.meta_gradient(single, episodes.to(device, torch.float32)).gradient
+            rounded = engine.meta_gradient(single, _single(episodes)).gradient
             checks.append(
                 Check(f"{name}, float32", relative_difference(rounded, expected), FLOAT32_TOLERANCE)
             )
@@ -163,6 +164,10 @@ def _vmap_finding(network: NetworkSpec, parameters: Parameters, episodes: Episod
     expected, _ = plain_gradient(network, scaled, episodes, 1, adapted=adapted)
     vmapped = _vmapped_gradient(network, scaled, episodes, adapted)
     return Check("batch norm under vmap", relative_difference(vmapped, expected), VMAP_TOLERANCE)
+
+
+def _single(episodes: Episodes) -> Episodes:
+    return Episodes(*(each.float() if each.is_floating_point() else each for each in episodes))
 
 
 def relative_difference(actual: Parameters, expected: Parameters) -> float:
@@ -186,6 +191,14 @@ def _problem(network: Network, *, tasks: int, shot: int, query: int) -> tuple[Pa
         for name, value in network.initial_parameters(0).items()
     }
     size, way = network.image_size, network.way
+    if network.is_regression:
+        inputs, outputs = network.channels, network.way
+        return parameters, Episodes(
+            noise(tasks, 5, inputs),
+            noise(tasks, 5, outputs),
+            noise(tasks, 4, inputs),
+            noise(tasks, 4, outputs),
+        )
 
     def examples(count: int) -> tuple[Tensor, Tensor]:
         images = (noise(tasks, way * count, network.channels, size, size) > 1).double()
@@ -202,6 +215,8 @@ def plain_function(network: Network, *, smooth: bool = False) -> Model:
     """
     if isinstance(network, NetworkSpec):
         return partial(conv_net, network, activation=functional.softplus if smooth else relu)
+    if isinstance(network, MlpNetwork):
+        return partial(_layers, functional.softplus if smooth else relu)
     assert isinstance(network, ModuleNetwork)
     module = network.plain_module()
 
@@ -215,6 +230,15 @@ def plain_function(network: Network, *, smooth: bool = False) -> Model:
         return logits
 
     return f
+
+
+def _layers(activation: Callable[[Tensor], Tensor], theta: Parameters, x: Tensor) -> Tensor:
+    """Fully connected layers by torch's own function."""
+    last = len(theta) // 2
+    for layer in range(1, last + 1):
+        x = functional.linear(x, theta[f"layer{layer}.weight"].T, theta[f"layer{layer}.bias"])
+        x = activation(x) if layer < last else x
+    return x
 
 
 class _Smoothed(TorchFunctionMode):
