@@ -74,7 +74,7 @@ def test_without_arguments_and_terminal_it_says_what_to_do_instead(
     [
         ("rnu", "Did you mean `mamltui run`?"),
         ("evaluate", "Did you mean `mamltui eval`?"),
-        ("xyzzy", "The commands are app, run, attach, eval"),
+        ("xyzzy", "The commands are app, serve, run, attach, eval"),
     ],
 )
 def test_an_unknown_command_is_refused_with_what_was_meant(
