@@ -24,7 +24,7 @@ from mamltui.tui.draw.drawings import (
     load_drawings,
     save_drawings,
 )
-from tests.cli.run_folders import trained_run, write_photographs
+from tests.cli.run_folders import trained_run, write_characters, write_photographs
 from tests.tui.tracing import strokes_of, thinned, through_cells
 
 REFERENCE = Path(__file__).parents[2] / "runs" / "reference"
@@ -213,6 +213,16 @@ def test_more_classes_than_were_learned_are_refused_with_the_reason(
     drawings = Drawings([DrawnClass(str(n), [drawing("ring", n)]) for n in range(6)])
     with pytest.raises(UsageError, match="5 classes, not of 6"):
         answer_for(reference, drawings, answerer)
+
+
+def test_a_head_of_prototypes_takes_any_number_of_classes(tmp_path: Path) -> None:
+    characters = write_characters(tmp_path / "characters")
+    run = trained_run(tmp_path / "runs", characters, algorithm="proto-maml")
+    answerer = Answerer()
+    assert answerer.way_problem(run, 26) == ""
+    classes = [DrawnClass(str(shift), [drawing("ring", shift)]) for shift in range(6)]
+    found = answer_for(run, Drawings(classes, drawing("ring", 2.5)), answerer)
+    assert len(found) == 6
 
 
 def test_a_run_on_photographs_is_told_from_one_on_drawings(tmp_path: Path) -> None:

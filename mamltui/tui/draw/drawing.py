@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,11 +79,12 @@ def painted(points: Sequence[Point], radius: float) -> Ink:
 
 def _dabs(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """[dabs, 2]: the points, and others between them, at most ``_SPACING`` apart."""
-    parts = [points[:1]]
-    for begin, end in pairwise(points):
-        count = max(1, int(np.ceil(np.abs(end - begin).max() / _SPACING)))
-        parts.append(begin + (end - begin) * (np.arange(1, count + 1) / count)[:, None])
-    return np.concatenate(parts)
+    ways = np.diff(points, axis=0)
+    counts = np.maximum(1, np.ceil(np.abs(ways).max(axis=1) / _SPACING)).astype(np.int64)
+    way = np.repeat(np.arange(len(ways)), counts)
+    number = np.arange(len(way)) - (np.cumsum(counts) - counts)[way] + 1
+    between = points[way] + ways[way] * (number / counts[way])[:, None]
+    return np.concatenate([points[:1], between])
 
 
 def smoothed(points: Sequence[Point], rounds: int = 2) -> list[Point]:

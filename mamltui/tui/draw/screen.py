@@ -43,6 +43,8 @@ CLASSES = 5
 MOST_CLASSES = 26
 PANEL = 39
 """Columns beside the canvas, at least."""
+MOMENT = 0.04
+"""Seconds that a redraw waits for further changes."""
 NOTHING_TRAINED = "No run has learned from drawings yet: r on the profile quickstart in Home (1)."
 
 
@@ -107,6 +109,8 @@ Home draws for that one.
         self._steps: int | None = None
         """None: as at the run's test."""
         self._run: RunFolder | None = None
+        self._is_due = False
+        """A redraw after a change."""
         self._has_looked = False
         """For a run, if there was none."""
         self._folder: Path | None = None
@@ -186,19 +190,23 @@ Home draws for that one.
         words = ""
         if answer is not None and answer.probabilities:
             words = f"bars: probability after 0 to {counted(answer.steps, 'step')}"
-        name = self._run.name if self._run else ""
+        self._draw_heading()
         problem = self._answering.problem
         if self._run is None and self._has_looked:
             problem = NOTHING_TRAINED
-        canvas = self._canvas
-        tool = "eraser" if canvas.is_eraser else "pen"
-        state = f"{tool} down" if canvas.is_down else tool
-        heading = view.heading(drawings, self._slot, state, name, width)
-        self.query_one("#heading", Lines).show([heading])
         self.query_one("#meaning", Lines).show([Content.styled(words, view.MUTED)])
         self.query_one(Cards).show(view.cards(drawings, self._slot, self._seen, answer))
         line = view.answers(drawings, answer, problem, width)
         self.query_one("#answers", Lines).show([line])
+
+    @on(Canvas.Moved)
+    def _draw_heading(self) -> None:
+        canvas = self._canvas
+        tool = "eraser" if canvas.is_eraser else "pen"
+        state = f"{tool} down" if canvas.is_down else tool
+        name = self._run.name if self._run else ""
+        heading = view.heading(self._drawings, self._slot, state, name, self.size.width - 2)
+        self.query_one("#heading", Lines).show([heading])
 
     @property
     def _way(self) -> int:
@@ -208,12 +216,15 @@ Home draws for that one.
 
     @on(Canvas.Changed)
     def _changed(self) -> None:
+        """Redraw, once for all changes of a moment: the mouse moves faster than one looks."""
         self._folder = None
-        self.redraw()
+        if not self._is_due:
+            self._is_due = True
+            self.set_timer(MOMENT, self._redraw_now)
 
-    @on(Canvas.Moved)
-    def _moved(self) -> None:
-        self._draw()
+    def _redraw_now(self) -> None:
+        self._is_due = False
+        self.redraw()
 
     @on(Cards.Chosen)
     def _chosen(self, event: Cards.Chosen) -> None:

@@ -434,6 +434,9 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
                 "d draws for a run: Tab goes to them. 8 takes one that suits.", markup=False
             )
             return
+        if not run.checkpoints:
+            self.notify("This run has no parameters that could answer yet.", markup=False)
+            return
         try:
             self.session.watch(run.folder)
         except MamltuiError as error:
