@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from mamltui.runs import RunFolder
+from mamltui.studies.waiting import TrainingQueue
 from tests.cli.tiny import PROFILE, make_place, only_run
-from tests.e2e.process import run
+from tests.e2e.process import SECONDS, run
 from tests.e2e.terminal import Terminal
 
 ENDLESS = ["--set", "meta.iterations=1000000", "--set", "validation.interval=1000000"]
@@ -200,3 +201,42 @@ def test_what_is_no_command_and_no_profile_is_told(place: Path) -> None:
     assert ended.returncode == 2
     assert "there is no command and no profile 'evla'" in ended.stderr
     assert "mamltui eval" in ended.stderr
+
+
+def test_a_training_outlives_the_app_and_an_attached_one_steers_it(place: Path) -> None:
+    settings = [*ENDLESS, *SLOW, "--set", "run.log_interval=1"]
+    with Terminal(["run", "tiny.toml", *settings], place) as terminal:
+        terminal.wait_for("elapsed")
+        folder = RunFolder(only_run(place))
+        while folder.info().iteration < 1:
+            terminal.read(0.1)
+        mine = folder.info().pid
+        terminal.press("ctrl+q")
+        terminal.wait_for("d: leave it running")
+        terminal.press("d")
+        assert terminal.wait_for_end() == 0
+        assert f"Watch it with: mamltui attach {folder.name}" in terminal.text
+    left_at, limit = folder.info().iteration, time.monotonic() + SECONDS
+    while folder.info().pid == mine and time.monotonic() < limit:  # the queue starts it
+        time.sleep(0.1)
+    with Terminal(["attach"], place, columns=100, rows=30) as terminal:  # the newest that trains
+        terminal.wait_for(folder.name)
+        while (now := folder.info()).iteration <= left_at and time.monotonic() < limit:
+            terminal.press("k")  # a checkpoint tells how far it is
+            terminal.read(0.5)
+        assert (now.state, now.pid != mine) == ("running", True) and now.iteration > left_at
+        assert folder.checkpoint_path("last").exists()
+        terminal.wait_for("training")
+        terminal.press("p")
+        terminal.wait_for("paused")
+        assert folder.info().state == "paused"
+        terminal.press("p")
+        terminal.wait_for("training")
+        terminal.press("x")
+        terminal.wait_for("stopped")
+        terminal.press("ctrl+q")
+        assert terminal.wait_for_end() == 0
+    assert folder.info().state == "interrupted"
+    while TrainingQueue(place / "runs").is_worked_on and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert not TrainingQueue(place / "runs").is_worked_on
