@@ -139,13 +139,14 @@ def explanation(lines: Sequence[str], row: int) -> str:
     if match := _SECTION.match(line):
         model = sections_of(Profile).get(match[1])
         return f"[{match[1]}]: {(model.__doc__ or '').strip()}" if model else ""
-    match = _KEY.match(line)
-    if match is None and row + 1 < len(lines) and line.lstrip().startswith("#"):
-        match = _KEY.match(lines[row + 1])  # the comment on a key
-    if match is None:
+    assignment = _KEY.match(line)
+    if assignment is None and row + 1 < len(lines) and line.lstrip().startswith("#"):
+        assignment = _KEY.match(lines[row + 1])  # the comment on a key
+    if assignment is None:
         return ""
-    section = next((match[1] for above in lines[row::-1] if (match := _SECTION.match(above))), "")
-    path = f"{section}.{match[1]}" if section else match[1]
+    headers = filter(None, map(_SECTION.match, lines[row::-1]))
+    header = next(headers, None)
+    path = f"{header[1]}.{assignment[1]}" if header else assignment[1]
     key = next((key for key in keys_of(Profile) if key.path == path), None)
     return _explained(key) if key else ""
 
