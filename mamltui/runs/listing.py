@@ -91,6 +91,11 @@ class ListedRun:
     def folder(self) -> RunFolder:
         return RunFolder(self.path)
 
+    @cached_property
+    def _folder(self) -> RunFolder:
+        """Which reads alone, and may be used again: making one takes longer than it seems."""
+        return RunFolder(self.path)
+
     @property
     def state(self) -> str:
         """The state of ``run.json``, ``abandoned`` where its making was killed, or ``damaged``."""
@@ -112,7 +117,7 @@ class ListedRun:
     @cached_property
     def is_reference(self) -> bool:
         """It came with mamltui, and is only read."""
-        return RunFolder(self.path).is_reference
+        return self._folder.is_reference
 
     @property
     def what(self) -> str:
@@ -144,7 +149,7 @@ class ListedRun:
         if self.info is None:
             return None, self.problem
         try:
-            return RunFolder(self.path).profile, ""
+            return self._folder.profile, ""
         except MamltuiError as error:
             return None, str(error)
 
@@ -161,7 +166,7 @@ class ListedRun:
     @cached_property
     def checkpoints(self) -> tuple[CheckpointName, ...]:
         """Those that are there: ``best``, ``last``, and the iterations of those kept besides."""
-        folder = RunFolder(self.path)
+        folder = self._folder
         named: tuple[CheckpointName, ...] = ("best", "last")
         there = tuple(name for name in named if folder.checkpoint_path(name).is_file())
         return (*there, *kept_iterations(folder))

@@ -191,7 +191,8 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
                 self._lists.say("cannot be read: the Log (6) says why")
 
     def _end_reading(self) -> None:
-        self.host.load_torch()
+        # Once the lists are on the screen: importing it slows down whatever happens meanwhile.
+        self.call_after_refresh(self.host.load_torch)
         self._reading, self._read_at = False, time.monotonic()
         if self._read_again:
             self._read_again = False
