@@ -1,8 +1,10 @@
-"""Draws the pictures of the README: screens of the app, showing runs.
+"""Draws the pictures of the README and the pages: screens of the app, showing runs.
 
 python docs/make_pictures.py 5way1shot --screen train --svg docs/train.svg
 python docs/make_pictures.py 5way1shot --screen episode --data-dir DIR --svg docs/episode.svg
 python docs/make_pictures.py fast-5way1shot --screen draw --keys o enter --svg docs/draw.svg
+python docs/make_pictures.py fast-5way1shot --screen home --keys tab space space down space 5 \\
+    --wait 5 --out EMPTY_DIR --svg docs/compare.svg
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ async def picture(arguments: argparse.Namespace) -> str:
     from mamltui.tui.session.options import Options
     from mamltui.tui.shared.status_line import SCREENS
 
-    place = CommonOptions(arguments.out, arguments.data_dir, "cpu")
-    app = MamltuiApp(Options(attach=arguments.run, place=place))
+    common = CommonOptions(arguments.out, arguments.data_dir, "cpu")
+    app = MamltuiApp(Options(attach=arguments.run, common=common))
     columns, rows = map(int, arguments.size.split("x"))
     async with app.run_test(size=(columns, rows)) as pilot:
         limit = time.monotonic() + SECONDS
@@ -37,7 +39,7 @@ async def picture(arguments: argparse.Namespace) -> str:
         await asyncio.sleep(2)
         await pilot.press(*arguments.keys)
         await asyncio.sleep(arguments.wait)
-        svg = app.export_screenshot(title=f"mamltui: {SCREENS[arguments.screen][1]}")
+        svg = app.export_screenshot(title=f"mamltui: {SCREENS[app.current_mode][1]}")
         app.session.stop()
     # A picture that loads fonts from elsewhere is shown without them, or not at all.
     return re.sub(r"@font-face \{.*?\}\n", "", svg, flags=re.DOTALL)
