@@ -11,7 +11,8 @@ from torch import Tensor
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import StepScores
-from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.losses import loss_of
 from mamltui.maml.outer import adapted_step_by_step
 from mamltui.maml.parameters import Network, Parameters
 
@@ -78,10 +79,12 @@ def _adapt(
     """Support, query: each probabilities [tasks, steps + 1, images, way], losses, accuracies."""
     collected: list[list[list[Tensor]]] = [[[], [], []] for _ in range(2)]
 
+    loss = loss_of(network)
+
     def collect(kind: int, logits: Tensor, labels: Tensor) -> None:
         collected[kind][0].append(logits.double().softmax(dim=2).cpu())
-        collected[kind][1].append(task_losses(logits, labels).double().cpu())
-        collected[kind][2].append(task_accuracies(logits, labels).double().cpu())
+        collected[kind][1].append(loss.per_task(logits, labels).double().cpu())
+        collected[kind][2].append(loss.accuracy(logits, labels).double().cpu())
 
     passes = adapted_step_by_step(
         network, inner, parameters, episodes, steps, should_stop=should_stop

@@ -10,7 +10,8 @@ from torch import Tensor
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores, answers_of
-from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.losses import CROSS_ENTROPY
 from mamltui.maml.outer import adapted_step_by_step
 from mamltui.maml.parameters import Network, Parameters
 
@@ -70,5 +71,8 @@ def _logits(
 
 def _scores(logits: Tensor, labels: Tensor) -> Tensor:
     """Losses and accuracies [tasks, 2, steps + 1] of logits [steps + 1, tasks, examples, way]."""
-    scores = [(task_losses(each, labels), task_accuracies(each, labels)) for each in logits]
+    scores = [
+        (CROSS_ENTROPY.per_task(each, labels), CROSS_ENTROPY.accuracy(each, labels))
+        for each in logits
+    ]
     return torch.stack([torch.stack(each, dim=1) for each in scores], dim=2)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
-from mamltui.maml.inner import InnerLoop, task_accuracies, task_losses
+from mamltui.maml.inner import InnerLoop
+from mamltui.maml.losses import loss_of
 from mamltui.maml.outer import Backend, adapted_step_by_step, usual_backend
 from mamltui.maml.parameters import Network, Parameters
 
@@ -127,8 +128,10 @@ def _score(
     """
     collected: list[list[list[Tensor]]] = [[[], [], []], [[], [], []], [[], []]]
 
+    loss = loss_of(network)
+
     def collect(kind: int, logits: Tensor, labels: Tensor) -> None:
-        judged = (task_losses(logits, labels), task_accuracies(logits, labels))
+        judged = (loss.per_task(logits, labels), loss.accuracy(logits, labels))
         asked = (*judged, answers_of(logits, labels)) if kind < 2 else judged
         for values, value in zip(collected[kind], asked, strict=True):
             values.append(value)

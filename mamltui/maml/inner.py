@@ -222,40 +222,6 @@ class Adjoint(NamedTuple):
     factor: float = 1.0
 
 
-def loss_gradient(
-    logits: Tensor, labels: Tensor, *, weight: Tensor | float = 1.0, smoothing: float = 0.0
-) -> Tensor:
-    """Gradient of ``weight`` times each task's mean cross-entropy in the logits, of their shape."""
-    way = logits.shape[-1]
-    targets = (labels.unsqueeze(-1) == torch.arange(way, device=labels.device)).to(logits.dtype)
-    if smoothing:
-        targets = (1 - smoothing) * targets + smoothing / way
-    return (logits.softmax(dim=-1) - targets) * (weight / logits.shape[-2])
-
-
-def loss_curvature(logits: Tensor, direction: Tensor) -> Tensor:
-    """The Hessian of each task's mean cross-entropy in the logits, times a direction."""
-    p = logits.softmax(dim=-1)
-    mean = (p * direction).sum(dim=-1, keepdim=True)
-    return p * (direction - mean) / logits.shape[-2]
-
-
-def task_losses(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy in nats of logits [tasks, examples, way], a task: [tasks].
-
-    ``smoothing``: part of the target that is spread over all classes.
-    """
-    losses = functional.cross_entropy(
-        logits.transpose(1, 2), labels, reduction="none", label_smoothing=smoothing
-    )
-    return losses.mean(dim=1)
-
-
-def task_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
-    """Fraction of each task's examples classified right: [tasks]."""
-    return (logits.argmax(dim=2) == labels).to(logits.dtype).mean(dim=1)
-
-
 def prototype_head(features: Tensor, labels: Tensor, way: int) -> Parameters:
     """The linear head that prefers the nearest class mean of the features, each task's own.
 

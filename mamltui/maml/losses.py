@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
-from mamltui.maml.inner import (
-    loss_curvature,
-    loss_gradient,
-    task_accuracies,
-    task_losses,
-)
 from mamltui.maml.parameters import Network
 
 
@@ -25,9 +21,18 @@ class Loss(Protocol):
         """Fraction of each task's examples answered right: [tasks]."""
 
     def gradient(
-        self, outputs: Tensor, targets: Tensor, *, weight: Tensor | float, smoothing: float
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        weight: Tensor | float = 1.0,
+        smoothing: float = 0.0,
     ) -> Tensor:
-        """Of ``weight`` times each task's loss in the outputs, of their shape."""
+        """Of ``weight`` times each task's loss in the outputs, of their shape.
+
+        Args:
+            smoothing: part of a label's target that is spread over all classes.
+        """
 
     def curvature(self, outputs: Tensor, direction: Tensor) -> Tensor:
         """The Hessian of each task's loss in the outputs, times a direction."""
@@ -37,10 +42,11 @@ class CrossEntropy:
     """In nats, of logits and labels [tasks, examples]."""
 
     def per_task(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return task_losses(outputs, targets)
+        losses = functional.cross_entropy(outputs.transpose(1, 2), targets, reduction="none")
+        return losses.mean(dim=1)
 
     def accuracy(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return task_accuracies(outputs, targets)
+        return (outputs.argmax(dim=2) == targets).to(outputs.dtype).mean(dim=1)
 
     def gradient(
         self,
@@ -50,10 +56,17 @@ class CrossEntropy:
         weight: Tensor | float = 1.0,
         smoothing: float = 0.0,
     ) -> Tensor:
-        return loss_gradient(outputs, targets, weight=weight, smoothing=smoothing)
+        way = outputs.shape[-1]
+        classes = torch.arange(way, device=targets.device)
+        wanted = (targets.unsqueeze(-1) == classes).to(outputs.dtype)
+        if smoothing:
+            wanted = (1 - smoothing) * wanted + smoothing / way
+        return (outputs.softmax(dim=-1) - wanted) * (weight / outputs.shape[-2])
 
     def curvature(self, outputs: Tensor, direction: Tensor) -> Tensor:
-        return loss_curvature(outputs, direction)
+        p = outputs.softmax(dim=-1)
+        mean = (p * direction).sum(dim=-1, keepdim=True)
+        return p * (direction - mean) / outputs.shape[-2]
 
 
 class SquaredError:

@@ -32,10 +32,7 @@ from mamltui.maml.chunks import Interrupted
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.implicit import implicit_gradient
-from mamltui.maml.inner import (
-    InnerLoop,
-    prototype_head,
-)
+from mamltui.maml.inner import InnerLoop, prototype_head
 from mamltui.maml.losses import loss_of
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters, at_step
@@ -414,7 +411,7 @@ class _Tasks:
 
     def _slope(self, tape: Tape, targets: Tensor) -> Tensor:
         """Gradient of the inner loss in the logits."""
-        return self.loss.gradient(tape.logits, targets, weight=1.0, smoothing=0.0)
+        return self.loss.gradient(tape.logits, targets)
 
     # ---- Shapes ----
 
