@@ -123,14 +123,17 @@ def _beside(left: list[str], right: list[str]) -> str:
 
 
 def _table(result: SineResult, shot: int, iterations: int, tasks: int) -> str:
+    from mamltui.training.sine import ITERATIONS
+
     lines = [f"Mean square error on {tasks:,} unseen waves, {shot} points each", "steps"]
     lines[1] += f"{'error':>9}"
     for step, (error, ci95) in enumerate(zip(result.error, result.ci95, strict=True)):
         lines.append(f"{step:>5}{error:>9.3f} ± {ci95:.3f}")
     lines.append(f"Published: {PUBLISHED[shot]:.2f}, MAML in Park and Oliva (2019), second hand")
-    if iterations < 70_000:
+    if iterations < ITERATIONS:
         lines.append(
-            f"After {iterations:,} meta-iterations; --iterations 70000 is the paper's training."
+            f"After {iterations:,} meta-iterations; --iterations {ITERATIONS} is the paper's "
+            "training."
         )
     return "\n".join(lines)
 

@@ -174,11 +174,9 @@ def _first_difference(there: Network, here: Network) -> str:
     if not differing:
         return ""
     name = differing[0]
-
-    def shape(shapes: dict[str, tuple[int, ...]]) -> str:
-        return str(list(shapes[name])) if name in shapes else "not there"
-
-    return f" ({shortened(name)}: {shape(known)} in the checkpoint, {shape(wanted)} in yours)"
+    shapes = (known.get(name), wanted.get(name))
+    has, needs = ("not there" if shape is None else str(list(shape)) for shape in shapes)
+    return f" ({shortened(name)}: {has} in the checkpoint, {needs} in yours)"
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

@@ -16,10 +16,12 @@ from mamltui.layouts import KNOWN, Layout, recognised
 from mamltui.maml.engine import Engine
 from mamltui.profiles import NetworkSection, Profile
 from mamltui.profiles.arguments import parse_arguments
-from mamltui.runs import AdamState, Best, Checkpoint, RunFolder, TrainedOn
+from mamltui.runs import Best, RunFolder, TrainedOn
 from mamltui.text import shortened
+from mamltui.training.clock import Seconds
 from mamltui.training.device import describe_device
 from mamltui.training.plan import Plan
+from mamltui.training.state import TrainingState
 from mamltui.training.validation import Validator
 from mamltui.weights import fitted, read_state_dict
 
@@ -74,26 +76,16 @@ def import_weights(
             "--set data.image_size=N for another size, or another profile.",
         ) from error
     learner, seed = plan.learner, profile.meta.seed
-    parameters = learner.initial_parameters(seed) | fitted(state, learner.network, path)
+    start = TrainingState.fresh(learner, profile.meta, device, fitted(state, learner.network, path))
     say(f"validating on {profile.validation.episodes:,} episodes")
     engine = Engine(learner.network, learner.inner, device=device, say=say)
     sampler = plan.sampler("validation")
-    placed = {name: value.to(device) for name, value in parameters.items()}
-    scores = Validator(profile, engine, sampler, device).scores(placed, lambda: False)
+    validator = Validator(profile, engine, sampler, device)
+    scores = validator.scores(start.parameters, lambda: False)
     assert scores is not None
     best = Best(iteration=0, accuracy=scores.accuracy[-1], loss=scores.loss[-1])
-    moments = [
-        {name: torch.zeros_like(value) for name, value in parameters.items()} for _ in range(2)
-    ]
-    checkpoint = Checkpoint(
-        iteration=0,
-        parameters=parameters,
-        adam=AdamState(0, *moments),
-        network=learner.network,
-        best_iteration=0,
-        best_accuracy=best.accuracy,
-        best_loss=best.loss,
-    )
+    start.best = best
+    checkpoint = start.checkpoint(Seconds(processor=None))
     run = RunFolder.create(profile, runs, title=title)
     try:
         run.begin(

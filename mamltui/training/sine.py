@@ -12,13 +12,14 @@ from mamltui.data.sinusoid import POINTS, SinusoidSampler
 from mamltui.errors import DivergedError
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
+from mamltui.maml.evaluate import mean_and_ci95
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
+from mamltui.maml.losses import SQUARED_ERROR
 from mamltui.maml.mlp import MlpNetwork
 from mamltui.maml.outer import adapted_step_by_step
 from mamltui.maml.parameters import Parameters
 from mamltui.profiles import MetaSection
-from mamltui.statistics import Z95
 from mamltui.training.state import TrainingState
 
 ALPHA = 0.01
@@ -57,11 +58,11 @@ def train_sine(
     is_broken = torch.tensor(False)
     for iteration in range(iterations):
         episodes = sampler.batch(iteration * BATCH, BATCH)
-        found = engine.meta_gradient(state.parameters, episodes)
-        error = float(found.query_loss)
-        if not torch.isfinite(found.query_loss):
+        mean = engine.meta_gradient(state.parameters, episodes)
+        error = float(mean.query_loss)
+        if not torch.isfinite(mean.query_loss):
             raise DivergedError(f"the square error is not finite at iteration {iteration + 1:,}")
-        state.apply(found.gradient, found.drift, unless=is_broken)
+        state.apply(mean.gradient, mean.drift, unless=is_broken)
         progress(iteration + 1, error)
     return state.parameters
 
@@ -82,13 +83,13 @@ def score_sine(
     """Fit ``tasks`` waves of the test split from ``shot`` points each."""
     network = MlpNetwork()
     episodes = SinusoidSampler(seed, "test", shot, QUERY).batch(0, tasks)
-    means, widths = [], []
     passes = adapted_step_by_step(network, InnerLoop(1, ALPHA), parameters, episodes, steps)
-    for adapted in passes:
-        errors = (adapted.query(None).logits - episodes.query_y).square().mean(dim=(1, 2)).double()
-        means.append(float(errors.mean()))
-        widths.append(Z95 * float(errors.std()) / tasks**0.5)
-    return SineResult(tuple(means), tuple(widths))
+    errors = [
+        SQUARED_ERROR.per_task(adapted.query(None).logits, episodes.query_y).double()
+        for adapted in passes
+    ]
+    means, widths = mean_and_ci95(torch.stack(errors, dim=1))
+    return SineResult(_numbers(means), _numbers(widths))
 
 
 @dataclass(frozen=True)
