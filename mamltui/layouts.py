@@ -162,13 +162,13 @@ class NumberedConv(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         hidden, last = images, len(self.norms) - 1
-        for place, norm in enumerate(self.norms):
-            kernel, bias, scale, shift = self.vars[4 * place : 4 * place + 4]
-            stride = 2 if self.is_strided and place < last else 1
+        for index, norm in enumerate(self.norms):
+            kernel, bias, scale, shift = self.vars[4 * index : 4 * index + 4]
+            stride = 2 if self.is_strided and index < last else 1
             hidden = norm(functional.relu(functional.conv2d(hidden, kernel, bias, stride=stride)))
             hidden = hidden * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
             if not self.is_strided:
-                hidden = functional.max_pool2d(hidden, 2, stride=1 if place == last else 2)
+                hidden = functional.max_pool2d(hidden, 2, stride=1 if index == last else 2)
         return functional.linear(hidden.flatten(1), self.vars[-2], self.vars[-1])
 
 
@@ -191,7 +191,7 @@ State = Mapping[str, Tensor]
 
 def recognised(state: State, image_size: int) -> Layout | None:
     """The layout of a state dict for images of this size; None: none of those that are known."""
-    layout = next((found for read in _READERS if (found := read(state)) is not None), None)
+    layout = next(filter(None, (read(state) for read in _READERS)), None)
     if layout is not None and layout.module.endswith(f":{Learn2LearnCNN4.__name__}"):
         # Names and shapes do not tell max-pooling from strides; how much is left of an image does.
         hidden, layers = layout.arguments["hidden"], layout.arguments["layers"]
@@ -239,10 +239,10 @@ def _convolutional(
 
 
 def _connected(state: State) -> Layout | None:
-    sizes, place = list[int](), 0
-    while (name := f"features.1.{place}.linear.weight") in state:
+    sizes, index = list[int](), 0
+    while (name := f"features.1.{index}.linear.weight") in state:
         sizes.append(state[name].shape[0])
-        place += 1
+        index += 1
     if not sizes or "classifier.weight" not in state:
         return None
     inputs = state["features.1.0.linear.weight"].shape[1]
@@ -254,7 +254,7 @@ def _connected(state: State) -> Layout | None:
 
 def _numbered(state: State) -> Layout | None:
     count = sum(name.startswith("vars.") for name in state)
-    numbered = [state.get(f"vars.{place}") for place in range(count)]
+    numbered = [state.get(f"vars.{index}") for index in range(count)]
     kernels = [value for value in numbered[:-2:4] if value is not None]
     if count < 6 or count % 4 != 2 or any(each is None for each in numbered):
         return None

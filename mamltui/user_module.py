@@ -19,7 +19,7 @@ from torch import nn
 
 from mamltui.errors import UsageError
 from mamltui.maml.own_network import ModuleNetwork, UnfitModuleError, offered
-from mamltui.maml.trial import try_out
+from mamltui.maml.own_network_trial import try_out
 from mamltui.profiles import Profile
 from mamltui.text import shortened
 

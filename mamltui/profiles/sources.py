@@ -46,32 +46,23 @@ def packaged_folder() -> Path:
     )
 
 
-PURPOSES = (
-    ("quickstart", "first look"),
-    ("fast-", "laptop"),
-    ("plus-", "MAML++"),
-    ("cifar-fs-", "CIFAR-FS"),
-    ("study-", "step study"),
-    ("resnet-", "own network"),
-    (("imaml-", "meta-curvature-", "proto", "reptile-"), "its kin"),
-    ("", "MAML paper"),
-)
-"""How the names of packaged profiles begin, and what these are for."""
-_ORDER = (
-    "first look",
-    "MAML paper",
-    "laptop",
-    "MAML++",
-    "its kin",
-    "CIFAR-FS",
-    "own network",
-    "step study",
-)
+PURPOSES: dict[str, tuple[str, ...]] = {
+    "first look": ("quickstart",),
+    "MAML paper": (),
+    "laptop": ("fast-",),
+    "MAML++": ("plus-",),
+    "its kin": ("imaml-", "meta-curvature-", "proto", "reptile-"),
+    "CIFAR-FS": ("cifar-fs-",),
+    "own network": ("resnet-",),
+    "step study": ("study-",),
+}
+"""What packaged profiles are for, in the order of lists, and how their names begin; those of the
+paper's settings begin with their way."""
 
 
 def purpose_of(name: str) -> str:
     """What a packaged profile is for, in a word or two."""
-    return next(purpose for begin, purpose in PURPOSES if name.startswith(begin))
+    return next((each for each, begin in PURPOSES.items() if name.startswith(begin)), "MAML paper")
 
 
 def packaged_profiles() -> dict[str, Path]:
@@ -90,7 +81,7 @@ def profile_name(text: str) -> str:
 
 
 def _by_purpose(name: str) -> tuple[int, list[tuple[int, str]]]:
-    return _ORDER.index(purpose_of(name)), _natural(name)
+    return list(PURPOSES).index(purpose_of(name)), _natural(name)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
