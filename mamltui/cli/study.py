@@ -13,7 +13,7 @@ from mamltui.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mamltui.headless.study import StudyDisplay
-    from mamltui.studies.places import Place
+    from mamltui.studies.places.place import Place
     from mamltui.studies.queue import Queue
     from mamltui.studies.standing import Standing
     from mamltui.studies.study import Study
@@ -135,8 +135,8 @@ def run(
     Exit codes: 0 all done, 1 a cell failed, 4 a cell diverged, 130 and 143 stopped by SIGINT and
     SIGTERM, after checkpoints.
     """
-    from mamltui.studies.places import Wanted
-    from mamltui.studies.placing import place_named
+    from mamltui.studies.places.choosing import place_named
+    from mamltui.studies.places.place import Wanted
     from mamltui.studies.reading import Changes, begun_study, load_study
 
     if iterations is not None and minutes is not None:

@@ -14,7 +14,7 @@ from mamltui.runs import runs_root
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.studies.launch import PROCESS, process_note
-from mamltui.studies.places import Assignment, Job, Place
+from mamltui.studies.places.place import Assignment, Job, Place
 from mamltui.studies.reading import study_folder, write_copy
 from mamltui.studies.standing import (
     OVER,

@@ -33,8 +33,8 @@ from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.signals import stop_signals
 from mamltui.studies.launch import PROCESS, is_worked_on, process_note, stop_queue
-from mamltui.studies.on_machine import LocalPlace
-from mamltui.studies.places import Assignment, Job
+from mamltui.studies.places.local import LocalPlace
+from mamltui.studies.places.place import Assignment, Job
 from mamltui.studies.reading import study_folder
 from mamltui.studies.standing import find_fitting
 from mamltui.untrusted import Text, checked, parse_json, read_file

@@ -17,7 +17,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     """Cells run in this process, on small images."""
     use_small_images(monkeypatch)
     place = Here()
-    monkeypatch.setattr("mamltui.studies.placing.place_named", lambda *_, **__: place)
+    monkeypatch.setattr("mamltui.studies.places.choosing.place_named", lambda *_, **__: place)
     return place
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.runs import RunFolder
-from mamltui.studies.places import Place
+from mamltui.studies.places.place import Place
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import load_study
 from mamltui.studies.standing import Standing

@@ -14,9 +14,9 @@ import pytest
 from mamltui.cli import main
 from mamltui.errors import PlaceError, UsageError
 from mamltui.runs import RunFolder
-from mamltui.studies import on_ray
-from mamltui.studies.on_ray import RayPlace
-from mamltui.studies.places import Wanted
+from mamltui.studies.places import ray as module
+from mamltui.studies.places.place import Wanted
+from mamltui.studies.places.ray import RayPlace
 from mamltui.studies.queue import Queue
 from mamltui.studies.standing import Standing
 from tests.e2e.ray_cluster import add_node, cluster, expect_no_process
@@ -64,7 +64,7 @@ def nodes_of(made: Any, count: int) -> None:
 def test_a_node_that_dies_loses_nothing_and_changes_no_bit(
     nodes: Any, place: Path, local: RunFolder, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
-    monkeypatch.setattr(on_ray, "CARRY_SECONDS", 0.0)
+    monkeypatch.setattr(module, "CARRY_SECONDS", 0.0)
     nodes_of(nodes, 2)
     killed: list[int] = []
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import MamltuiError
-from mamltui.studies import on_slurm
-from mamltui.studies.on_slurm import SlurmPlace
-from mamltui.studies.places import Wanted
-from mamltui.studies.placing import place_named
+from mamltui.studies.places import slurm as module
+from mamltui.studies.places.choosing import place_named
+from mamltui.studies.places.place import Wanted
+from mamltui.studies.places.slurm import SlurmPlace
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import Changes, load_study
 from mamltui.studies.standing import Standing
@@ -90,7 +90,7 @@ def test_cells_are_submitted_as_one_array_and_lost_jobs_once_more(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = commands(place / "bin", monkeypatch)
-    monkeypatch.setattr(on_slurm, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
     settings = ("partition=gpu", "time=120", "reservation=class")
     wanted = Wanted(threads=3, device="cuda", slurm=settings)
     told: list[str] = []

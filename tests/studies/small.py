@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mamltui.profiles import Profile
 from mamltui.studies import worker
-from mamltui.studies.places import Assignment, Job
+from mamltui.studies.places.place import Assignment, Job
 
 SMALL = """
 description = "Small enough for a test."

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import DeviceError, MamltuiError, UsageError
-from mamltui.studies import on_machine, placing
-from mamltui.studies.on_machine import LocalPlace
-from mamltui.studies.places import Assignment, Wanted
-from mamltui.studies.placing import place_named
+from mamltui.studies.places import choosing, local
+from mamltui.studies.places.choosing import place_named
+from mamltui.studies.places.local import LocalPlace
+from mamltui.studies.places.place import Assignment, Wanted
 
 SAY_THE_GPU = (
     "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(60)"
@@ -29,7 +29,7 @@ class SaysItsGpu(Assignment):
 def test_trainings_that_take_a_part_of_a_gpu_are_spread_over_all_gpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (on_machine, placing):
+    for module in (local, choosing):
         monkeypatch.setattr(module, "visible_gpus", lambda: ["3", "5"])
     place = place_named("local", Wanted(gpu_share=0.5))
     assert (place.workers, place.options()) == (4, ["--gpu-share", "0.5"])

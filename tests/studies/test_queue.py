@@ -15,7 +15,7 @@ from mamltui.events import Step
 from mamltui.results import write_results
 from mamltui.runs import RunFolder, list_runs
 from mamltui.studies import worker
-from mamltui.studies.places import Place
+from mamltui.studies.places.place import Place
 from mamltui.studies.progress import progress_of
 from mamltui.studies.queue import ATTEMPTS, Queue
 from mamltui.studies.reading import begun_study, load_study

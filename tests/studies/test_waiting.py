@@ -12,7 +12,7 @@ from mamltui.profiles import Profile, load_profile
 from mamltui.runs import RunFolder
 from mamltui.runs.lock import Lock
 from mamltui.studies import waiting as module
-from mamltui.studies.places import Assignment
+from mamltui.studies.places.place import Assignment
 from mamltui.studies.waiting import TrainingQueue, work
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mamltui.errors import UsageError
 from mamltui.processors import usable_processors
-from mamltui.studies.on_machine import LocalPlace, visible_gpus
-from mamltui.studies.places import Place, Wanted, trainings_on_a_gpu
+from mamltui.studies.places.local import LocalPlace, visible_gpus
+from mamltui.studies.places.place import Place, Wanted, trainings_on_a_gpu
 
 PLACES = ("local", "ray", "slurm")
 
@@ -36,11 +36,11 @@ def place_named(name: str, wanted: Wanted) -> Place:
         if value is not None and name != owner:
             raise UsageError(f"{option} is of --on {owner} alone", where=f"--on {name}")
     if name == "slurm":
-        from mamltui.studies.on_slurm import SlurmPlace
+        from mamltui.studies.places.slurm import SlurmPlace
 
         return SlurmPlace(wanted)
     if name == "ray":
-        from mamltui.studies.on_ray import RayPlace
+        from mamltui.studies.places.ray import RayPlace
 
         return RayPlace(wanted)
     cores, workers, threads = usable_processors(), wanted.workers, wanted.threads

@@ -19,9 +19,9 @@ from typing import Any
 from mamltui.errors import ExitCode, MamltuiError, PlaceError, UsageError
 from mamltui.processors import usable_processors
 from mamltui.profiles import Profile
-from mamltui.studies.carrier import Carrier
-from mamltui.studies.on_node import Arrival, NodeWorker, Origin, State, examine
-from mamltui.studies.places import Assignment, Job, Wanted, add_to_log, trainings_on_a_gpu
+from mamltui.studies.places.carrying import Carrier
+from mamltui.studies.places.node import Arrival, NodeWorker, Origin, State, examine
+from mamltui.studies.places.place import Assignment, Job, Wanted, add_to_log, trainings_on_a_gpu
 from mamltui.text import last_line
 
 LOCAL = "local"

@@ -22,8 +22,8 @@ from typing import Any
 
 from mamltui.errors import ExitCode, PlaceError, UsageError
 from mamltui.profiles import Profile
-from mamltui.studies.on_node import Origin, arrive
-from mamltui.studies.places import Assignment, Job, Wanted, add_to_log
+from mamltui.studies.places.node import Origin, arrive
+from mamltui.studies.places.place import Assignment, Job, Wanted, add_to_log
 from mamltui.text import last_line
 
 FOLDER = "slurm"

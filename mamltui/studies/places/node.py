@@ -23,13 +23,12 @@ import mamltui
 from mamltui.errors import MamltuiError, PlaceError
 from mamltui.identity import Identity
 from mamltui.results import write_text
-from mamltui.studies.carrying import Luggage, Stamps, pack, unpack
-from mamltui.studies.places import Assignment
+from mamltui.runs.requests import FILE as REQUEST
+from mamltui.studies.places.carrying import LOG, PROFILE, RUNS, SPEED, Luggage, Stamps, pack, unpack
+from mamltui.studies.places.place import Assignment
 
 MARK = "shared.txt"
 """In the study's folder, for nodes to see whether they share it."""
-PROFILE, RUNS, SPEED, LOG = "profile.toml", "runs", "speed.json", "log"
-"""In the folder that a worker has to itself on a node."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ class NodeWorker:
         """Leave a request of :mod:`mamltui.runs.requests` in the run's folder."""
         if self._own is not None:
             for run in (self._own / RUNS).iterdir():
-                unpack(run, {"request": wish})
+                unpack(run, {REQUEST: wish})
 
     def stop(self) -> None:
         """Ask the worker to end after a checkpoint."""

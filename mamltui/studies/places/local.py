@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mamltui.errors import DeviceError
 from mamltui.profiles import Profile
-from mamltui.studies.places import Assignment, Job, trainings_on_a_gpu
+from mamltui.studies.places.place import Assignment, Job, trainings_on_a_gpu
 
 DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
 

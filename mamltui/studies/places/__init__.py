@@ -1,0 +1,1 @@
+"""Where the trainings of a study run: this machine, a Ray cluster, Slurm."""
