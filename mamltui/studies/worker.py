@@ -15,8 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,8 @@ from mamltui.events import Diverged
 from mamltui.signals import stop_signals
 
 if TYPE_CHECKING:
-    from mamltui.runs import RunFolder
+    from mamltui.data.banks import Banks
+    from mamltui.training import Control
 
 LOCK_SECONDS = 1.0
 """From one look at a run's lock to the next."""
@@ -45,9 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.tied:
         threading.Thread(target=_end_with_stdin, name="tied", daemon=True).start()
     try:
-        return _time(asked) if asked.time else _work_when_free(asked)
+        return _time(asked) if asked.time else _work(asked)
     except MamltuiError as error:
-        print(error, file=sys.stderr)
+        _tell(str(error))
         return error.exit_code
     except (RuntimeError, MemoryError) as error:
         from mamltui.maml.memory import memory_error
@@ -55,49 +56,74 @@ def main(arguments: list[str] | None = None) -> int:
         explained = memory_error(error, "let the study have fewer workers")
         if explained is None:
             raise
-        print(explained, file=sys.stderr)
+        _tell(str(explained))
         return explained.exit_code
-
-
-def _work_when_free(asked: argparse.Namespace) -> int:
-    """Work on the cell; if another process trains it, take what it leaves, once it has ended.
-
-    Slurm may queue a job again that its queue has given up and submitted once more.
-    """
-    is_waiting = False
-    while True:
-        try:
-            return _work(asked)
-        except RunInUseError as error:
-            if not is_waiting:
-                print(f"waiting: {error.what}", file=sys.stderr, flush=True)
-            is_waiting = True
-            time.sleep(LOCK_SECONDS)
 
 
 def _end_with_stdin() -> None:
     sys.stdin.buffer.read()
-    os._exit(128 + signal.SIGTERM)
+    os._exit(ExitCode.TERMINATED)
 
 
 def _work(asked: argparse.Namespace) -> int:
+    """Work on the cell; while another process has its run, wait, and take what it leaves.
+
+    Two studies may share a cell, and Slurm may queue a job again that its queue has given up and
+    submitted once more.
+    """
     import torch
 
     from mamltui.data.banks import Banks
-    from mamltui.evaluation import evaluate_run
     from mamltui.maml.allocator import keep_freed_memory
+    from mamltui.training import Control
+
+    torch.set_num_threads(asked.threads)
+    keep_freed_memory()
+    banks, control = Banks(asked.data_dir), Control()
+    received: list[signal.Signals] = []
+
+    def stop(by: signal.Signals) -> None:
+        received.append(by)
+        control.stop(by.name)
+
+    code, is_waiting = ExitCode.DONE, False
+    with stop_signals(stop, control.checkpoint):
+        while not received:
+            try:
+                code = _train_and_test(asked, banks, control, received)
+                break
+            except RunInUseError as error:
+                if not is_waiting:
+                    _tell(f"waiting: {error.what}")
+                is_waiting = True
+                time.sleep(LOCK_SECONDS)
+    return 128 + received[0] if received and code == ExitCode.DONE else code
+
+
+def _train_and_test(
+    asked: argparse.Namespace,
+    banks: Banks,
+    control: Control,
+    received: Sequence[signal.Signals],
+) -> ExitCode:
+    """Do what is still to be done.
+
+    Args:
+        received: signals to stop, of which ``control`` knows.
+
+    Raises:
+        RunInUseError: another process trains the run, or tests it for a study.
+    """
+    from mamltui.evaluation import evaluate_run
     from mamltui.maml.chunks import Interrupted
     from mamltui.profiles import load_profile
     from mamltui.profiles.steps import steps_text
     from mamltui.results import write_results
     from mamltui.studies.example import Example, write_example
     from mamltui.studies.standing import find_fitting, fitting_evaluation
-    from mamltui.training import Control
     from mamltui.training.experiment import run_experiment
     from mamltui.training.plan import make_plan
 
-    torch.set_num_threads(asked.threads)
-    keep_freed_memory()
     profile = load_profile(str(asked.profile))
     fitting = find_fitting(asked.out, profile)
     run = fitting.folder if fitting else None
@@ -105,35 +131,29 @@ def _work(asked: argparse.Namespace) -> int:
         # A run keeps its name; what is tested is up to the study.
         profile = run.profile.model_copy(update={"evaluation": profile.evaluation})
     is_trained = fitting is not None and fitting.state == "finished"
-    control = Control()
-
-    def stop(by: signal.Signals) -> None:
-        stopped.append(by)
-        control.stop(by.name)
-
-    stopped: list[signal.Signals] = []
-    with stop_signals(stop, control.checkpoint):
-        plan = make_plan(
-            profile,
-            device=asked.device,
-            runs=asked.out,
-            banks=Banks(asked.data_dir),
-            resume=None if run is None or is_trained else str(run.path),
-            overrides=[
-                f"evaluation.steps={steps_text(profile.evaluation.steps)}",
-                f"evaluation.episodes={profile.evaluation.episodes}",
-            ],
-            say=lambda text: print(text, file=sys.stderr, flush=True),
-        )
-        if fitting is None or run is None or not is_trained:
-            outcome = run_experiment(plan, control)
-            if isinstance(outcome.end, Diverged):
-                print(f"diverged: {outcome.end.reason}", file=sys.stderr)
-                return ExitCode.DIVERGED
-        else:
-            with suppress(Interrupted), _alone_with(run, lambda: control.stop_reason is not None):
-                tested = find_fitting(asked.out, profile)
-                if tested is None or fitting_evaluation(tested, profile) is None:
+    plan = make_plan(
+        profile,
+        device=asked.device,
+        runs=asked.out,
+        banks=banks,
+        resume=None if run is None or is_trained else str(run.path),
+        overrides=[
+            f"evaluation.steps={steps_text(profile.evaluation.steps)}",
+            f"evaluation.episodes={profile.evaluation.episodes}",
+        ],
+        say=_tell,
+    )
+    if run is None or not is_trained:
+        outcome = run_experiment(plan, control)
+        if isinstance(outcome.end, Diverged):
+            _tell(f"diverged: {outcome.end.reason}")
+            return ExitCode.DIVERGED
+    else:
+        run.acquire()
+        try:
+            tested = find_fitting(asked.out, profile)
+            if tested is None or fitting_evaluation(tested, profile) is None:
+                with suppress(Interrupted):
                     evaluation = evaluate_run(
                         run,
                         bank=plan.bank,
@@ -141,41 +161,19 @@ def _work(asked: argparse.Namespace) -> int:
                         episodes=profile.evaluation.episodes,
                         device=plan.device,
                         should_stop=lambda: control.stop_reason is not None,
-                        say=lambda text: print(text, file=sys.stderr, flush=True),
+                        say=_tell,
                     )
                     write_results(run.evaluation, evaluation)
-        trained = find_fitting(asked.out, profile)
-        if trained is not None and not stopped and Example.read(trained.folder) is None:
-            write_example(trained.folder, plan.bank)
-    return 128 + stopped[0] if stopped else ExitCode.DONE
+        finally:
+            run.release()
+    trained = find_fitting(asked.out, profile)
+    if trained is not None and not received and Example.read(trained.folder) is None:
+        write_example(trained.folder, plan.bank)
+    return ExitCode.DONE
 
 
-@contextmanager
-def _alone_with(run: RunFolder, should_stop: Callable[[], bool]) -> Iterator[None]:
-    """Holds the run's lock, so that two studies that share a cell do not both test it.
-
-    Raises:
-        Interrupted: ``should_stop`` said so while another process had it.
-    """
-    from mamltui.maml.chunks import Interrupted
-
-    is_waiting = False
-    while True:
-        try:
-            run.acquire()
-        except RunInUseError as error:
-            if not is_waiting:
-                print(f"waiting: {error.what}", file=sys.stderr, flush=True)
-                is_waiting = True
-            if should_stop():
-                raise Interrupted from None
-            time.sleep(LOCK_SECONDS)
-        else:
-            break
-    try:
-        yield
-    finally:
-        run.release()
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _time(asked: argparse.Namespace) -> int:
