@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -156,11 +157,9 @@ def run(
     wanted = Wanted(
         workers, threads, gpu_share, device.value, address, node_dir, tuple(slurm or ())
     )
-    place = place_named(on, wanted)
+    with closing(place_named(on, wanted)) as place:
+        from mamltui.studies.queue import Queue
 
-    from mamltui.studies.queue import Queue
-
-    try:
         display = _display(made, place, quiet)
         queue = Queue(
             made,
@@ -171,12 +170,8 @@ def run(
             only=only or (),
             notify=display.tell,
         )
-        try:
+        with closing(queue):
             raise typer.Exit(_drive(queue, display, quiet))
-        finally:
-            queue.close()
-    finally:
-        place.close()
 
 
 @app.command("status")

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,9 +42,20 @@ def start_queue(name: str, common: CommonOptions, *, resume: bool) -> subprocess
     Raises:
         RunError: its log cannot be written.
     """
-    folder = study_folder(name, common.runs)
     command = [sys.executable, "-m", "mamltui", "study", "run", name, *common.options()]
     command += ["--resume"] if resume else []
+    return start_apart(command, study_folder(name, common.runs), "start the study")
+
+
+def start_apart(command: Sequence[str], folder: Path, doing: str) -> subprocess.Popen[bytes]:
+    """Start a process that outlives this one; its output goes to ``queue.log`` in ``folder``.
+
+    Args:
+        doing: what it is for, as of :func:`file_error`.
+
+    Raises:
+        RunError: its log cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "queue.log").open("ab") as log:
@@ -51,7 +63,7 @@ def start_queue(name: str, common: CommonOptions, *, resume: bool) -> subprocess
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
     except OSError as error:
-        raise file_error(error, folder, "start the study") from error
+        raise file_error(error, folder, doing) from error
 
 
 def stop_queue(name: str, root: Path | None) -> None:

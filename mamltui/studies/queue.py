@@ -14,7 +14,7 @@ from mamltui.runs import runs_root
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.studies.launch import PROCESS, process_note
-from mamltui.studies.places.place import Assignment, Job, Place
+from mamltui.studies.places.place import Assignment, Job, Place, last_words
 from mamltui.studies.reading import study_folder, write_copy
 from mamltui.studies.standing import (
     OVER,
@@ -185,7 +185,7 @@ class Queue:
             if work.is_timing:
                 self._timed(work, code)
             elif code == ExitCode.DIVERGED:
-                self.notify(f"{work.cell.name}: {_last_words(work.log)}")
+                self.notify(f"{work.cell.name}: {last_words(work.log)}")
             elif not self._stopping and not self._is_over(work.cell):
                 self._ended_badly(work, code)
 
@@ -224,7 +224,7 @@ class Queue:
             self._fail(work, code)
 
     def _fail(self, work: _Work, code: int) -> None:
-        why = _last_words(work.log) or f"its process ended with {code}"
+        why = last_words(work.log) or f"its process ended with {code}"
         self.notify(f"{work.cell.name}: failed: {why}")
         names = [work.cell.name]
         if work.is_timing:
@@ -236,12 +236,3 @@ class Queue:
         write_text(
             self.folder / f"{name}.json", json.dumps(values, indent=1) + "\n", error=RunError
         )
-
-
-def _last_words(log: Path, lines: int = 3) -> str:
-    """The end of a log: where a program that failed says why."""
-    try:
-        text = log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return " / ".join(line.strip() for line in text.strip().splitlines()[-lines:])

@@ -14,7 +14,6 @@ import argparse
 import json
 import secrets
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -32,9 +31,9 @@ from mamltui.runs import RunFolder, RunInfo
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.signals import stop_signals
-from mamltui.studies.launch import PROCESS, is_worked_on, process_note, stop_queue
+from mamltui.studies.launch import PROCESS, is_worked_on, process_note, start_apart, stop_queue
 from mamltui.studies.places.local import LocalPlace
-from mamltui.studies.places.place import Assignment, Job
+from mamltui.studies.places.place import Assignment, Job, last_words
 from mamltui.studies.reading import study_folder
 from mamltui.studies.standing import find_fitting
 from mamltui.untrusted import Text, checked, parse_json, read_file
@@ -177,18 +176,7 @@ class TrainingQueue:
         if self.is_worked_on:
             return
         command = [sys.executable, "-m", "mamltui.studies.waiting", *common.options()]
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / "queue.log").open("ab") as log:
-                subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-        except OSError as error:
-            raise file_error(error, self.folder, "start the queue") from error
+        start_apart(command, self.folder, "start the queue")
 
     def stop(self) -> None:
         """Ask the process that works on it to end after a checkpoint.
@@ -294,20 +282,11 @@ def _train(
     if received:
         queue.note(waiting.id, "waiting")
     elif code == ExitCode.DIVERGED:
-        queue.note(waiting.id, "diverged", _last_line(log))
+        queue.note(waiting.id, "diverged", last_words(log, 1))
     elif code != ExitCode.DONE:
-        queue.note(waiting.id, "failed", _last_line(log))
+        queue.note(waiting.id, "failed", last_words(log, 1))
     else:  # asked to stop by somebody else, it ends as well
         queue.note(waiting.id, "done" if state == "finished" else "stopped")
-
-
-def _last_line(log: Path) -> str:
-    """Where a program that failed says why."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1].strip() if lines else ""
 
 
 def main(arguments: list[str] | None = None) -> int:

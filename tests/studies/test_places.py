@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import DeviceError, MamltuiError, UsageError
-from mamltui.studies.places import choosing, local
+from mamltui.studies.places import local
 from mamltui.studies.places.choosing import place_named
 from mamltui.studies.places.local import LocalPlace
 from mamltui.studies.places.place import Assignment, Wanted
@@ -22,15 +22,14 @@ SAY_THE_GPU = (
 class SaysItsGpu(Assignment):
     """Instead of training."""
 
-    def command(self, python: str = sys.executable) -> list[str]:
-        return [python, "-c", SAY_THE_GPU]
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", SAY_THE_GPU]
 
 
 def test_trainings_that_take_a_part_of_a_gpu_are_spread_over_all_gpus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (local, choosing):
-        monkeypatch.setattr(module, "visible_gpus", lambda: ["3", "5"])
+    monkeypatch.setattr(local, "visible_gpus", lambda: ["3", "5"])
     place = place_named("local", Wanted(gpu_share=0.5))
     assert (place.workers, place.options()) == (4, ["--gpu-share", "0.5"])
     assignment = SaysItsGpu(tmp_path / "cell.toml", None, None, "cuda", 1)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from mamltui.errors import UsageError
-from mamltui.processors import usable_processors
-from mamltui.studies.places.local import LocalPlace, visible_gpus
-from mamltui.studies.places.place import Place, Wanted, trainings_on_a_gpu
+from mamltui.studies.places.local import LocalPlace
+from mamltui.studies.places.place import Place, Wanted
 
 PLACES = ("local", "ray", "slurm")
 
@@ -43,9 +42,4 @@ def place_named(name: str, wanted: Wanted) -> Place:
         from mamltui.studies.places.ray import RayPlace
 
         return RayPlace(wanted)
-    cores, workers, threads = usable_processors(), wanted.workers, wanted.threads
-    if workers is None and wanted.gpu_share is not None:
-        workers = len(visible_gpus()) * trainings_on_a_gpu(wanted.gpu_share)
-    if workers is None:
-        workers = max(1, cores // threads) if threads else cores
-    return LocalPlace(workers, threads or max(1, cores // workers), wanted.gpu_share)
+    return LocalPlace(wanted.workers, wanted.threads, wanted.gpu_share)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from mamltui.errors import DeviceError
+from mamltui.processors import usable_processors
 from mamltui.profiles import Profile
 from mamltui.studies.places.place import Assignment, Job, trainings_on_a_gpu
 
@@ -21,6 +22,8 @@ class LocalPlace:
     """Processes on this machine, which let others go first.
 
     Args:
+        workers: at once; None: as many as there is room for.
+        threads: of each; None: the cores, shared out among the workers.
         gpu_share: part of a GPU that each takes, so that several share it; None: all processes see
             all GPUs, and take the first.
 
@@ -28,14 +31,22 @@ class LocalPlace:
         DeviceError: a part of a GPU is wanted, and there is none.
     """
 
-    def __init__(self, workers: int, threads: int, gpu_share: float | None = None) -> None:
-        self.threads = threads
-        self.workers = workers
+    def __init__(
+        self,
+        workers: int | None = None,
+        threads: int | None = None,
+        gpu_share: float | None = None,
+    ) -> None:
+        cores = usable_processors()
+        room = max(1, cores // threads) if threads else cores
         self._share = gpu_share
         self._gpus: dict[str, list[_Process]] = {}
         if gpu_share is not None:
             self._gpus = {gpu: [] for gpu in visible_gpus()}
-            self.workers = min(workers, len(self._gpus) * trainings_on_a_gpu(gpu_share))
+            room = len(self._gpus) * trainings_on_a_gpu(gpu_share)
+        workers = workers or room
+        self.threads = threads or max(1, cores // workers)
+        self.workers = workers if gpu_share is None else min(workers, room)
 
     def options(self) -> list[str]:
         return [] if self._share is None else ["--gpu-share", f"{self._share:g}"]
@@ -52,12 +63,12 @@ class LocalPlace:
         if gpu is not None:
             environment[DEVICES_VARIABLE] = gpu
         nice, command = shutil.which("nice"), assignment.command()
-        with log.open("a", encoding="utf-8") as words:
+        with log.open("a", encoding="utf-8") as output:
             process = subprocess.Popen(
                 [nice, "-n", "10", *command] if nice else command,
                 stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
+                stdout=output,
+                stderr=output,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches it through the queue alone, and once
             )
@@ -103,8 +114,8 @@ def visible_gpus() -> list[str]:
 
     resolve_device("cuda")
     count = torch.cuda.device_count()
-    named = [name.strip() for name in os.environ.get(DEVICES_VARIABLE, "").split(",")]
-    gpus = [name for name in named if name] or [str(index) for index in range(count)]
+    names = [name.strip() for name in os.environ.get(DEVICES_VARIABLE, "").split(",")]
+    gpus = [name for name in names if name] or [str(index) for index in range(count)]
     if not count:
         raise DeviceError("there is no GPU to share out", where="--gpu-share")
     return gpus[:count]

@@ -11,13 +11,12 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mamltui
 from mamltui.errors import MamltuiError, PlaceError
@@ -68,8 +67,12 @@ class Arrival(NamedTuple):
     """Why it cannot work for this queue."""
 
 
-class State(NamedTuple):
-    """Of a worker on a node."""
+Report = tuple[Arrival, dict[str, str]]
+"""Of a node, and the content hash of its images for each profile, as TOML."""
+
+
+class WorkerState(NamedTuple):
+    """How it goes with a worker on a node."""
 
     code: int | None
     """None while it runs."""
@@ -91,17 +94,12 @@ def arrive(origin: Origin) -> Arrival:
     return Arrival(mine.host, shares, problem)
 
 
-def examine(
-    origin: Origin, profiles: Sequence[str], data: Path | None
-) -> tuple[Arrival, dict[str, str]]:
+def examine(origin: Origin, profiles: Sequence[str], data: Path | None) -> Report:
     """Whether this node could train a study, and which images it has.
 
     Args:
         profiles: some of the study, as TOML, which have all data and networks among them.
         data: a folder to look for the images in first.
-
-    Returns:
-        Also the content hash of the images of each profile.
     """
     arrival, hashes = arrive(origin), dict[str, str]()
     if arrival.problem is None:
@@ -123,6 +121,23 @@ def examine(
     return arrival, hashes
 
 
+def start_tied(assignment: Assignment, log: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Start a worker that ends when this process does.
+
+    Args:
+        options: of :class:`subprocess.Popen`.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [*assignment.command(), "--tied"],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            **options,
+        )
+
+
 class NodeWorker:
     """A worker on this node, and the files that go to it and come from it."""
 
@@ -140,7 +155,7 @@ class NodeWorker:
                 self._own = Path(tempfile.mkdtemp(prefix="mamltui-", dir=origin.node_dir))
         return arrival
 
-    def begin(self, assignment: Assignment, log: Path, files: Mapping[str, bytes]) -> State:
+    def begin(self, assignment: Assignment, log: Path, files: Mapping[str, bytes]) -> WorkerState:
         """Start the worker.
 
         Args:
@@ -158,28 +173,20 @@ class NodeWorker:
                 runs=self._own / RUNS,
                 speed=assignment.speed and self._own / SPEED,
             )
-        log.parent.mkdir(parents=True, exist_ok=True)
         environment = assignment.environment()
         package = str(Path(mamltui.__file__).parents[1])
         paths = [package, *filter(None, [environment.get("PYTHONPATH")])]
-        with log.open("ab") as words:
-            self._process = subprocess.Popen(
-                [*assignment.command(sys.executable), "--tied"],
-                stdin=subprocess.PIPE,  # it ends when this process does
-                stdout=words,
-                stderr=words,
-                env=environment | {"PYTHONPATH": os.pathsep.join(paths)},
-                start_new_session=True,
-            )
-        return State(None, None)
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        self._process = start_tied(assignment, log, env=environment, start_new_session=True)
+        return WorkerState(None, None)
 
-    def look(self, *, carry: bool) -> State:
+    def look(self, *, carry: bool) -> WorkerState:
         """How it goes; ``carry``: with what has changed of its files, as always at the end."""
         assert self._process is not None
         code = self._process.poll()
         if self._own is None or not (carry or code is not None):
-            return State(code, None)
-        return State(code, pack(self._own, self._sent))
+            return WorkerState(code, None)
+        return WorkerState(code, pack(self._own, self._sent))
 
     def ask(self, wish: bytes) -> None:
         """Leave a request of :mod:`mamltui.runs.requests` in the run's folder."""

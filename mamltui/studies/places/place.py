@@ -12,6 +12,9 @@ from typing import Protocol
 
 from mamltui.profiles import Profile
 
+KILLED = -9
+"""The exit code of a worker that went with its node."""
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -28,9 +31,9 @@ class Assignment:
     speed: Path | None = None
     """A file for how fast the training is, which is then all that is wanted."""
 
-    def command(self, python: str = sys.executable) -> list[str]:
+    def command(self) -> list[str]:
         """As typed from any folder."""
-        command = [python, "-m", "mamltui.studies.worker", str(self.profile.absolute())]
+        command = [sys.executable, "-m", "mamltui.studies.worker", str(self.profile.absolute())]
         command += ["--device", self.device, "--threads", str(self.threads)]
         for option, path in (
             ("--out", self.runs),
@@ -120,8 +123,17 @@ def add_to_log(log: Path, text: str) -> None:
         OSError: it cannot be written.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as words:
-        words.write(f"{text}\n")
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{text}\n")
+
+
+def last_words(log: Path, lines: int = 3) -> str:
+    """The end of a worker's log: where a program that failed says why."""
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return " / ".join(line.strip() for line in text.strip().splitlines()[-lines:])
 
 
 def trainings_on_a_gpu(share: float) -> int:

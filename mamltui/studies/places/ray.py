@@ -20,8 +20,15 @@ from mamltui.errors import ExitCode, MamltuiError, PlaceError, UsageError
 from mamltui.processors import usable_processors
 from mamltui.profiles import Profile
 from mamltui.studies.places.carrying import Carrier
-from mamltui.studies.places.node import Arrival, NodeWorker, Origin, State, examine
-from mamltui.studies.places.place import Assignment, Job, Wanted, add_to_log, trainings_on_a_gpu
+from mamltui.studies.places.node import Arrival, NodeWorker, Origin, Report, WorkerState, examine
+from mamltui.studies.places.place import (
+    KILLED,
+    Assignment,
+    Job,
+    Wanted,
+    add_to_log,
+    trainings_on_a_gpu,
+)
 from mamltui.text import last_line
 
 LOCAL = "local"
@@ -34,8 +41,6 @@ CARRY_SECONDS = 5.0
 """Between two fetches of what a worker wrote on a node that shares no folder."""
 STORE_BYTES = 150 * 2**20
 """For what is under way in a cluster that is started here."""
-KILLED = -9
-"""The exit code of a worker that went with its node."""
 _ADDRESS = re.compile(r"(?:ray://)?([^\s:/]+):(\d{1,5})|auto|local")
 
 
@@ -85,13 +90,13 @@ class RayPlace:
             PlaceError: one could not, or they have different images.
         """
         origin = Origin.here(study, self._wanted.node_dir)
-        different = {(profile.data, profile.network.module): profile for profile in profiles}
-        texts = [profile.to_toml() for profile in different.values()]
+        distinct = {(profile.data, profile.network.module): profile for profile in profiles}
+        texts = [profile.to_toml() for profile in distinct.values()]
         reports = self._examined(origin, texts, data and data.absolute())
         problems = [
             f"{node}: {arrival.problem}" for node, (arrival, _) in reports if arrival.problem
         ]
-        problems = problems or list(_different_images(texts, dict(reports)))
+        problems = problems or _different_images(texts, dict(reports))
         if problems:
             raise PlaceError(
                 "not all nodes could train this study",
@@ -144,17 +149,17 @@ class RayPlace:
 
     def _examined(
         self, origin: Origin, profiles: Sequence[str], data: Path | None
-    ) -> list[tuple[str, tuple[Arrival, dict[str, str]]]]:
+    ) -> list[tuple[str, Report]]:
         """What each node says of itself, by its name; those that leave meanwhile are left out."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         task = self._ray.remote(max_calls=1)(examine)
         asked = {}
         for node in filter(self._room, self._nodes()):
-            here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            options = task.options(num_cpus=0, max_retries=0, scheduling_strategy=here)
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            on_node = task.options(num_cpus=0, max_retries=0, scheduling_strategy=there)
             name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-            asked[options.remote(origin, profiles, data)] = name
+            asked[on_node.remote(origin, profiles, data)] = name
         self._ray.wait(list(asked), num_returns=len(asked), timeout=EXAMINE_SECONDS)
         reports, errors = [], self._ray.exceptions
         for answer, name in asked.items():
@@ -233,19 +238,19 @@ class _RayJob:
             self._answer = self._actor.begin.remote(assignment, log, files)
             self._is_at_work = True
             return
-        assert isinstance(answer, State)
+        assert isinstance(answer, WorkerState)
         self._take(answer)
 
-    def _take(self, state: State) -> None:
+    def _take(self, state: WorkerState) -> None:
         carry = False
         if self._carrier is not None:
             if state.luggage is not None:
                 self._carrier.take(state.luggage)
             if wish := self._carrier.wish():
                 self._actor.ask.remote(wish)
-            now = time.monotonic()
-            carry = now - self._carried >= CARRY_SECONDS
-            self._carried = now if carry else self._carried
+            carry = time.monotonic() - self._carried >= CARRY_SECONDS
+            if carry:
+                self._carried = time.monotonic()
         if state.code is None:
             self._answer = self._actor.look.remote(carry=carry)
             return
@@ -255,7 +260,7 @@ class _RayJob:
 
     def _stop(self, at_once: bool) -> None:
         if at_once or not self._is_at_work:
-            self._end(128 + 15)
+            self._end(ExitCode.TERMINATED)
         elif not self._is_told:
             self._actor.stop.remote()
             self._is_told = True
@@ -328,9 +333,7 @@ def _check_address(address: str, where: str) -> None:
             ) from error
 
 
-def _different_images(
-    profiles: Sequence[str], reports: Mapping[str, tuple[Arrival, dict[str, str]]]
-) -> list[str]:
+def _different_images(profiles: Sequence[str], reports: Mapping[str, Report]) -> list[str]:
     """Where two nodes find different images for the same profile, in words."""
     problems = []
     for profile in profiles:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,8 +20,8 @@ from typing import Any
 
 from mamltui.errors import ExitCode, PlaceError, UsageError
 from mamltui.profiles import Profile
-from mamltui.studies.places.node import Origin, arrive
-from mamltui.studies.places.place import Assignment, Job, Wanted, add_to_log
+from mamltui.studies.places.node import Origin, arrive, start_tied
+from mamltui.studies.places.place import KILLED, Assignment, Job, Wanted, add_to_log
 from mamltui.text import last_line
 
 FOLDER = "slurm"
@@ -36,12 +34,13 @@ AT_ONCE = 1000
 """Jobs that are submitted, unless it is said otherwise; Slurm decides how many run."""
 LOOK_SECONDS = 60.0
 """Between two questions to Slurm how its jobs are; results are seen at once."""
+STOPPING_SECONDS = 2.0
+"""Likewise, of jobs that were cancelled."""
 GRACE_SECONDS = 120.0
 """A worker that Slurm stopped lets Slurm end its job, or queue it again."""
 POLL_SECONDS = 0.1
 LOST = ("CANCELLED", "NODE_FAIL", "PREEMPTED", "TIMEOUT", "INTERRUPTED", "BOOT_FAIL", "REVOKED")
 """States of jobs that ended by no fault of the training."""
-KILLED = -9
 
 
 @dataclass
@@ -67,8 +66,8 @@ class Submission:
             code = self._wait()
         except KeyboardInterrupt:
             self._stop()
-            return 128 + signal.SIGINT
-        if code == 128 + signal.SIGTERM:
+            return ExitCode.INTERRUPTED
+        if code == ExitCode.TERMINATED:
             # Of Slurm, to all processes of the job: it ends the job, or queues it again, by itself.
             time.sleep(GRACE_SECONDS)
         return code
@@ -88,18 +87,13 @@ class Submission:
         return arrival.problem
 
     def _start(self) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as words:
-            process = subprocess.Popen(
-                [*self.assignment.command(sys.executable), "--tied"],
-                stdin=subprocess.PIPE,  # it ends when this process does
-                stdout=words,
-                stderr=words,
-                env=self.assignment.environment(),
-                # Slurm sends its warning to all processes of the job.
-                preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
-            )
-        self._process = process
+        self._process = process = start_tied(
+            self.assignment,
+            self.log,
+            env=self.assignment.environment(),
+            # Slurm sends its warning to all processes of the job.
+            preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
+        )
 
         def wait() -> None:
             self._code = process.wait()
@@ -220,10 +214,10 @@ class SlurmPlace:
     def close(self) -> None:
         """Jobs have ended, or are stopped, one by one."""
 
-    def must_ask(self) -> bool:
+    def must_ask(self, *, are_stopping: bool) -> bool:
         """Whether it is time to ask Slurm again how its jobs are; submitit asks for all at once."""
         now = time.monotonic()
-        if now - self._asked < LOOK_SECONDS:
+        if now - self._asked < (STOPPING_SECONDS if are_stopping else LOOK_SECONDS):
             return False
         self._asked = now
         return True
@@ -251,7 +245,7 @@ class _SlurmJob:
             self.submitted.cancel(check=False)
         if self.submitted.paths.result_pickle.exists():
             self._code = self._result()
-        elif self.submitted.done(force_check=self._place.must_ask() or self._is_cancelled):
+        elif self.submitted.done(self._place.must_ask(are_stopping=self._is_cancelled)):
             # The result may have come between the two questions.
             is_there = self.submitted.paths.result_pickle.exists()
             self._code = self._result() if is_there else self._without_result()
@@ -268,20 +262,18 @@ class _SlurmJob:
 
     def _without_result(self) -> int:
         if self._is_cancelled:
-            return 128 + signal.SIGTERM
+            return ExitCode.TERMINATED
         state = self.submitted.state
         self.why = f"Slurm ended its job {self.submitted.job_id} as {state}"
         if state.startswith(LOST):
             return KILLED
+        folder = self.submitted.paths.folder.parent
         add_to_log(
             self._log,
-            f"{self.why}; it left no result: is {self._place_folder()} shared with its node? "
+            f"{self.why}; it left no result: is {folder} shared with its node? "
             f"What it said: {self.submitted.paths.stderr}",
         )
         return ExitCode.FAILURE
-
-    def _place_folder(self) -> Path:
-        return Path(self.submitted.paths.folder).parent
 
 
 def _setting(text: str) -> tuple[str, str | int]:
