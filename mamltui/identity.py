@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import mamltui
 
+MISSING = "missing"
+"""In place of the version of a package that is not installed."""
+
 
 class Identity(NamedTuple):
     """Of a process: what it must have in common with the others, and where it is."""
@@ -28,12 +31,8 @@ class Identity(NamedTuple):
     @classmethod
     def here(cls) -> Identity:
         """Of this process; torch is not imported for it."""
-        try:
-            torch = installed_version("torch")
-        except PackageNotFoundError:
-            torch = "missing"
         python = ".".join(platform.python_version_tuple()[:2])
-        return cls(_code(), torch, python, socket.gethostname(), os.getpid())
+        return cls(_code(), package_version("torch"), python, socket.gethostname(), os.getpid())
 
     def difference(self, other: Identity) -> str | None:
         """In words, what ``other`` has that this one has not; None: they go together."""
@@ -44,16 +43,20 @@ class Identity(NamedTuple):
         return None
 
 
-def _code() -> str:
-    return f"{mamltui.__version__} (files {_files_hash()})"
+def package_version(package: str) -> str:
+    """What is installed of it here, or ``MISSING``; it is not imported for it."""
+    try:
+        return installed_version(package)
+    except PackageNotFoundError:
+        return MISSING
 
 
 @cache
-def _files_hash() -> str:
+def _code() -> str:
     package = Path(mamltui.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
         if path.suffix in (".py", ".cpp"):
             digest.update(path.relative_to(package).as_posix().encode())
             digest.update(path.read_bytes())
-    return digest.hexdigest()[:8]
+    return f"{mamltui.__version__} (files {digest.hexdigest()[:8]})"

@@ -7,8 +7,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +17,7 @@ from mamltui.cli.evaluate import DeviceName
 from mamltui.cli.options import RunsDir
 from mamltui.cli.output import narrate, nearest_existing, why_not_writable
 from mamltui.errors import ExitCode, RunError, UsageError
+from mamltui.identity import MISSING, package_version
 from mamltui.processors import usable_processors
 
 PACKAGES = ("torch", "torchvision", "numpy", "pydantic", "rich", "safetensors", "typer")
@@ -109,7 +108,7 @@ def doctor(
         ("mamltui", __version__),
         ("python", f"{platform.python_version()} ({sys.executable})"),
         ("system", platform.platform()),
-        ("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES)),
+        ("packages", ", ".join(f"{name} {package_version(name)}" for name in PACKAGES)),
         *_devices(),
         ("kernels", _kernels()),
         ("processes", _processes()),
@@ -169,13 +168,6 @@ def _size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
-def _version(package: str) -> str:
-    try:
-        return installed_version(package)
-    except PackageNotFoundError:
-        return "missing"
-
-
 def _devices() -> Iterator[tuple[str, str]]:
     import torch
 
@@ -229,12 +221,13 @@ def _processes() -> str:
 
 def _clusters() -> str:
     """Where else the trainings of a study can run."""
-    found = []
+    clusters = []
     for package, extra, name in CLUSTERS:
-        number = _version(package)
-        missing = f"not installed (pip install 'mamltui[{extra}]')"
-        found.append(f"{name}: {missing if number == 'missing' else number}")
-    return "; ".join(found)
+        version = package_version(package)
+        if version == MISSING:
+            version = f"not installed (pip install 'mamltui[{extra}]')"
+        clusters.append(f"{name}: {version}")
+    return "; ".join(clusters)
 
 
 def _memory() -> str:

@@ -163,13 +163,7 @@ def minutes_panel(labelled: Labelled, others: Sequence[TimedLine] = ()) -> Panel
     are_counted = None not in times
     axis: Axis = "core_minutes" if are_counted else "minutes"
     lines = _lines(labelled, TrainingLog.validation, 100, axis)
-    beside = [
-        Line(
-            other.label,
-            (((other.core_minutes if are_counted else None) or other.minutes, other.accuracy),),
-        )
-        for other in others
-    ]
+    beside = [Line(other.label, ((getattr(other, axis), other.accuracy),)) for other in others]
     name = "core minutes of training" if are_counted else "minutes of training"
     return Panel("validation", name, "accuracy %", (*lines, *beside))
 

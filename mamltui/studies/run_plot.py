@@ -48,11 +48,11 @@ def read_minutes(path: Path) -> TimedLine:
             where=str(path),
             hint="A CSV begins with a line of names: minutes and accuracy (in percent).",
         )
-    read = (*COLUMNS, CORE_MINUTES) if CORE_MINUTES in names else COLUMNS
-    columns: list[list[float]] = [[] for _ in read]
+    wanted = (*COLUMNS, CORE_MINUTES) if CORE_MINUTES in names else COLUMNS
+    columns: list[list[float]] = [[] for _ in wanted]
     for number, row in enumerate(rows, start=2):
         try:
-            point = [float(row[name] or "") for name in read]
+            point = [float(row[name] or "") for name in wanted]
         except ValueError:
             point = [math.nan]
         if not all(map(math.isfinite, point)):

@@ -48,7 +48,7 @@ def test_doctor_tells_where_else_trainings_could_run(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     numbers = {"ray": "2.40.0", "submitit": "missing"}
-    monkeypatch.setattr("mamltui.cli.checks._version", lambda name: numbers.get(name, "1.0"))
+    monkeypatch.setattr("mamltui.cli.checks.package_version", lambda name: numbers.get(name, "1.0"))
     assert main(["doctor"]) == 0
     found = rows(capsys.readouterr().out)
     assert found["processes"].startswith("torchrun shares one training among several")
