@@ -195,13 +195,13 @@ def measured(results: dict[str, Any]) -> str:
         if name != ALONE:
             times = [rate(result, name) / rate(result, ALONE) for result in results.values()]
             cells = [f"{cell} ({each:.2f} x)" for cell, each in zip(cells, times, strict=True)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(_row(name, cells))
     bounds = [
         rate(result, PROCESSES, "busiest_processor_s") / rate(result, ALONE, "busiest_processor_s")
         for result in results.values()
     ]
     cells = [f"{bound:.2f} x" for bound in bounds]
-    lines.append("| 2 processes, by the busier processor | " + " | ".join(cells) + " |")
+    lines.append(_row("2 processes, by the busier processor", cells))
     return "\n".join(lines)
 
 
@@ -211,7 +211,7 @@ def trainings_an_hour(results: dict[str, Any]) -> str:
 
     def add(name: str, kind: str, rates: list[float]) -> None:
         cells = [f"{3600 * each / ITERATIONS:.3g}" for each in rates]
-        lines.append(f"| {name}, {kind} | " + " | ".join(cells) + " |")
+        lines.append(_row(f"{name}, {kind}", cells))
 
     several = list(results.values())
     for name in SHAPES:
@@ -233,8 +233,12 @@ def trainings_an_hour(results: dict[str, Any]) -> str:
 
 
 def _header(first: str, results: dict[str, Any]) -> list[str]:
-    columns = " | ".join(NAMES.get(name, name) for name in results)
-    return [f"| {first} | {columns} |", "|---|" + "---:|" * len(results)]
+    columns = [NAMES.get(name, name) for name in results]
+    return [_row(first, columns), "|---|" + "---:|" * len(columns)]
+
+
+def _row(first: str, cells: list[str]) -> str:
+    return f"| {first} | {' | '.join(cells)} |"
 
 
 def main() -> None:

@@ -61,18 +61,18 @@ def expect_no_process(word: str = "", pid: int | None = None) -> None:
     limit = time.monotonic() + SECONDS
     while (left := _processes(word, pid)) and time.monotonic() < limit:
         time.sleep(0.05)
-    for pid in left:
+    for process in left:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
     assert not left, left
 
 
 def _processes(word: str, pid: int | None) -> dict[int, str]:
-    found = {}
+    commands = {}
     for path in Path("/proc").glob(f"{pid or '[0-9]*'}/cmdline"):
         with suppress(OSError):
             command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
             state = (path.parent / "stat").read_text().rpartition(")")[2].split()[0]
             if word in command and state != "Z":
-                found[int(path.parent.name)] = command
-    return found
+                commands[int(path.parent.name)] = command
+    return commands

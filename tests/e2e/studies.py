@@ -69,8 +69,8 @@ def results(run: RunFolder) -> dict[str, bytes]:
 
 def ancestors(pid: int) -> list[int]:
     """Of a process, from its parent upwards."""
-    found = []
+    pids = []
     while pid > 1:
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        found.append(pid)
-    return found
+        pids.append(pid)
+    return pids

@@ -32,7 +32,7 @@ def nodes() -> Iterator[Any]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a study, to type commands in."""
     return make_study(tmp_path, monkeypatch)
 
@@ -47,7 +47,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return standing.run
 
 
-def nodes_of(made: Any, count: int) -> None:
+def ensure_nodes(made: Any, count: int) -> None:
     """See to it that there are so many nodes besides the head."""
     for _ in range(count - len(made.worker_nodes)):
         add_node(made)
@@ -62,10 +62,10 @@ def nodes_of(made: Any, count: int) -> None:
     ],
 )
 def test_a_node_that_dies_loses_nothing_and_changes_no_bit(
-    nodes: Any, place: Path, local: RunFolder, monkeypatch: pytest.MonkeyPatch, shared: bool
+    nodes: Any, folder: Path, local: RunFolder, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
     monkeypatch.setattr(module, "CARRY_SECONDS", 0.0)
-    nodes_of(nodes, 2)
+    ensure_nodes(nodes, 2)
     killed: list[int] = []
 
     def watch(_: Queue, standings: list[Standing]) -> None:
@@ -80,27 +80,27 @@ def test_a_node_that_dies_loses_nothing_and_changes_no_bit(
                 killed.append(standing.iteration)
                 expect_no_process(pid=standing.info.pid)
 
-    node_dir = place / "node"
+    node_dir = folder / "node"
     node_dir.mkdir()
     told: list[str] = []
     wanted = Wanted(1, 1, address=nodes.address, node_dir=None if shared else node_dir)
-    (standing,) = work(RayPlace(wanted), place / "runs", watch, told)
+    (standing,) = work(RayPlace(wanted), folder / "runs", watch, told)
     assert len(killed) == 1
-    (said,) = told
-    assert re.fullmatch(r"tiny-seed0: .* is gone; it is gone on with", said)
+    (notice,) = told
+    assert re.fullmatch(r"tiny-seed0: .* is gone; it is gone on with", notice)
     assert standing.state == "done" and standing.run is not None
-    assert {path.name for path in (place / "runs").iterdir()} == {standing.run.name, "studies"}
+    assert {path.name for path in (folder / "runs").iterdir()} == {standing.run.name, "studies"}
     assert_same_training(standing.run, local)
     assert results(standing.run) == results(local)
 
 
 def test_nodes_that_could_not_train_the_study_are_named_before_anything_is_trained(
-    nodes: Any, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    nodes: Any, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = STUDY.replace("[set]", '[set]\ndata.path = "~/characters"')
-    (place / "study.toml").write_text(study)
+    (folder / "study.toml").write_text(study)
     (tmp_path / "sitecustomize.py").write_text("import mamltui; mamltui.__version__ = '99.0'")
-    nodes_of(nodes, 1)
+    ensure_nodes(nodes, 1)
     other = add_node(nodes, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
     nodes.wait_for_nodes()
     arguments = ["study", "run", "study.toml", "--on", "ray", "--address", nodes.address, "-q"]
@@ -108,15 +108,15 @@ def test_nodes_that_could_not_train_the_study_are_named_before_anything_is_train
         assert main(arguments) == 3
     finally:
         nodes.remove_node(other, allow_graceful=False)
-    said = capsys.readouterr().err
-    assert "not all nodes could train this study" in said
-    assert re.search(r"mamltui 0\S+ \(files .*\) on .*, but 99\.0 \(files ", said)
-    assert "characters: there is no such folder" in said
-    assert list((place / "runs").iterdir()) == [place / "runs" / "studies"]
+    errors = capsys.readouterr().err
+    assert "not all nodes could train this study" in errors
+    assert re.search(r"mamltui 0\S+ \(files .*\) on .*, but 99\.0 \(files ", errors)
+    assert "characters: there is no such folder" in errors
+    assert list((folder / "runs").iterdir()) == [folder / "runs" / "studies"]
 
 
 def test_a_study_runs_on_a_cluster_that_is_started_for_it_and_ended(
-    place: Path, capfd: pytest.CaptureFixture[str]
+    folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [
         "study",
@@ -131,11 +131,11 @@ def test_a_study_runs_on_a_cluster_that_is_started_for_it_and_ended(
     ]
     assert main(arguments) == 0
     assert "tiny-seed0  done" in capfd.readouterr().out
-    expect_no_process(str(place))
+    expect_no_process(str(folder))
 
 
 def test_what_no_node_has_is_told_at_once(nodes: Any) -> None:
-    nodes_of(nodes, 1)
+    ensure_nodes(nodes, 1)
     with pytest.raises(UsageError, match="no node has what a training needs, 64 cores"):
         RayPlace(Wanted(threads=64, address=nodes.address))
     with pytest.raises(UsageError, match=r"1 core and 0\.5 GPU"):
@@ -160,7 +160,7 @@ def test_a_cluster_of_other_versions_is_told(monkeypatch: pytest.MonkeyPatch) ->
         ("127.0.0.1:99999", 2, "this is no address of a Ray cluster"),
     ],
 )
-@pytest.mark.usefixtures("place")
+@pytest.mark.usefixtures("folder")
 def test_an_address_without_a_cluster_is_told_at_once(
     address: str, code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,12 +29,12 @@ echo '42_1|NODE_FAIL|n1'
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a study, to type commands in."""
     return make_study(tmp_path, monkeypatch)
 
 
-def test_a_preempted_job_saves_a_checkpoint_and_goes_on_where_it_was(place: Path) -> None:
+def test_a_preempted_job_saves_a_checkpoint_and_goes_on_where_it_was(folder: Path) -> None:
     preempted: list[int] = []
 
     def watch(_: Queue, standings: list[Standing]) -> None:
@@ -47,25 +47,25 @@ def test_a_preempted_job_saves_a_checkpoint_and_goes_on_where_it_was(place: Path
             preempted.append(standing.iteration)
 
     told: list[str] = []
-    (standing,) = work(SlurmPlace(Wanted(), cluster="local"), place / "runs", watch, told)
+    (standing,) = work(SlurmPlace(Wanted(), cluster="local"), folder / "runs", watch, told)
     assert preempted and told == []
     assert standing.state == "done" and standing.run is not None and standing.info is not None
-    (here,) = work(Here(), place / "here", lambda *_: None, [])
+    (here,) = work(Here(), folder / "here", lambda *_: None, [])
     assert here.run is not None and here.info is not None
     assert standing.info.sitting == here.info.sitting + 1
     assert_same_training(standing.run, here.run)
     assert results(standing.run) == results(here.run)
-    (log,) = (place / "runs" / "studies" / "study" / "slurm").glob("*_log.out")
+    (log,) = (folder / "runs" / "studies" / "study" / "slurm").glob("*_log.out")
     assert "Requeued job" in log.read_text()
 
 
 def test_a_node_with_other_code_trains_nothing_and_says_why(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (place / "sitecustomize.py").write_text("import mamltui; mamltui.__version__ = '99.0'")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(place), *sys.path]))
+    (folder / "sitecustomize.py").write_text("import mamltui; mamltui.__version__ = '99.0'")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
     at = SlurmPlace(Wanted(), cluster="local")
-    (standing,) = work(at, place / "runs", lambda *_: None, [])
+    (standing,) = work(at, folder / "runs", lambda *_: None, [])
     assert standing.state == "failed" and standing.run is None
     assert "mamltui 0" in standing.why and "but 99.0" in standing.why
 
@@ -87,9 +87,9 @@ def commands(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_cells_are_submitted_as_one_array_and_lost_jobs_once_more(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = commands(place / "bin", monkeypatch)
+    written = commands(folder / "bin", monkeypatch)
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
     settings = ("partition=gpu", "time=120", "reservation=class")
     wanted = Wanted(threads=3, device="cuda", slurm=settings)
@@ -97,7 +97,7 @@ def test_cells_are_submitted_as_one_array_and_lost_jobs_once_more(
     at = place_named("slurm", wanted)
     assert at.options() == ["--on", "slurm", *(w for text in settings for w in ("--slurm", text))]
     queue = Queue(
-        load_study("study.toml", Changes(seeds=2)), at, root=place / "runs", notify=told.append
+        load_study("study.toml", Changes(seeds=2)), at, root=folder / "runs", notify=told.append
     )
     queue.step()
     script = (written / "submitted").read_text()
@@ -115,7 +115,7 @@ def test_cells_are_submitted_as_one_array_and_lost_jobs_once_more(
     assert not is_over
     assert [each.state for each in standings] == ["failed", "queued"]
     assert "Slurm ended its job 42_0 as FAILED; it left no result: is " in standings[0].why
-    assert f"{place}/runs/studies/study shared with its node?" in standings[0].why
+    assert f"{folder}/runs/studies/study shared with its node?" in standings[0].why
     assert told[-1] == ("tiny-seed1: Slurm ended its job 42_1 as NODE_FAIL; it is gone on with")
     again = (written / "submitted").read_text().removeprefix(script)
     assert "#SBATCH --signal" in again and "--array" not in again
@@ -125,10 +125,12 @@ def test_cells_are_submitted_as_one_array_and_lost_jobs_once_more(
     queue.close()
 
 
-def test_what_slurm_refuses_is_told(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = commands(place / "bin", monkeypatch)
-    (folder / "sbatch").write_text("#!/bin/sh\necho 'invalid partition specified: x' >&2\nexit 1\n")
-    queue = Queue(load_study("study.toml"), SlurmPlace(Wanted()), root=place / "runs")
+def test_what_slurm_refuses_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = commands(folder / "bin", monkeypatch)
+    (scripts / "sbatch").write_text(
+        "#!/bin/sh\necho 'invalid partition specified: x' >&2\nexit 1\n"
+    )
+    queue = Queue(load_study("study.toml"), SlurmPlace(Wanted()), root=folder / "runs")
     with pytest.raises(MamltuiError, match=r"Slurm takes no job: .*invalid partition specified: x"):
         queue.step()
     queue.close()

@@ -22,17 +22,17 @@ def origin(folder: Path, node_dir: Path | None = None, **identity: str) -> Origi
 
 
 @pytest.mark.parametrize(
-    ("field", "said"),
+    ("field", "beginning"),
     [
         ("code", "mamltui 1.2 on "),
         ("torch", "torch 1.2 on "),
         ("python", "Python 1.2 on "),
     ],
 )
-def test_a_node_with_another_version_is_not_fit(tmp_path: Path, field: str, said: str) -> None:
+def test_a_node_with_another_version_is_not_fit(tmp_path: Path, field: str, beginning: str) -> None:
     arrival = arrive(origin(tmp_path, **{field: "1.2"}))
     assert arrival.problem is not None
-    assert arrival.problem.startswith(said) and ", but " in arrival.problem
+    assert arrival.problem.startswith(beginning) and ", but " in arrival.problem
     assert examine(origin(tmp_path, **{field: "1.2"}), ["no profile"], None) == (arrival, {})
 
 
