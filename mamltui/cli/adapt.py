@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mamltui.cli.evaluate import DeviceName, check_outputs, write_stdout
-from mamltui.cli.options import AsJson, Csv, Head, RunsDir
+from mamltui.cli.evaluate import check_outputs, write_stdout
+from mamltui.cli.options import AsJson, Csv, Device, DeviceName, Head, RunsDir
 from mamltui.cli.output import narrate
 from mamltui.errors import UsageError
 
@@ -61,7 +61,7 @@ def adapt(
     checkpoint: Annotated[
         SingleCheckpoint, typer.Option(help="Best by validation, or last.")
     ] = SingleCheckpoint.best,
-    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    device: Device = DeviceName.auto,
     runs_dir: RunsDir = None,
     csv: Csv = None,
     as_json: AsJson = False,

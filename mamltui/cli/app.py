@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mamltui.cli.evaluate import DeviceName
 from mamltui.cli.opening import open_app
+from mamltui.cli.options import DataDir, Device, DeviceName, OutDir, ProfilesDir
 from mamltui.commands import CommonOptions
-
-RunsDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--runs-dir",
-        "--out",
-        metavar="DIR",
-        help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        "--data-path",
-        metavar="DIR",
-        help="A folder to look in for Omniglot or CIFAR-100 first, or a data.path that moved.",
-    ),
-]
-Device = Annotated[DeviceName, typer.Option("--device", help="Where to compute.")]
 
 ReadOnly = Annotated[
     bool, typer.Option("--read-only", help="Look alone: train, steer and write nothing.")
@@ -45,11 +24,9 @@ def app(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as inner.steps=5."),
     ] = None,
-    profiles_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder of profiles to list as well.")
-    ] = None,
+    profiles_dir: ProfilesDir = None,
     read_only: ReadOnly = False,
-    out: RunsDir = None,
+    out: OutDir = None,
     data_dir: DataDir = None,
     device: Device = DeviceName.auto,
 ) -> None:
@@ -75,7 +52,7 @@ def attach(
         ),
     ] = "",
     read_only: ReadOnly = False,
-    out: RunsDir = None,
+    out: OutDir = None,
     data_dir: DataDir = None,
     device: Device = DeviceName.auto,
 ) -> None:
@@ -107,7 +84,7 @@ def draw(
             help="A run folder, or a name [default: one that came with mamltui].",
         ),
     ] = "",
-    out: RunsDir = None,
+    out: OutDir = None,
     data_dir: DataDir = None,
     device: Device = DeviceName.auto,
 ) -> None:

@@ -13,8 +13,7 @@ from typing import Annotated
 import typer
 
 from mamltui import __version__
-from mamltui.cli.evaluate import DeviceName
-from mamltui.cli.options import RunsDir
+from mamltui.cli.options import Device, DeviceName, RunsDir
 from mamltui.cli.output import narrate, nearest_existing, why_not_writable
 from mamltui.errors import ExitCode, RunError, UsageError
 from mamltui.identity import MISSING, package_version
@@ -38,7 +37,7 @@ def verify(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the profile."),
     ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    device: Device = DeviceName.auto,
     data_dir: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="A folder to look in for the profile's data first."),

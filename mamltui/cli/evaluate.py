@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mamltui.cli.options import AsJson, Csv, Head, RunsDir
+from mamltui.cli.options import AsJson, Csv, DataDir, Device, DeviceName, Head, RunsDir
 from mamltui.cli.output import check_output_file, narrate
 from mamltui.errors import MamltuiError, UsageError
 
@@ -35,14 +35,6 @@ class CheckpointName(str, Enum):
     best = "best"
     last = "last"
     ensemble = "ensemble"
-
-
-class DeviceName(str, Enum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 def evaluate(
@@ -100,16 +92,8 @@ def evaluate(
             "the same; the result says so.",
         ),
     ] = False,
-    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            "--data-path",
-            metavar="DIR",
-            help="A folder to look in for Omniglot or CIFAR-100 first, or a data.path that moved.",
-        ),
-    ] = None,
+    device: Device = DeviceName.auto,
+    data_dir: DataDir = None,
     runs_dir: RunsDir = None,
     csv: Csv = None,
     markdown: Annotated[

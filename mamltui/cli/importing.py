@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mamltui.cli.evaluate import DeviceName
-from mamltui.cli.options import RunsDir
+from mamltui.cli.options import Device, DeviceName, RunsDir
 from mamltui.cli.output import narrate
 
 
@@ -31,7 +30,7 @@ def import_file(
     name: Annotated[
         str, typer.Option(metavar="NAME", help="What the new run is called, besides its folder.")
     ] = "",
-    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    device: Device = DeviceName.auto,
     runs_dir: RunsDir = None,
     data_dir: Annotated[
         Path | None,

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from mamltui.runs import RunFolder
 
 
+class DeviceName(str, Enum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class HeadName(str, Enum):
     """Where the classifier starts."""
 
@@ -31,6 +39,28 @@ Head = Annotated[
 ]
 RunsDir = Annotated[
     Path | None, typer.Option(metavar="DIR", help="The folder that holds the run folders.")
+]
+OutDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--runs-dir",
+        "--out",
+        metavar="DIR",
+        help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        "--data-path",
+        metavar="DIR",
+        help="A folder to look in for Omniglot or CIFAR-100 first, or a data.path that moved.",
+    ),
+]
+Device = Annotated[DeviceName, typer.Option("--device", help="Where to compute.")]
+ProfilesDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="A folder of profiles to list as well.")
 ]
 Csv = Annotated[
     str | None, typer.Option(metavar="PATH|-", help="Write CSV to a file, or to stdout.")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mamltui.cli.app import DataDir, Device, RunsDir
-from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.options import DataDir, Device, DeviceName, OutDir
 from mamltui.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def add(
     ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="What its run is called.")] = "",
     first: Annotated[bool, typer.Option("--first", help="Before all that waits.")] = False,
-    out: RunsDir = None,
+    out: OutDir = None,
 ) -> None:
     """Have a profile trained after all that waits."""
     from mamltui.profiles import load_profile
@@ -45,7 +44,7 @@ def add(
 
 
 @app.command("list")
-def list_(out: RunsDir = None) -> None:
+def list_(out: OutDir = None) -> None:
     """List what waits, runs and is done."""
     from mamltui.cli.output import narrate
     from mamltui.cli.tables import aligned, print_table, results_console
@@ -67,7 +66,7 @@ def list_(out: RunsDir = None) -> None:
 
 
 @app.command("run")
-def run(out: RunsDir = None, data_dir: DataDir = None, device: Device = DeviceName.auto) -> None:
+def run(out: OutDir = None, data_dir: DataDir = None, device: Device = DeviceName.auto) -> None:
     """Train what waits, one after another; stopped, the same command goes on."""
     from mamltui.commands import CommonOptions
     from mamltui.studies.waiting import TrainingQueue, work
@@ -76,7 +75,7 @@ def run(out: RunsDir = None, data_dir: DataDir = None, device: Device = DeviceNa
 
 
 @app.command("stop")
-def stop(out: RunsDir = None) -> None:
+def stop(out: OutDir = None) -> None:
     """Ask the process that works on the queue to end after a checkpoint."""
     from mamltui.studies.waiting import TrainingQueue
 
@@ -87,7 +86,7 @@ def stop(out: RunsDir = None) -> None:
 def move(
     training: Training,
     by: Annotated[int, typer.Argument(metavar="N", help="Places: -1 is sooner, 1 later.")],
-    out: RunsDir = None,
+    out: OutDir = None,
 ) -> None:
     """Have a training taken sooner or later."""
     from mamltui.studies.waiting import TrainingQueue
@@ -97,7 +96,7 @@ def move(
 
 
 @app.command("rm")
-def remove(training: Training, out: RunsDir = None) -> None:
+def remove(training: Training, out: OutDir = None) -> None:
     """Take a training out of the queue; its run stays where it is."""
     from mamltui.studies.waiting import TrainingQueue
 

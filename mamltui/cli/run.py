@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.options import DataDir, Device, DeviceName, OutDir
 from mamltui.cli.output import check_output_file
 from mamltui.commands import CommonOptions
 from mamltui.errors import UsageError
@@ -42,25 +41,9 @@ def run(
     name: Annotated[
         str, typer.Option(metavar="NAME", help="What the new run is called, besides its folder.")
     ] = "",
-    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--runs-dir",
-            "--out",
-            metavar="DIR",
-            help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",
-        ),
-    ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--data-dir",
-            "--data-path",
-            metavar="DIR",
-            help="A folder to look in for Omniglot or CIFAR-100 first, or a data.path that moved.",
-        ),
-    ] = None,
+    device: Device = DeviceName.auto,
+    out: OutDir = None,
+    data_dir: DataDir = None,
     resume: Annotated[
         str | None,
         typer.Option(

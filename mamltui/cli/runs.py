@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mamltui.cli import annotate, export
-from mamltui.cli.evaluate import DeviceName
 from mamltui.cli.export import read_results
-from mamltui.cli.options import RunNames, RunsDir, SomeRuns, Where, chosen_runs
+from mamltui.cli.options import Device, DeviceName, RunNames, RunsDir, SomeRuns, Where, chosen_runs
 from mamltui.cli.output import narrate
 from mamltui.errors import ExitCode, UsageError
 
@@ -268,7 +267,7 @@ def verify(
         Path | None,
         typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
     ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    device: Device = DeviceName.auto,
 ) -> None:
     """Check that a run is whole and true; exit code 1 if not.
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mamltui.cli.app import DataDir, Device, RunsDir
-from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.options import DataDir, Device, DeviceName, OutDir, ProfilesDir
 from mamltui.cli.output import narrate
 from mamltui.commands import CommonOptions
 from mamltui.errors import UsageError
 
 
 def serve(
-    profiles_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder of profiles to list as well.")
-    ] = None,
+    profiles_dir: ProfilesDir = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free one.")
     ] = 8000,
@@ -31,7 +27,7 @@ def serve(
         bool,
         typer.Option("--allow-changes", help="Let the browser train, steer, edit and delete."),
     ] = False,
-    out: RunsDir = None,
+    out: OutDir = None,
     data_dir: DataDir = None,
     device: Device = DeviceName.auto,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mamltui.cli.evaluate import DeviceName
+from mamltui.cli.options import Device, DeviceName
 from mamltui.cli.output import narrate
 from mamltui.errors import ExitCode, UsageError
 
@@ -118,7 +118,7 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME", help="Only these cells: a base, a variant, or a cell."),
     ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where to compute.")] = DeviceName.auto,
+    device: Device = DeviceName.auto,
     out: OutOption = None,
     data_dir: Annotated[
         Path | None,
