@@ -15,6 +15,7 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Input
 
+from mamltui.commands import CommonOptions
 from mamltui.errors import MamltuiError, RunError
 from mamltui.results.comparison import ENDINGS, comparison_text
 from mamltui.runs import ListedRun
@@ -340,11 +341,11 @@ The interval of a difference is that of two results on different episodes.
         chosen = self._comparison.chosen
         if not chosen:
             return None
-        runs = self.session.options.common.runs
+        common = self.session.options.common
         return shlex.join(
             [
                 *("mamltui", "runs", "compare" if len(chosen) > 1 else "show"),
-                *([] if runs is None else ["--runs-dir", str(runs)]),
+                *CommonOptions(common.runs).options(),
                 *(["--"] if any(run.name.startswith("-") for run in chosen) else []),
                 *(run.name for run in chosen),
             ]

@@ -15,11 +15,12 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from mamltui.measures import BARS
 from mamltui.tui.draw.drawing import SIZE, Ink
 from mamltui.tui.shared.braille import DOWN, lines_of, shrunk
 from mamltui.tui.shared.fitting import fitted
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
+BLOCKS = f" {BARS}"
 """Eighths of a cell, from below."""
 WIDEST_BAR = 5
 

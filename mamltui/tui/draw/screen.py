@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 
+from mamltui.commands import CommonOptions
 from mamltui.errors import MamltuiError
 from mamltui.measures import counted
 from mamltui.profiles.steps import MOST_STEPS
@@ -328,8 +329,7 @@ Home draws for that one.
         asked = str(query if query.exists() else folder)
         steps = [] if self._steps is None else ["--steps", str(self._steps)]
         words = ["mamltui", "adapt", name, "--support", str(folder), "--query", asked, *steps]
-        runs = [] if common.runs is None else ["--runs-dir", str(common.runs)]
-        return shlex.join([*words, *runs])
+        return shlex.join([*words, *CommonOptions(common.runs).options()])
 
     def action_save(self) -> None:
         """Save the drawings in a new folder."""
