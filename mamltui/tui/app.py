@@ -21,7 +21,7 @@ from textual.screen import Screen
 from mamltui.errors import MamltuiError
 from mamltui.tui.session.options import Options
 from mamltui.tui.session.session import News, Session
-from mamltui.tui.shared.plain import own_table
+from mamltui.tui.shared.fallback_glyphs import with_fallback
 from mamltui.tui.shared.screen import AppScreen
 from mamltui.tui.shared.status_line import SCREENS
 from mamltui.tui.shared.terminal import (
@@ -58,16 +58,6 @@ def _screen(name: str) -> Any:
     """Makes the screen of mode ``name``; its module is imported on first use."""
     module = import_module(f"mamltui.tui.{name}.screen")
     return lambda: getattr(module, f"{name.title()}Screen")()
-
-
-def _plain(driver: type[Driver], table: dict[int, int]) -> type[Driver]:
-    """A driver that writes other characters for those that the terminal lacks."""
-
-    class PlainDriver(driver):  # type: ignore[misc, valid-type]
-        def write(self, data: str) -> None:
-            super().write(data.translate(table))
-
-    return PlainDriver
 
 
 class MamltuiApp(App[None]):
@@ -120,8 +110,7 @@ class MamltuiApp(App[None]):
 
     def get_driver_class(self) -> type[Driver]:
         """The driver of this terminal, which writes no character that the terminal lacks."""
-        driver, table = super().get_driver_class(), own_table()
-        return driver if table is None else _plain(driver, table)
+        return with_fallback(super().get_driver_class())
 
     def on_key(self, event: events.Key) -> None:
         """A letter that nothing heeds is taken for the Latin one on the same key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from mamltui.tui.shared.plain import glyphs_of, table_of
+from mamltui.tui.shared.fallback_glyphs import glyphs_of, table_of
 
 BRAILLE = "".join(chr(0x2800 + dots) for dots in range(256))
 SIGNS = "─━╸│┤└┬▁▂▃▄▅▆▇█●◆◇★†›‹←→↑↓▴▾✓✗±·…⏎"

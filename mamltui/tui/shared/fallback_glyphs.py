@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from rich.cells import cell_len
+from textual.driver import Driver
+
 VARIABLE = "MAMLTUI_GLYPHS"
 """``braille`` (all there are), ``blocks`` (half blocks in place of braille) or ``ascii``."""
 GLYPHS = ("braille", "blocks", "ascii")
@@ -52,8 +55,6 @@ class _Table(dict[int, int]):
     def __missing__(self, code: int) -> int | str:
         if not self._is_ascii or code < 0x80:
             return code
-        from rich.cells import cell_len
-
         return "?" * cell_len(chr(code))
 
 
@@ -91,6 +92,14 @@ def table_of(glyphs: str) -> dict[int, int] | None:
     return None if glyphs == "braille" else _Table(glyphs)
 
 
-def own_table() -> dict[int, int] | None:
-    """The table for the terminal of this process."""
-    return table_of(glyphs_of(os.environ))
+def with_fallback(driver: type[Driver]) -> type[Driver]:
+    """A driver for the terminal of this process, which writes no character that it lacks."""
+    table = table_of(glyphs_of(os.environ))
+    if table is None:
+        return driver
+
+    class PlainDriver(driver):  # type: ignore[misc, valid-type]
+        def write(self, data: str) -> None:
+            super().write(data.translate(table))
+
+    return PlainDriver
