@@ -17,8 +17,8 @@ from mamltui.errors import ExitCode
 from mamltui.runs import find_run
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.draw.canvas import Canvas
-from mamltui.tui.draw.drawing import SIZE, Drawing
 from mamltui.tui.draw.drawings import QUERY, Slot
+from mamltui.tui.draw.ink import SIZE, Drawing
 from mamltui.tui.draw.screen import DrawScreen
 from tests.tui.conftest import screen_text, settled, until
 from tests.tui.home_place import go_to, listed

@@ -16,7 +16,6 @@ from mamltui.errors import DataError, MamltuiError, UsageError
 from mamltui.runs import RunFolder, find_run
 from mamltui.runs.drawable import best_for_drawing
 from mamltui.tui.draw.answering import Answerer, Question
-from mamltui.tui.draw.drawing import PEN, SIZE, Drawing, Ink, painted, smoothed
 from mamltui.tui.draw.drawings import (
     Drawings,
     DrawnClass,
@@ -24,6 +23,7 @@ from mamltui.tui.draw.drawings import (
     load_drawings,
     save_drawings,
 )
+from mamltui.tui.draw.ink import PEN, SIZE, Drawing, Ink, painted, smoothed
 from tests.cli.run_folders import trained_run, write_characters, write_photographs
 from tests.tui.tracing import strokes_of, thinned, through_cells
 

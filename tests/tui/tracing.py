@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mamltui.tui.draw.drawing import Ink, Point
+from mamltui.tui.draw.ink import Ink, Point
 
 Pixel = tuple[int, int]
 _NEAR = [(1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]

@@ -11,8 +11,8 @@ import numpy as np
 from mamltui.errors import MamltuiError, UsageError
 from mamltui.runs import RunFolder
 from mamltui.text import visible
-from mamltui.tui.draw.drawing import SIZE, Ink
 from mamltui.tui.draw.drawings import Drawings
+from mamltui.tui.draw.ink import ink_of
 from mamltui.tui.shared.background import in_background
 
 if TYPE_CHECKING:  # most import torch, which takes seconds: only threads do
@@ -261,8 +261,7 @@ def _prepared(inks: list[bytes], preparation: Preparation) -> Tensor:
 
     pictures = []
     for content in inks:
-        ink: Ink = np.frombuffer(content, np.bool_).reshape(SIZE, SIZE)
-        paper = np.where(ink, np.uint8(INK), np.uint8(PAPER))
+        paper = np.where(ink_of(content), np.uint8(INK), np.uint8(PAPER))
         read = picture_of(paper, preparation.resize, preparation.size, fit=preparation.fit)
         pictures.append(read.pixels)
     return preparation.apply(pictures, inverted=True)

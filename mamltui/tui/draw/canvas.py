@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from mamltui.tui.draw.drawing import SIZE, Drawing, Point, smoothed
+from mamltui.tui.draw.ink import SIZE, Drawing, Point, smoothed
 from mamltui.tui.shared.braille import Bits, lines_of, shrunk
 
 STEP = 5.0

@@ -16,7 +16,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from mamltui.measures import BARS
-from mamltui.tui.draw.drawing import SIZE, Ink
+from mamltui.tui.draw.ink import ink_of
 from mamltui.tui.shared.braille import DOWN, lines_of, shrunk
 from mamltui.tui.shared.fitting import fitted
 
@@ -171,8 +171,7 @@ def _title(card: Card, width: int) -> str:
 @lru_cache(maxsize=256)
 def thumbnail(content: bytes, rows: int) -> list[str]:
     """``rows`` lines of twice as many characters: a dot where there is any of the ink."""
-    ink: Ink = np.frombuffer(content, np.bool_).reshape(SIZE, SIZE)
-    return lines_of(shrunk(ink, DOWN * rows, np.logical_or))
+    return lines_of(shrunk(ink_of(content), DOWN * rows, np.logical_or))
 
 
 def _bar_indices(count: int, width: int) -> tuple[list[int], int]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mamltui.errors import MamltuiError
 from mamltui.text import visible
-from mamltui.tui.draw.drawing import SIZE, Drawing, Ink
+from mamltui.tui.draw.ink import SIZE, Drawing, Ink
 
 QUERY_FILE = "query.png"
 """Beside the class folders."""

@@ -19,11 +19,10 @@ from mamltui.profiles.steps import MOST_STEPS
 from mamltui.runs import RunFolder
 from mamltui.runs.drawable import best_for_drawing
 from mamltui.text import visible
-from mamltui.tui.draw import view
+from mamltui.tui.draw import panels
 from mamltui.tui.draw.answering import Answer, Answering, Question, checkpoint_of
 from mamltui.tui.draw.canvas import Canvas
 from mamltui.tui.draw.cards import Cards
-from mamltui.tui.draw.drawing import SIZE, Drawing
 from mamltui.tui.draw.drawings import (
     MOST_DRAWINGS,
     QUERY,
@@ -33,6 +32,7 @@ from mamltui.tui.draw.drawings import (
     load_drawings,
     save_drawings,
 )
+from mamltui.tui.draw.ink import SIZE, Drawing
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.dialogs import Ask
 from mamltui.tui.shared.files import path_problem
@@ -195,9 +195,9 @@ Home draws for that one.
         problem = self._answering.problem
         if self._run is None and self._has_looked:
             problem = NOTHING_TRAINED
-        self.query_one("#meaning", Lines).show([Content.styled(words, view.MUTED)])
-        self.query_one(Cards).show(view.cards(drawings, self._slot, self._seen, answer))
-        line = view.answers(drawings, answer, problem, width)
+        self.query_one("#meaning", Lines).show([Content.styled(words, panels.MUTED)])
+        self.query_one(Cards).show(panels.cards(drawings, self._slot, self._seen, answer))
+        line = panels.answers(drawings, answer, problem, width)
         self.query_one("#answers", Lines).show([line])
 
     @on(Canvas.Moved)
@@ -206,7 +206,7 @@ Home draws for that one.
         tool = "eraser" if canvas.is_eraser else "pen"
         state = f"{tool} down" if canvas.is_down else tool
         name = self._run.name if self._run else ""
-        heading = view.heading(self._drawings, self._slot, state, name, self.size.width - 2)
+        heading = panels.heading(self._drawings, self._slot, state, name, self.size.width - 2)
         self.query_one("#heading", Lines).show([heading])
 
     @property

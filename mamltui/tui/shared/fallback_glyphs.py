@@ -95,9 +95,10 @@ def table_of(glyphs: str) -> dict[int, int] | None:
 def with_fallback(driver: type[Driver]) -> type[Driver]:
     """A driver for the terminal of this process, which writes no character that it lacks."""
     table = table_of(glyphs_of(os.environ))
-    if table is None:
-        return driver
+    return driver if table is None else _translating(driver, table)
 
+
+def _translating(driver: type[Driver], table: dict[int, int]) -> type[Driver]:
     class PlainDriver(driver):  # type: ignore[misc, valid-type]
         def write(self, data: str) -> None:
             super().write(data.translate(table))

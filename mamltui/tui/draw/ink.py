@@ -24,6 +24,11 @@ Point = tuple[float, float]
 """In pixels from the left and from the top."""
 
 
+def ink_of(content: bytes) -> Ink:
+    """Ink from the bytes that its ``tobytes`` made."""
+    return np.frombuffer(content, np.bool_).reshape(SIZE, SIZE)
+
+
 class Drawing:
     """Ink that is drawn stroke by stroke, and can be taken back."""
 
