@@ -307,7 +307,7 @@ async def test_every_key_works_at_every_size(
             await until(pilot, lambda: isinstance(app.screen, Ask))
             await pilot.press("escape")
             await until(pilot, lambda: app.screen is screen)
-        await until(pilot, lambda: not screen._is_busy)
+        await until(pilot, lambda: not screen._looks.is_busy)
         await pilot.resize_terminal(*reversed(size))
         await pilot.pause()
 

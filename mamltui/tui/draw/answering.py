@@ -13,7 +13,7 @@ from mamltui.runs import RunFolder
 from mamltui.text import visible
 from mamltui.tui.draw.drawings import Drawings
 from mamltui.tui.draw.ink import ink_of
-from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.background import Newest
 
 if TYPE_CHECKING:  # most import torch, which takes seconds: only threads do
     from textual.app import App
@@ -186,58 +186,41 @@ class Answering:
         self.answer: Answer | None = None
         self.problem = ""
         self._host, self._changed = host, changed
-        self._asked: Question | None = None
-        """What is worked on, or is to be next."""
-        self._is_busy = False
+        self._app = cast("App[object]", host)
+        self._questions = Newest(self._app, self._work, self._done, self._failed)
 
     def ask(self, question: Question) -> None:
         """Answer this from now on."""
-        if question != self._asked:
-            self._asked = question
-            if not self._is_busy:
-                self._begin()
+        if question != self._questions.request:
+            self._questions.ask(question)
 
     def forget(self) -> None:
         """Another run answers."""
-        self.answer, self.problem, self._asked = None, "", None
+        self.answer, self.problem = None, ""
+        self._questions.forget()
 
-    def _begin(self) -> None:
-        question, app = self._asked, cast("App[object]", self._host)
-        assert question is not None
-        self._is_busy = True
-
+    def _work(self, question: Question) -> Answer | None:
         def should_stop() -> bool:
-            asked = self._asked
-            return not app.is_running or (
-                asked is not None and asked.adaptation != question.adaptation
+            newest = self._questions.request
+            return not self._app.is_running or (
+                newest is not None and newest.adaptation != question.adaptation
             )
 
-        in_background(
-            app,
-            lambda: self.answerer.answer(question, should_stop),
-            lambda answer: self._done(question, answer),
-            lambda error: self._failed(question, error),
-        )
+        return self.answerer.answer(question, should_stop)
 
-    def _done(self, question: Question, answer: Answer | None) -> None:
-        if answer is not None and self._asked is not None:
+    def _done(self, _: Question, answer: Answer | None) -> None:
+        if answer is not None and self._questions.request is not None:
             self.answer, self.problem = answer, ""
-        self._go_on(question)
+        self._changed()
 
     def _failed(self, question: Question, error: Exception) -> None:
-        if question is self._asked:
+        if question is self._questions.request:
             self.answer = None
             if isinstance(error, MamltuiError):
                 self.problem = error.what + (f". {error.hint}" if error.hint else "")
             else:
                 self.problem = f"{type(error).__name__}: {error}"
                 self._host.report("The drawings cannot be answered", error)
-        self._go_on(question)
-
-    def _go_on(self, question: Question) -> None:
-        self._is_busy = False
-        if self._asked is not question and self._asked is not None:
-            self._begin()
         self._changed()
 
 

@@ -29,7 +29,7 @@ from mamltui.tui.episode.inspector import (
 from mamltui.tui.episode.query import Query, QueryView, queries_of, wrong_queries
 from mamltui.tui.episode.searches import Searches
 from mamltui.tui.episode.sheet import EpisodeSheet
-from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.background import Newest
 from mamltui.tui.shared.dialogs import Ask
 from mamltui.tui.shared.screen import AppScreen
 
@@ -152,9 +152,7 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         """Of both, None: as in the profile."""
         self._inspector: EpisodeInspector | None = None
         self._asked: tuple[object, ...] = ()
-        self._request: Request | None = None
-        """What is worked on, or is to be next."""
-        self._is_busy = False
+        self._looks = Newest(self, self._inspect, self._done, self._failed)
         self._view: EpisodeView | None = None
         self._text = ""
         """Shown instead of an episode."""
@@ -219,7 +217,8 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         """Another run is shown."""
         self._path = str(run.path)
         self._source = self._step = self._alpha = self._steps = self._view = None
-        self._request, self._asked = None, ()
+        self._asked = ()
+        self._looks.forget()
 
     def _follow(self, subject: Subject) -> None:
         """Ask for a look, if what is to be shown has changed."""
@@ -238,11 +237,11 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         self._asked = wanted
         self._asked_at = time.monotonic()
         self._text = ""
-        self._request = Request(
-            subject.run, source, subject.training, self._split, self._number, alpha, steps
+        if self._inspector is None:
+            self._inspector = EpisodeInspector(self.session.banks)
+        self._looks.ask(
+            Request(subject.run, source, subject.training, self._split, self._number, alpha, steps)
         )
-        if not self._is_busy:
-            self._begin()
 
     def _newness(self, subject: Subject, source: Source) -> int:
         """Another number when there are other parameters, and it is time to look at them."""
@@ -254,50 +253,36 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         assert subject.training is not None
         cost = self._view.seconds if self._view is not None else 0.0
         rested = time.monotonic() - self._looked_at > max(LIVE_SECONDS, LIVE_SHARE * cost)
-        if rested and not self._is_busy:
+        if rested and not self._looks.is_busy:
             self._live_version = subject.training.history.version
         return self._live_version
 
-    def _begin(self) -> None:
-        """Work on the request in the background; it is given up when a newer one waits."""
-        request = self._request
-        assert request is not None
-        if self._inspector is None:
-            self._inspector = EpisodeInspector(self.session.banks)
-        app, inspector, begun = self.app, self._inspector, time.monotonic()
-        self._is_busy = True
+    def _inspect(self, request: Request) -> EpisodeView | None:
+        """What is seen of an episode, in a thread; it is given up when a newer request waits."""
+        app, inspector, looks, begun = self.app, self._inspector, self._looks, time.monotonic()
+        assert inspector is not None
 
         def should_stop() -> bool:
-            replaced = self._request is not request and time.monotonic() - begun > PATIENCE
+            replaced = looks.request is not request and time.monotonic() - begun > PATIENCE
             return replaced or not app.is_running
 
-        in_background(
-            app,
-            lambda: inspector.inspect(request, should_stop),
-            lambda view: self._done(request, view),
-            lambda error: self._failed(request, error),
-        )
+        return inspector.inspect(request, should_stop)
 
     def _done(self, request: Request, view: EpisodeView | None) -> None:
         self._looked_at = time.monotonic()
         if view is not None and str(request.run.path) == self._path:
             self._view, self._text = view, ""
-        self._go_on(request)
+        if self.is_current:
+            self.redraw()
 
     def _failed(self, request: Request, error: Exception) -> None:
         self._looked_at = time.monotonic()
-        if request is self._request:
+        if request is self._looks.request:
             if isinstance(error, MamltuiError):
                 self._text = str(error)
             else:
                 self._text = f"{type(error).__name__}: {error}"
                 self.host.report("The episode cannot be shown", error)
-        self._go_on(request)
-
-    def _go_on(self, request: Request) -> None:
-        self._is_busy = False
-        if self._request is not request and self._request is not None:
-            self._begin()
         if self.is_current:
             self.redraw()
 
@@ -338,7 +323,7 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         """A word for work that takes so long that one wonders."""
         if self._searches.status:
             return self._searches.status
-        if not self._is_busy:
+        if not self._looks.is_busy:
             return ""
         if self._view is None:
             return "loading the images and the parameters"
@@ -347,9 +332,9 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def _is_other(self) -> bool:
         """What is worked on is not what is shown with newer parameters."""
-        if self._request is None or self._view is None:
+        if self._looks.request is None or self._view is None:
             return True
-        now, then = self._request, self._view.request
+        now, then = self._looks.request, self._view.request
         return (now.source, now.split, now.task, now.alpha, now.steps) != (
             then.source,
             then.split,
@@ -401,18 +386,18 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_next_error(self) -> None:
         """Go to the next task with an error after the step that is shown."""
-        if self._request is not None and self._view is not None:
-            self._searches.next_error(self._request, self._step_of(self._view))
+        if self._looks.request is not None and self._view is not None:
+            self._searches.next_error(self._looks.request, self._step_of(self._view))
 
     def action_confusion(self) -> None:
         """Count which alphabets are taken for which."""
-        if self._request is not None and self._view is not None:
-            self._searches.confusion(self._request, self._step_of(self._view))
+        if self._looks.request is not None and self._view is not None:
+            self._searches.confusion(self._looks.request, self._step_of(self._view))
 
     def action_worst(self) -> None:
         """List the worst tasks of an evaluation, to go to one."""
-        if self._request is not None and self._view is not None:
-            self._searches.worst(self._request, self._view.profile.meta.seed)
+        if self._looks.request is not None and self._view is not None:
+            self._searches.worst(self._looks.request, self._view.profile.meta.seed)
 
     def _wanted(self) -> tuple[object, ...]:
         """What a search is about: nobody waits for it when this has changed."""
