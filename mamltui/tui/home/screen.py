@@ -19,7 +19,6 @@ from mamltui.errors import MamltuiError
 from mamltui.tui.home.lists import HomeLists, Listing
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.details import Details
-from mamltui.tui.shared.dialogs import Confirm
 from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.row_list import RowList
 from mamltui.tui.shared.screen import AppScreen
@@ -30,8 +29,6 @@ if TYPE_CHECKING:  # these import pydantic, which the first paint does without
     from mamltui.tui.home.profiles import ListedProfile, ProfileCatalogue
 
 REFRESH_SECONDS = 3.0
-NAMES_SHOWN = 8
-"""Of the runs that a question is about."""
 AGE_SECONDS = 20.0
 """How long an age on the screen may be behind."""
 
@@ -447,39 +444,13 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     def action_remove(self) -> None:
         """Delete the marked runs, or the one at hand, after asking."""
-        from mamltui.text import visible
+        from mamltui.tui.home.removal import ask_to_remove
 
         runs = self._chosen_runs()
         if not runs:
             self.notify("Select a run to remove; profiles are files.", markup=False)
             return
-
-        def remove_all() -> None:
-            from mamltui.runs.removal import check_removable, remove
-
-            folders = [run.folder for run in runs]
-            for folder in folders:
-                check_removable(folder)
-            for folder in folders:
-                remove(folder)
-
-        def failed(error: Exception) -> None:
-            self.host.report("Not removed", error)
-            self._read()
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                in_background(self.app, remove_all, lambda _: self._read(), failed)
-
-        names = [visible(run.title) for run in runs[:NAMES_SHOWN]]
-        if len(runs) > NAMES_SHOWN:
-            names.append(f"and {len(runs) - NAMES_SHOWN} more")
-        one = len(runs) == 1
-        which, marked = ("the", "marked ") if self.session.marked else ("these", "")
-        question = f"Remove {names[0]}?" if one else f"Remove {which} {len(runs)} {marked}runs?"
-        text = "Its" if one else "\n".join(names) + "\nTheir"
-        text += " checkpoints, metrics and results are deleted for good."
-        self.app.push_screen(Confirm(question, text), answered)
+        ask_to_remove(self.app, runs, are_marked=bool(self.session.marked), changed=self._read)
 
     # What people say of runs.
 
