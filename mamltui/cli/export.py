@@ -13,7 +13,7 @@ from mamltui.cli.output import narrate
 from mamltui.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from mamltui.cli.exporters.following import Sink
+    from mamltui.cli.exporters.run_export import Sink
     from mamltui.results import Evaluation
     from mamltui.runs import RunFolder
 
@@ -68,7 +68,7 @@ def export(
         return
     if follow and len(runs) > 1:
         raise UsageError("--follow is for one run", hint="Start one command for each.")
-    from mamltui.cli.exporters.following import export_run
+    from mamltui.cli.exporters.run_export import export_run
 
     for folder in folders:
         sink = _sink(to, folder, directory, project)

@@ -14,7 +14,7 @@ import pytest
 import wandb
 
 from mamltui.cli import main
-from mamltui.cli.exporters.following import RunExport
+from mamltui.cli.exporters.run_export import RunExport
 from mamltui.cli.exporters.tensorboard import FILE, TensorBoardSink, crc32c, record
 from mamltui.errors import ExitCode
 from mamltui.events import Validated
