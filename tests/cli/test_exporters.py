@@ -33,36 +33,36 @@ def run(tmp_path: Path) -> RunFolder:
 
 def fields(content: bytes) -> dict[int, bytes | int]:
     """The fields of a protocol buffer, by their numbers."""
-    found: dict[int, bytes | int] = {}
-    place = 0
+    values: dict[int, bytes | int] = {}
+    position = 0
 
     def varint() -> int:
-        nonlocal place
+        nonlocal position
         value = shift = 0
         while True:
-            byte = content[place]
-            place += 1
+            byte = content[position]
+            position += 1
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 return value
 
-    while place < len(content):
+    while position < len(content):
         tag = varint()
         size = {1: 8, 5: 4}.get(tag & 7)
         if tag & 7 == 0:
-            found[tag >> 3] = varint()
+            values[tag >> 3] = varint()
             continue
         if size is None:
             size = varint()
-        found[tag >> 3] = content[place : place + size]
-        place += size
-    return found
+        values[tag >> 3] = content[position : position + size]
+        position += size
+    return values
 
 
 def scalars(path: Path) -> dict[tuple[str, int], float]:
     """What a file says, its checksums checked, by tag and iteration."""
-    content, found = path.read_bytes(), {}
+    content, points = path.read_bytes(), {}
     while content:
         (length,) = struct.unpack("<Q", content[:8])
         body = content[12 : 12 + length]
@@ -72,10 +72,10 @@ def scalars(path: Path) -> dict[tuple[str, int], float]:
         if 5 in event:
             value = fields(fields(event[5])[1])
             number = struct.unpack("<f", value[2])[0]
-            found[value[1].decode(), event[2]] = number
+            points[value[1].decode(), event[2]] = number
         else:
             assert event[3] == b"brain.Event:2"
-    return found
+    return points
 
 
 def test_checksums_are_those_of_the_standard() -> None:
@@ -86,12 +86,12 @@ def test_checksums_are_those_of_the_standard() -> None:
 def test_every_value_of_a_step_and_a_validation_is_a_point(run: RunFolder, tmp_path: Path) -> None:
     code = main(["runs", "export", str(run.path), "--to", "tensorboard", "--dir", str(tmp_path)])
     assert code == ExitCode.DONE
-    found = scalars(tmp_path / run.name / FILE)
-    assert found["query/loss", 20] == 0.5
-    assert found["query/loss_step0", 20] == 1.125
-    assert found["gradient_norm", 20] == 2.5
-    assert found["validation/accuracy", 20] == 0.5
-    assert {iteration for _, iteration in found} == {20}
+    points = scalars(tmp_path / run.name / FILE)
+    assert points["query/loss", 20] == 0.5
+    assert points["query/loss_step0", 20] == 1.125
+    assert points["gradient_norm", 20] == 2.5
+    assert points["validation/accuracy", 20] == 0.5
+    assert {iteration for _, iteration in points} == {20}
     run.release()
 
 
@@ -109,9 +109,9 @@ def test_what_comes_later_is_added_and_a_run_that_was_cut_back_told_anew(
     assert {iteration for _, iteration in scalars(sink.path)} == {20}
     run.update(state="finished")
     run.append_metrics(step_at(60))
-    told: list[int] = []
-    export.follow(told.append)
-    assert len(told) == 1 and {iteration for _, iteration in scalars(sink.path)} == {20, 60}
+    counts: list[int] = []
+    export.follow(counts.append)
+    assert len(counts) == 1 and {iteration for _, iteration in scalars(sink.path)} == {20, 60}
     export.close()
     run.release()
 
@@ -154,11 +154,15 @@ def test_wandb_is_told_of_a_run_without_a_network(
     assert main([*arguments, "--dir", str(tmp_path)]) == ExitCode.DONE
     wandb.teardown()  # as at the end of a process: its writer ends, too
     records = wandb_records(tmp_path)
-    (told,) = (record.run for record in records if record.HasField("run"))
-    assert (told.project, told.display_name, list(told.tags)) == ("maml", "first try", ["paper"])
-    config = {item.key: json.loads(item.value_json) for item in told.config.update}
+    (stored,) = (record.run for record in records if record.HasField("run"))
+    assert (stored.project, stored.display_name, list(stored.tags)) == (
+        "maml",
+        "first try",
+        ["paper"],
+    )
+    config = {item.key: json.loads(item.value_json) for item in stored.config.update}
     assert config["task"]["way"] == 5 and config["run"] == run.name
-    assert told.host == ""  # what this process runs on is nobody's business
+    assert stored.host == ""  # what this process runs on is nobody's business
     rows = [
         {
             item.key or item.nested_key[0]: json.loads(item.value_json)
@@ -218,6 +222,6 @@ def test_what_a_tracker_refuses_is_told_in_words(
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Settings=lambda **_: None))
     assert main(["runs", "export", str(run.path), "--to", "wandb"]) == ExitCode.FAILURE
-    told = capsys.readouterr().err
-    assert "W&B refuses: RuntimeError: no API key" in told and "WANDB_MODE=offline" in told
+    stderr = capsys.readouterr().err
+    assert "W&B refuses: RuntimeError: no API key" in stderr and "WANDB_MODE=offline" in stderr
     run.release()

@@ -107,9 +107,9 @@ async def test_classes_drawn_by_mouse_and_by_keys_are_told_apart_while_a_query_i
         await drag(pilot, [(8, 10), (30, 10)])
         await until(pilot, lambda: "3: B" in screen_text(app))
         assert "support statistics" in screen_text(app)
-        found = screen._answer
-        assert found is not None
-        assert found.probabilities[1][-1] > 0.8
+        answer = screen._answer
+        assert answer is not None
+        assert answer.probabilities[1][-1] > 0.8
         await pilot.press("c")
         await draw(pilot, RING, shift=1)
         await until(pilot, lambda: "3: C" in screen_text(app))
@@ -286,6 +286,6 @@ def test_the_command_names_what_is_missing(
     assert "there is no run 'nowhere'" in capsys.readouterr().err
     monkeypatch.setenv("MAMLTUI_REFERENCE_DIR", str(tmp_path / "none"))
     assert main(["draw"]) == ExitCode.UNAVAILABLE
-    told = capsys.readouterr().err
-    assert "no run has learned from drawings" in told
-    assert "mamltui run quickstart" in told
+    stderr = capsys.readouterr().err
+    assert "no run has learned from drawings" in stderr
+    assert "mamltui run quickstart" in stderr

@@ -36,11 +36,11 @@ SHAPES: dict[str, list[list[tuple[float, float]]]] = {
 
 
 def drawing(name: str, shift: float = 0.0) -> Drawing:
-    found = Drawing()
+    drawn = Drawing()
     for stroke in SHAPES[name]:
-        found.begin()
-        found.draw([(x + shift, y - shift) for x, y in stroke])
-    return found
+        drawn.begin()
+        drawn.draw([(x + shift, y - shift) for x, y in stroke])
+    return drawn
 
 
 def three_classes(query: str | None = None) -> Drawings:
@@ -73,22 +73,22 @@ def test_smoothing_cuts_corners_and_keeps_the_ends() -> None:
 
 
 def test_every_change_can_be_taken_back() -> None:
-    found = Drawing()
-    states = [found.ink]
+    drawn = Drawing()
+    states = [drawn.ink]
     for stroke in SHAPES["cross"]:
-        found.begin()
-        found.draw(stroke)
-        states.append(found.ink)
-    found.begin()
-    found.draw([(52, 50)], erase=True)
-    states.append(found.ink)
-    assert 0 < found.ink.sum() < states[2].sum()
-    found.clear()
-    assert found.is_blank
+        drawn.begin()
+        drawn.draw(stroke)
+        states.append(drawn.ink)
+    drawn.begin()
+    drawn.draw([(52, 50)], erase=True)
+    states.append(drawn.ink)
+    assert 0 < drawn.ink.sum() < states[2].sum()
+    drawn.clear()
+    assert drawn.is_blank
     for state in states[::-1]:
-        assert found.undo()
-        assert np.array_equal(found.ink, state)
-    assert not found.undo()
+        assert drawn.undo()
+        assert np.array_equal(drawn.ink, state)
+    assert not drawn.undo()
 
 
 def test_what_is_saved_is_like_omniglots_files_and_comes_back(tmp_path: Path) -> None:
@@ -176,12 +176,12 @@ def test_each_shape_is_recognised_after_one_step_and_by_itself(reference: RunFol
     for name in (*SHAPES, *SHAPES):
         drawings = three_classes(name)
         drawings.set_way(5)
-        found = answer_for(reference, drawings, answerer)
-        assert found.keys() == {0, 1, 2}
-        assert np.allclose(np.sum(list(found.values()), axis=0), 1)
-        assert answers.setdefault(name, found) == found
+        probabilities = answer_for(reference, drawings, answerer)
+        assert probabilities.keys() == {0, 1, 2}
+        assert np.allclose(np.sum(list(probabilities.values()), axis=0), 1)
+        assert answers.setdefault(name, probabilities) == probabilities
         for step in (1, 2, 3):
-            likeliest = max(found, key=lambda label: found[label][step])
+            likeliest = max(probabilities, key=lambda label: probabilities[label][step])
             assert list(SHAPES)[likeliest] == name
     alone = answer_for(reference, three_classes("ring"), Answerer())
     assert alone == answers["ring"]
@@ -196,12 +196,12 @@ def test_what_is_saved_is_answered_alike_by_the_command(
     query = str(tmp_path / "mine" / "query.png")
     options = ["--support", str(tmp_path / "mine"), "--query", query, "--json"]
     assert main(["adapt", reference.name, *options]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["classes"] == list(SHAPES)
-    found = answer_for(reference, drawings, Answerer())
-    expected = {name: found[label][-1] for label, name in enumerate(SHAPES)}
-    assert told["images"][0]["probabilities"] == pytest.approx(expected, abs=1e-6)
-    assert told["statistics"] == "support statistics"
+    answered = json.loads(capsys.readouterr().out)
+    assert answered["classes"] == list(SHAPES)
+    probabilities = answer_for(reference, drawings, Answerer())
+    expected = {name: probabilities[label][-1] for label, name in enumerate(SHAPES)}
+    assert answered["images"][0]["probabilities"] == pytest.approx(expected, abs=1e-6)
+    assert answered["statistics"] == "support statistics"
 
 
 def test_more_classes_than_were_learned_are_refused_with_the_reason(
@@ -221,8 +221,8 @@ def test_a_head_of_prototypes_takes_any_number_of_classes(tmp_path: Path) -> Non
     answerer = Answerer()
     assert answerer.way_problem(run, 26) == ""
     classes = [DrawnClass(str(shift), [drawing("ring", shift)]) for shift in range(6)]
-    found = answer_for(run, Drawings(classes, drawing("ring", 2.5)), answerer)
-    assert len(found) == 6
+    probabilities = answer_for(run, Drawings(classes, drawing("ring", 2.5)), answerer)
+    assert len(probabilities) == 6
 
 
 def test_a_run_on_photographs_is_told_from_one_on_drawings(tmp_path: Path) -> None:
@@ -236,9 +236,9 @@ def test_a_run_on_photographs_is_told_from_one_on_drawings(tmp_path: Path) -> No
 def test_the_run_for_one_drawing_a_class_is_taken_first(
     reference: RunFolder, tmp_path: Path
 ) -> None:
-    found = best_for_drawing(tmp_path)
-    assert found is not None
-    assert found.name == reference.name
+    chosen = best_for_drawing(tmp_path)
+    assert chosen is not None
+    assert chosen.name == reference.name
 
 
 def accuracy(run: RunFolder, characters: list[list[Ink]], tasks: int) -> float:
@@ -249,18 +249,18 @@ def accuracy(run: RunFolder, characters: list[list[Ink]], tasks: int) -> float:
         classes = [DrawnClass(str(label), [Drawing(inks[0])]) for label, inks in enumerate(task)]
         for label, inks in enumerate(task):
             for ink in inks[1:]:
-                found = answer_for(run, Drawings(classes, Drawing(ink)), answerer)
-                right.append(max(found, key=lambda each: found[each][-1]) == label)
+                probabilities = answer_for(run, Drawings(classes, Drawing(ink)), answerer)
+                right.append(max(probabilities, key=lambda each: probabilities[each][-1]) == label)
     return sum(right) / len(right)
 
 
 def redrawn(ink: Ink, columns: int) -> Ink:
     """What a mouse on a canvas of so many columns makes of a character."""
-    found = Drawing()
+    drawn = Drawing()
     for stroke in strokes_of(ink):
-        found.begin()
-        found.draw(smoothed(through_cells(stroke, columns, SIZE)))
-    return found.ink
+        drawn.begin()
+        drawn.draw(smoothed(through_cells(stroke, columns, SIZE)))
+    return drawn.ink
 
 
 def test_held_out_characters_drawn_on_the_canvas_are_read_as_their_images_are(

@@ -23,9 +23,9 @@ def strokes_of(ink: Ink) -> list[list[Point]]:
             path.append(min(following, key=lambda pixel: _turn(path, pixel)))
             left.discard(path[-1])
         # Joined to what is there already.
-        for place, end in ((0, path[0]), (len(path) + 1, path[-1])):
+        for index, end in ((0, path[0]), (len(path) + 1, path[-1])):
             touching = [pixel for pixel in _beside(end, every) if pixel not in path]
-            path[place:place] = touching[:1]
+            path[index:index] = touching[:1]
         strokes.append([(x + 0.5, y + 0.5) for x, y in path])
     return strokes
 
@@ -73,10 +73,10 @@ def _turn(path: list[Pixel], pixel: Pixel) -> float:
 
 def through_cells(points: list[Point], columns: int, size: int) -> list[Point]:
     """As a mouse gives them that knows the cells of a canvas alone: the middle of each."""
-    found: list[Point] = []
+    cells: list[Point] = []
     for x, y in points:
         column, row = int(x / size * columns), int(y / size * columns / 2)
         cell = ((column + 0.5) / columns * size, (row + 0.5) / (columns // 2) * size)
-        if not found or found[-1] != cell:
-            found.append(cell)
-    return found
+        if not cells or cells[-1] != cell:
+            cells.append(cell)
+    return cells
