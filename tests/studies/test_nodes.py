@@ -114,8 +114,8 @@ def test_a_folder_is_sent_as_it_was_at_one_moment_or_not_at_all(
 
     monkeypatch.setattr(carrying, "_stamps", busy)
     limit = 6
-    luggage = pack(tmp_path, {})
-    assert luggage is not None and luggage.changed == {"metrics.jsonl": b"x" * 5}
+    snapshot = pack(tmp_path, {})
+    assert snapshot is not None and snapshot.changed == {"metrics.jsonl": b"x" * 5}
     limit, reads[0] = 10_000, 0
     assert pack(tmp_path, {}) is None
 

@@ -25,7 +25,7 @@ TRIES = 50
 Stamps = dict[str, tuple[int, int]]
 
 
-class Luggage(NamedTuple):
+class Snapshot(NamedTuple):
     """A folder as it was at one moment, without the files that have been sent before."""
 
     changed: dict[str, bytes]
@@ -34,7 +34,7 @@ class Luggage(NamedTuple):
     """Of all files that there are."""
 
 
-def pack(folder: Path, sent: Stamps) -> Luggage | None:
+def pack(folder: Path, sent: Stamps) -> Snapshot | None:
     """What is new in ``folder``; None: it changes so fast that no moment could be read.
 
     A process may write to it meanwhile. What is read is what the disk would have if that process
@@ -59,7 +59,7 @@ def pack(folder: Path, sent: Stamps) -> Luggage | None:
         if dict(_stamps(folder)) == before:
             sent.clear()
             sent.update(before)
-            return Luggage(changed, frozenset(before))
+            return Snapshot(changed, frozenset(before))
     return None
 
 
@@ -105,20 +105,20 @@ class Carrier:
         fitting = find_fitting(self._root, load_profile(str(path)))
         if fitting is not None and self._assignment.speed is None:
             self._hold(fitting.folder)
-            luggage = pack(fitting.path, {})
+            snapshot = pack(fitting.path, {})
             files |= {
                 f"{RUNS}/{fitting.name}/{name}": content
-                for name, content in (luggage.changed if luggage else {}).items()
+                for name, content in (snapshot.changed if snapshot else {}).items()
             }
         return files
 
-    def take(self, luggage: Luggage) -> None:
+    def take(self, snapshot: Snapshot) -> None:
         """Write what comes from the node where it belongs.
 
         Raises:
             RunError: not writable, or the disk is full.
         """
-        changed = dict(luggage.changed)
+        changed = snapshot.changed
         if LOG in changed:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             self._log.write_bytes(self._log_before + changed[LOG])
@@ -137,7 +137,7 @@ class Carrier:
                 self._hold(RunFolder(self._root / run))
             unpack(self._root / run, files)
         if self._run is not None:
-            self._drop(luggage)
+            self._drop(snapshot)
 
     def wish(self) -> bytes:
         """What was asked of the run here, by another process; it is taken away."""
@@ -161,11 +161,11 @@ class Carrier:
         run.mend()
         self._run = run
 
-    def _drop(self, luggage: Luggage) -> None:
+    def _drop(self, snapshot: Snapshot) -> None:
         """Delete the checkpoints that the node has no more."""
         assert self._run is not None
         for path in (self._run.path / "checkpoints").glob("*.safetensors"):
-            if f"{RUNS}/{self._run.name}/checkpoints/{path.name}" not in luggage.names:
+            if f"{RUNS}/{self._run.name}/checkpoints/{path.name}" not in snapshot.names:
                 path.unlink(missing_ok=True)
 
 

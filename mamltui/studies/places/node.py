@@ -23,7 +23,16 @@ from mamltui.errors import MamltuiError, PlaceError
 from mamltui.identity import Identity
 from mamltui.results import write_text
 from mamltui.runs.requests import FILE as REQUEST
-from mamltui.studies.places.carrying import LOG, PROFILE, RUNS, SPEED, Luggage, Stamps, pack, unpack
+from mamltui.studies.places.carrying import (
+    LOG,
+    PROFILE,
+    RUNS,
+    SPEED,
+    Snapshot,
+    Stamps,
+    pack,
+    unpack,
+)
 from mamltui.studies.places.place import Assignment
 
 MARK = "shared.txt"
@@ -76,7 +85,7 @@ class WorkerState(NamedTuple):
 
     code: int | None
     """None while it runs."""
-    luggage: Luggage | None
+    snapshot: Snapshot | None
     """None where nothing is to be carried."""
 
 

@@ -63,6 +63,7 @@ class RayPlace:
         self._wanted = wanted
         self._origin: Origin | None = None
         self._ray = _connected(wanted.address or os.environ.get(ADDRESS_VARIABLE) or LOCAL)
+        self._node_worker = self._ray.remote(NodeWorker)
         try:
             self._check_resources()
         except BaseException:
@@ -112,8 +113,7 @@ class RayPlace:
         assert self._origin is not None, "it is prepared first"
         if not self._gpus:  # what others on the node have is not for it
             assignment = replace(assignment, device="cpu")
-        kind = self._ray.remote(NodeWorker)
-        actor = kind.options(num_cpus=assignment.threads, num_gpus=self._gpus).remote()
+        actor = self._node_worker.options(num_cpus=assignment.threads, num_gpus=self._gpus).remote()
         return _RayJob(self._ray, actor, self._origin, assignment, log)
 
     def close(self) -> None:
@@ -244,8 +244,8 @@ class _RayJob:
     def _take(self, state: WorkerState) -> None:
         carry = False
         if self._carrier is not None:
-            if state.luggage is not None:
-                self._carrier.take(state.luggage)
+            if state.snapshot is not None:
+                self._carrier.take(state.snapshot)
             if wish := self._carrier.wish():
                 self._actor.ask.remote(wish)
             carry = time.monotonic() - self._carried >= CARRY_SECONDS
