@@ -17,8 +17,10 @@ from textual.widget import Widget
 
 from mamltui.cli import main
 from mamltui.commands import CommonOptions
+from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.session.options import Options
+from tests.cli.run_folders import trained_run
 from tests.cli.tiny import RUN, copy_place, make_place
 
 SECONDS = 60.0
@@ -136,6 +138,16 @@ def _enter(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("MAMLTUI_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.delenv("MAMLTUI_RUNS_DIR", raising=False)
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+
+
+@pytest.fixture
+def make_run(place: Path) -> Callable[..., RunFolder]:
+    """Makes a finished run in ``runs`` of the place; its name begins with the one given."""
+
+    def make(name: str, **changes: Any) -> RunFolder:
+        return trained_run(place / "runs", place / "characters", name, **changes)
+
+    return make
 
 
 @pytest.fixture
