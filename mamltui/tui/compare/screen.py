@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -17,42 +15,24 @@ from textual.widgets import Input
 
 from mamltui.commands import CommonOptions
 from mamltui.errors import MamltuiError, RunError
+from mamltui.measures import counted
 from mamltui.results.comparison import ENDINGS, comparison_text
 from mamltui.runs import ListedRun
-from mamltui.runs.differing import short_labels, told_apart
+from mamltui.runs.differing import told_apart
 from mamltui.text import visible
-from mamltui.tui.compare.column_table import ColumnTable, Head, TableRow, turned
+from mamltui.tui.compare.column_table import ColumnTable, turned
 from mamltui.tui.compare.comparison import MOST, Compared, Comparison
-from mamltui.tui.compare.rows import (
-    COLUMNS,
-    INKS,
-    LOOKS,
-    list_row,
-    one_line,
-    seeds_rows,
-    sign,
-    table_rows,
-)
-from mamltui.tui.compare.seeds import Seeds, folded
+from mamltui.tui.compare.presentation import Presentation
+from mamltui.tui.compare.rows import COLUMNS, LOOKS, list_row, one_line
 from mamltui.tui.shared.background import in_background
-from mamltui.tui.shared.chart.chart import Chart, Curve
-from mamltui.tui.shared.chart.content import CURVE_STYLES
-from mamltui.tui.shared.dialogs import Ask
-from mamltui.tui.shared.files import path_problem, write_new
+from mamltui.tui.shared.chart.chart import Chart
+from mamltui.tui.shared.files import ask_and_write
 from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput, matching
 from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.row_list import MARGIN, RowList
 from mamltui.tui.shared.screen import AppScreen
 
 REFRESH_SECONDS = 3.0
-SMOOTHINGS = (0.0, 0.6, 0.9, 0.98)
-METRICS = {
-    "validation_accuracy": "validation accuracy %",
-    "validation_loss": "validation loss, nats",
-    "query_loss": "query loss, nats",
-    "query_accuracy": "query accuracy %",
-    "gradient_norm": "norm of the meta-gradient",
-}
 HURRY_SECONDS = 0.05
 """Until the next of several histories is read."""
 
@@ -136,14 +116,8 @@ The interval of a difference is that of two results on different episodes.
 
     def on_mount(self) -> None:
         self._comparison = Comparison(self.session.options.runs)
-        memory = self.session.memory
-        metric = memory.get("compare.metric", "validation_accuracy")
-        self._metric = metric if metric in METRICS else "validation_accuracy"
-        self._smooth = memory.get("compare.smooth", 0.0)
-        self._folded = memory.get("compare.folded", False)
-        self._seeds: list[Seeds] = []
-        """What is shown together while ``_folded``."""
-        self._chart.log_y = memory.get("compare.log_axis", False)
+        self._presentation = Presentation(self.session.memory)
+        self._chart.log_y = self.session.memory.get("compare.log_axis", False)
         self._list.focus()
         self._come()
 
@@ -221,14 +195,15 @@ The interval of a difference is that of two results on different episodes.
             comparison.runs,
             comparison.baseline,
             [(run.name, run.slot, run.version) for run in chosen],
-            (self._metric, self._smooth, self._asked, self._folded),
+            (self._presentation.settings, self._asked),
         )
         if shown == self._shown:
             return
         self._shown = shown
+        self._presentation.show(chosen, to_baseline=bool(comparison.baseline))
         self._show_runs()
-        self._show_chart(chosen)
-        self._show_table(chosen)
+        self._show_chart()
+        self._show_table()
         self._show_note(chosen)
 
     def _go_on(self) -> None:
@@ -258,57 +233,12 @@ The interval of a difference is that of two results on different episodes.
         ]
         self._list.show(rows, title=title, empty=empty)
 
-    def _show_chart(self, chosen: list[Compared]) -> None:
-        self._seeds = folded(chosen, self._seeds) if self._folded else []
-        labels = self._labels(chosen)
-        marks = self._metric.startswith("validation")
-        curves = []
-        for run in chosen if not self._folded else (seeds.first for seeds in self._seeds):
-            curve = Curve(
-                f"{run.letter} {labels[run.name]}",
-                run.curve(self._metric),
-                CURVE_STYLES[run.slot % LOOKS],
-                smooth=self._smooth,
-                marks=marks,
-                end=run.letter if len(chosen) > 1 else "",
-            )
-            curves.append(curve)
-        for index, seeds in enumerate(self._seeds):
-            if len(seeds.runs) > 1:
-                mean, band = seeds.curve(self._metric, self._smooth)
-                curves[index] = replace(curves[index], series=mean, smooth=0.0, band=band)
-        self._chart.percent = self._metric.endswith("accuracy")
-        self._chart.show(curves)
+    def _show_chart(self) -> None:
+        self._chart.percent = self._presentation.is_percent
+        self._chart.show(self._presentation.curves())
 
-    def _labels(self, chosen: list[Compared]) -> dict[str, str]:
-        """What each column and curve is called, by the name of its first run."""
-        if not self._folded:
-            return short_labels([run.listed for run in chosen])
-        firsts = [seeds.first.listed for seeds in self._seeds]
-        return short_labels(firsts, seeds=False)
-
-    def _columns_and_rows(self, chosen: list[Compared]) -> tuple[list[Head], list[TableRow]]:
-        """The columns of the table and its rows."""
-        baseline = self._comparison.baseline
-        labels = self._labels(chosen)
-        shown = [seeds.first for seeds in self._seeds] if self._folded else chosen
-        heads = [
-            Head(
-                sign=sign(run),
-                ink=INKS[run.slot % LOOKS],
-                note="baseline  " if run.name == baseline else "",
-                name=visible(labels[run.name]),
-            )
-            for run in shown
-        ]
-        if self._folded:
-            rows = seeds_rows(self._seeds, to_baseline=bool(baseline))
-        else:
-            rows = table_rows(chosen, to_baseline=bool(baseline))
-        return heads, rows
-
-    def _show_table(self, chosen: list[Compared]) -> None:
-        heads, rows = self._columns_and_rows(chosen)
+    def _show_table(self) -> None:
+        heads, rows = self._presentation.table()
         self._table.show(*(turned(heads, rows) if len(heads) > LOOKS else (heads, rows)))
 
     def _show_note(self, chosen: list[Compared]) -> None:
@@ -329,11 +259,7 @@ The interval of a difference is that of two results on different episodes.
             note = Content.styled("space chooses the run at the cursor", "$warning")
         else:
             note = Content("")
-        shown = [METRICS[self._metric]]
-        shown += [f"smoothing {self._smooth}"] if self._smooth else []
-        shown += ["log axis"] if self._chart.log_y else []
-        if any(len(seeds.runs) > 1 for seeds in self._seeds):
-            shown.append("mean of the seeds, band: lowest to highest")
+        shown = self._presentation.words(log_axis=self._chart.log_y)
         line = Content.assemble(("   ".join(shown), "bold"), "   ", note)
         self._note.show([line])
 
@@ -418,54 +344,36 @@ The interval of a difference is that of two results on different episodes.
 
     def action_export(self) -> None:
         """Ask where to, and write the table there."""
-        heads, rows = self._columns_and_rows(self._comparison.chosen)
+        heads, rows = self._presentation.table()
         if not heads:
             self.notify("space chooses runs to compare.", markup=False)
             return
         names = [head.name for head in heads]
         cells = [[row.label, *(cell.text for cell in row.cells)] for row in rows]
-
-        def problem(text: str) -> str:
-            if Path(text).suffix not in ENDINGS:
-                return f"a name that ends in {', '.join(ENDINGS)}"
-            return path_problem(text)
-
-        def write(answer: str | None) -> None:
-            if answer is None:
-                return
-            path = Path(answer).expanduser().absolute()
-            text = comparison_text(names, cells, ENDINGS[path.suffix])
-            in_background(
-                self.app,
-                lambda: write_new(path, text),
-                lambda _: self.notify(visible(str(path)), title="Table written", markup=False),
-                lambda error: self.host.report("Table not written", error),
-            )
-
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        question = f"Table of {len(names)} columns, written to (.md, .tex or .csv)"
-        self.app.push_screen(Ask(question, f"comparison-{stamp}.tex", problem), write)
+        ask_and_write(
+            self,
+            "Table",
+            f"Table of {counted(len(names), 'column')}, written to (.md, .tex or .csv)",
+            "comparison.tex",
+            lambda path: comparison_text(names, cells, ENDINGS[path.suffix]),
+            endings=ENDINGS,
+        )
 
     # The chart.
 
     def action_fold(self) -> None:
         """Take runs that differ in the seed alone together, or each by itself."""
-        self._folded = not self._folded
-        self.session.memory.set("compare.folded", self._folded)
+        self._presentation.fold()
         self.redraw()
 
     def action_metric(self) -> None:
         """Another metric in the chart."""
-        names = list(METRICS)
-        self._metric = names[(names.index(self._metric) + 1) % len(names)]
-        self.session.memory.set("compare.metric", self._metric)
+        self._presentation.next_metric()
         self.redraw()
 
     def action_smooth(self) -> None:
         """More smoothing, then none."""
-        index = SMOOTHINGS.index(self._smooth) if self._smooth in SMOOTHINGS else -1
-        self._smooth = SMOOTHINGS[(index + 1) % len(SMOOTHINGS)]
-        self.session.memory.set("compare.smooth", self._smooth)
+        self._presentation.smooth_more()
         self.redraw()
 
     def action_log_axis(self) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from textual import on
@@ -16,7 +14,6 @@ from textual.events import Resize
 from textual.widgets import Input, Static
 
 from mamltui.commands import eval_command
-from mamltui.curves import Series
 from mamltui.profiles import Profile, parse_steps
 from mamltui.profiles.steps import steps_text
 from mamltui.results import (
@@ -30,16 +27,15 @@ from mamltui.text import visible
 from mamltui.tui.evaluate.answers import episodes_problem, steps_problem
 from mamltui.tui.evaluate.board import Board
 from mamltui.tui.evaluate.candidates import KINDS, SPLITS, Settings, refusal
-from mamltui.tui.evaluate.cells import SHOWN, Shown, is_measured
+from mamltui.tui.evaluate.cells import SHOWN, Shown
 from mamltui.tui.evaluate.grid import BEST_OF_ALL, BEST_OF_ROW, HEADLINE, ResultGrid
 from mamltui.tui.evaluate.lines import cell_lines, problem_line, progress_line, settings_line
 from mamltui.tui.evaluate.run_choice import RunChoice
+from mamltui.tui.evaluate.steps_chart import StepsChart
 from mamltui.tui.evaluate.sweep import Sweep, tell_end
 from mamltui.tui.shared.background import in_background
-from mamltui.tui.shared.chart.chart import Chart, Curve
-from mamltui.tui.shared.chart.content import CURVE_STYLES
 from mamltui.tui.shared.dialogs import Ask
-from mamltui.tui.shared.files import path_problem, write_new
+from mamltui.tui.shared.files import ask_and_write
 from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput
 from mamltui.tui.shared.screen import AppScreen
 
@@ -106,16 +102,12 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         # Kept, not looked up: results still arrive while the app is left.
         self._choice = RunChoice(id="runs")
         self._grid = ResultGrid(id="grid")
-        self._chart = Chart(id="by-steps")
-        self._chart.can_focus = False  # Tab goes between the list and the grid
-        self._chart.percent, self._chart.title = True, "accuracy % by inner steps at test"
+        self._chart = StepsChart(id="by-steps")
         self._filter = FilterInput(self._choice, placeholder=QUERY_HINT)
         self._lines = {
             name: Static(id=name, markup=False) for name in ("settings", "details", "progress")
         }
         self._texts: dict[str, Content] = {}
-        self._series: dict[tuple[object, ...], Series] = {}
-        """Of the chart: the same while the results are."""
 
     def body(self) -> ComposeResult:
         yield self._choice
@@ -224,35 +216,11 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             problems = (refusal(run, self._settings.checkpoint) for run in self._choice.chosen)
             lines = [problem_line(problem) for problem in problems if problem]
         width = max(1, self.size.width - 2)
-        self._show_chart()
+        if self._chart.display:
+            self._chart.show_section(cell[0] if cell is not None else None)
         self._update(
             "details", Content("\n").join(line.truncate(width, ellipsis=True) for line in lines[:3])
         )
-
-    def _show_chart(self) -> None:
-        """Accuracy by inner steps, of the rows of the section at the cursor."""
-        cell = self._grid.selected
-        curves = []
-        if cell is not None and self._chart.display:
-            section = cell[0]
-            measured = [row for row in section.grid.rows if any(map(is_measured, row.cells))]
-            for index, row in enumerate(measured[: len(CURVE_STYLES)]):
-                scores = [
-                    (step, each) for step, each in zip(section.grid.steps, row.cells, strict=True)
-                ]
-                known = [
-                    (step, each.accuracy) for step, each in scores if each and is_measured(each)
-                ]
-                key = (row.label, tuple(known))
-                if key not in self._series:
-                    self._series[key] = Series(*zip(*known, strict=True))
-                curves.append(
-                    Curve(section.label(row), self._series[key], CURVE_STYLES[index], marks=True)
-                )
-        self._series = {
-            key: each for key, each in self._series.items() if any(c.series is each for c in curves)
-        }
-        self._chart.show(curves)
 
     def _show_progress(self) -> None:
         self._update("progress", progress_line(self._board.sweep))
@@ -322,24 +290,11 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         texts = {text_of(run.profile) for run in self._choice.chosen if run.profile is not None}
         now = texts.pop() if len(texts) == 1 else ""
 
-        def changed(text: str) -> None:
-            if text != now:  # what is each profile's own stays so
-                accept(text)
-
-        self._ask(question, now, problem, changed)
-
-    def _ask(
-        self,
-        question: str,
-        value: str,
-        problem: Callable[[str], str],
-        accept: Callable[[str], None],
-    ) -> None:
         def answered(text: str | None) -> None:
-            if text is not None:
+            if text is not None and text != now:  # what is each profile's own stays so
                 accept(text)
 
-        self.app.push_screen(Ask(question, value, problem), answered)
+        self.app.push_screen(Ask(question, now, problem), answered)
 
     def _set_settings(self, **changes: object) -> None:
         self._settings = replace(self._settings, **changes)  # type: ignore[arg-type]
@@ -404,18 +359,7 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             return
         of = "" if len(finished) == len(runs) else f" of {len(runs)}"
         question = f"{kind} of {len(finished)}{of} run{'' if len(runs) == 1 else 's'}, written to"
-
-        def write(answer: str) -> None:
-            path = Path(answer).expanduser().absolute()
-            in_background(
-                self.app,
-                lambda: write_new(path, text(finished)),
-                lambda _: self.notify(visible(str(path)), title=f"{kind} written", markup=False),
-                lambda error: self.host.report(f"{kind} not written", error),
-            )
-
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        self._ask(question, f"evaluation-{stamp}.{ending}", path_problem, write)
+        ask_and_write(self, kind, question, f"evaluation.{ending}", lambda _: text(finished))
 
     def headless_command(self) -> str | None:
         runs = [run.name for run in self._choice.chosen]

@@ -1,0 +1,43 @@
+"""Accuracy by inner steps at test, drawn below the grid: how the rows of a section adapt."""
+
+from __future__ import annotations
+
+from mamltui.curves import Series
+from mamltui.tui.evaluate.cells import Section, is_measured
+from mamltui.tui.shared.chart.chart import Chart, Curve
+from mamltui.tui.shared.chart.content import CURVE_STYLES
+
+
+class StepsChart(Chart):
+    """A curve for each measured row of one section of the grid."""
+
+    can_focus = False  # Tab goes between the list and the grid
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.percent, self.title = True, "accuracy % by inner steps at test"
+        self._series: dict[tuple[object, ...], Series] = {}
+        """By label and values: the same while the results are, so that nothing is drawn anew."""
+
+    def show_section(self, section: Section | None) -> None:
+        """Show the first rows of a section that have results, as many as there are looks."""
+        curves: list[Curve] = []
+        known, self._series = self._series, {}
+        measured = (
+            [row for row in section.grid.rows if any(map(is_measured, row.cells))]
+            if section is not None
+            else []
+        )
+        for index, row in enumerate(measured[: len(CURVE_STYLES)]):
+            assert section is not None
+            points = [
+                (step, cell.accuracy)
+                for step, cell in zip(section.grid.steps, row.cells, strict=True)
+                if cell is not None and is_measured(cell)
+            ]
+            key = (row.label, *points)
+            self._series[key] = known.get(key) or Series(*zip(*points, strict=True))
+            curves.append(
+                Curve(section.label(row), self._series[key], CURVE_STYLES[index], marks=True)
+            )
+        self.show(curves)
