@@ -295,7 +295,7 @@ async def test_every_key_works_at_every_size(
     async with opened(app, tiny_run, size) as pilot:
         screen = app.screen
         assert isinstance(screen, EpisodeScreen)
-        await until(pilot, lambda: screen._view is not None)
+        await until(pilot, lambda: screen._looks.view is not None)
         images = bool(re.search("[⠁-⣿]", screen_text(app)))
         assert images == (size[0] >= 60 and size[1] >= 16)
         if size[0] >= 20:

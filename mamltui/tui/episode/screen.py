@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from contextlib import suppress
+from dataclasses import replace
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from mamltui.errors import MamltuiError
-from mamltui.profiles import Profile, learns_rates
+from mamltui.profiles import learns_rates
 from mamltui.profiles.steps import MOST_STEPS
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.head import EpisodeHead
 from mamltui.tui.episode.inspector import (
     LARGEST_TASK,
     SPLITS,
-    EpisodeInspector,
     EpisodeView,
-    Request,
-    Source,
     Split,
     alpha_problem,
     read_task,
 )
+from mamltui.tui.episode.looks import Looks, Selection, Subject
 from mamltui.tui.episode.query import Query, QueryView, queries_of, wrong_queries
 from mamltui.tui.episode.searches import Searches
 from mamltui.tui.episode.sheet import EpisodeSheet
-from mamltui.tui.shared.background import Newest
 from mamltui.tui.shared.dialogs import Ask
 from mamltui.tui.shared.screen import AppScreen
 
-if TYPE_CHECKING:  # imports torch, which takes seconds
-    from mamltui.tui.session.training import Training
-
 BESIDE = 120
 """Columns from which on a query stands beside the images."""
-PATIENCE = 0.3
-"""Seconds after which a look is given up for a newer request."""
-LIVE_SECONDS = 2.0
-"""The least from one look at a training to the next."""
-LIVE_SHARE = 50
-"""A look at a training comes after at least so many times what the last one took."""
-
 NOTHING_OPEN = (
     "No run is open.\nOpen one with Enter on the Home screen (1): its episodes are then shown here."
 )
@@ -52,28 +39,6 @@ NOTHING_TRAINED = (
     "{name} has no parameters to look at yet.\n"
     "Start it with r on the Train screen (2), or open a run with Enter on the Home screen (1)."
 )
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Whose episodes are shown."""
-
-    run: RunFolder
-    profile: Profile
-    training: Training | None
-    """Of this process, while it goes on."""
-
-    def sources(self) -> list[Source]:
-        """Where there are parameters to be had, best for a first look first."""
-        sources: list[Source] = []
-        if self.training is not None and self.training.phase == "training":
-            sources.append("live")
-        checkpoints: tuple[Source, Source] = ("best", "last")
-        return sources + [
-            kind
-            for kind in checkpoints
-            if kind != "live" and self.run.checkpoint_path(kind).exists()
-        ]
 
 
 class EpisodeScreen(AppScreen):
@@ -142,22 +107,10 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         self._opened: object = None
         """What was open when it was."""
         self._path = ""
-        self._source: Source | None = None
-        self._split: Split = "test"
-        self._number = 0
+        self._selection = Selection()
         self._step: int | None = None
         """None: after the last."""
-        self._alpha: float | None = None
-        self._steps: int | None = None
-        """Of both, None: as in the profile."""
-        self._inspector: EpisodeInspector | None = None
-        self._asked: tuple[object, ...] = ()
-        self._looks = Newest(self, self._inspect, self._done, self._failed)
-        self._view: EpisodeView | None = None
-        self._text = ""
-        """Shown instead of an episode."""
-        self._asked_at = self._looked_at = 0.0
-        self._live_version = -1
+        self._looks = Looks(self, self._redraw_if_seen)
 
     def on_mount(self) -> None:
         self._searches = Searches(
@@ -174,26 +127,28 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         """Show the first episode of ``run`` on a split, after ``step`` inner steps."""
         self._shown_run, self._opened = run, self.session.watched
         self._forget(run)
-        self._split, self._number = cast("Split", split), 0
-        self._source = "best"
+        steps: int | None = None
+        with suppress(MamltuiError):  # the profile's error is shown where the run is
+            steps = max(step, run.profile.inner.test_steps)
+        self._selection = Selection(cast("Split", split), source="best", steps=steps)
         self._step = step
-        try:
-            self._steps = max(step, run.profile.inner.test_steps)
-        except MamltuiError:
-            self._steps = None  # the profile's error is shown where the run is
 
     def redraw(self) -> None:
         try:
             subject = self._subject()
         except MamltuiError as error:
-            self._say(str(error))
+            self._looks.refuse(str(error))
         else:
             if subject is not None:
-                self._follow(subject)
+                self._looks.follow(subject, self._selection)
         self._draw()
 
+    def _redraw_if_seen(self) -> None:
+        if self.is_current:
+            self.redraw()
+
     def _subject(self) -> Subject | None:
-        """Whose episodes are to be shown; None after saying why there are none.
+        """Whose episodes are to be shown; None after telling why there are none.
 
         Raises:
             MamltuiError: the run's profile cannot be read.
@@ -203,7 +158,7 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
             self._shown_run = None
         run = self._shown_run or (watched.run if watched is not None else None)
         if run is None:
-            self._say(
+            self._looks.refuse(
                 NOTHING_OPEN if watched is None else NOTHING_TRAINED.format(name=watched.name)
             )
             return None
@@ -211,94 +166,32 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
             self._forget(run)
         training = self.session.training
         mine = training is not None and training.run is not None and training.run.path == run.path
-        return Subject(run, run.profile, training if mine else None)
+        subject = Subject(run, run.profile, training if mine else None)
+        if not subject.sources():
+            self._looks.refuse(NOTHING_TRAINED.format(name=run.name))
+            return None
+        return subject
 
     def _forget(self, run: RunFolder) -> None:
-        """Another run is shown."""
-        self._path = str(run.path)
-        self._source = self._step = self._alpha = self._steps = self._view = None
-        self._asked = ()
+        """Another run is shown: the same split and task, but as its own profile says."""
+        self._path, self._step = str(run.path), None
+        self._selection = Selection(self._selection.split, self._selection.task)
         self._looks.forget()
 
-    def _follow(self, subject: Subject) -> None:
-        """Ask for a look, if what is to be shown has changed."""
-        sources = subject.sources()
-        if not sources:
-            self._say(NOTHING_TRAINED.format(name=subject.run.name))
-            return
-        source = self._source if self._source in sources else sources[0]
-        inner = subject.profile.inner
-        alpha = inner.alpha if self._alpha is None else self._alpha
-        steps = inner.test_steps if self._steps is None else self._steps
-        newness = self._newness(subject, source)
-        wanted = (subject.run.path, source, self._split, self._number, alpha, steps, newness)
-        if wanted == self._asked:
-            return
-        self._asked = wanted
-        self._asked_at = time.monotonic()
-        self._text = ""
-        if self._inspector is None:
-            self._inspector = EpisodeInspector(self.session.banks)
-        self._looks.ask(
-            Request(subject.run, source, subject.training, self._split, self._number, alpha, steps)
-        )
-
-    def _newness(self, subject: Subject, source: Source) -> int:
-        """Another number when there are other parameters, and it is time to look at them."""
-        if source != "live":
-            try:
-                return subject.run.checkpoint_path(source).stat().st_mtime_ns
-            except OSError:
-                return 0
-        assert subject.training is not None
-        cost = self._view.seconds if self._view is not None else 0.0
-        rested = time.monotonic() - self._looked_at > max(LIVE_SECONDS, LIVE_SHARE * cost)
-        if rested and not self._looks.is_busy:
-            self._live_version = subject.training.history.version
-        return self._live_version
-
-    def _inspect(self, request: Request) -> EpisodeView | None:
-        """What is seen of an episode, in a thread; it is given up when a newer request waits."""
-        app, inspector, looks, begun = self.app, self._inspector, self._looks, time.monotonic()
-        assert inspector is not None
-
-        def should_stop() -> bool:
-            replaced = looks.request is not request and time.monotonic() - begun > PATIENCE
-            return replaced or not app.is_running
-
-        return inspector.inspect(request, should_stop)
-
-    def _done(self, request: Request, view: EpisodeView | None) -> None:
-        self._looked_at = time.monotonic()
-        if view is not None and str(request.run.path) == self._path:
-            self._view, self._text = view, ""
-        if self.is_current:
-            self.redraw()
-
-    def _failed(self, request: Request, error: Exception) -> None:
-        self._looked_at = time.monotonic()
-        if request is self._looks.request:
-            if isinstance(error, MamltuiError):
-                self._text = str(error)
-            else:
-                self._text = f"{type(error).__name__}: {error}"
-                self.host.report("The episode cannot be shown", error)
-        if self.is_current:
-            self.redraw()
-
-    def _say(self, text: str) -> None:
-        """Show why there is no episode."""
-        self._text, self._asked = text, ()
+    def _select(self, **changes: object) -> None:
+        """Show another episode, or adapt to it in another way."""
+        self._selection = replace(self._selection, **changes)  # type: ignore[arg-type]
+        self.redraw()
 
     def _draw(self) -> None:
         head, sheet = self._head, self._sheet
         width, height = self.size
         small = width < 60 or height < 16
         head_form = "one" if small else "short" if height < 34 else "full"
-        view = self._view
-        if self._text or view is None:
-            head.show(None, 0, "" if self._text else self._status(), "one")
-            sheet.say(self._text)
+        view, problem = self._looks.view, self._looks.problem
+        if problem or view is None:
+            head.show(None, 0, "" if problem else self._status(), "one")
+            sheet.say(problem)
             self.set_class(False, "-query", "-beside")
             self._query_view.show(None, None, 0)
             return
@@ -321,35 +214,16 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def _status(self) -> str:
         """A word for work that takes so long that one wonders."""
-        if self._searches.status:
-            return self._searches.status
-        if not self._looks.is_busy:
-            return ""
-        if self._view is None:
-            return "loading the images and the parameters"
-        late = time.monotonic() - self._asked_at > PATIENCE
-        return "adapting" if late and self._is_other() else ""
-
-    def _is_other(self) -> bool:
-        """What is worked on is not what is shown with newer parameters."""
-        if self._looks.request is None or self._view is None:
-            return True
-        now, then = self._looks.request, self._view.request
-        return (now.source, now.split, now.task, now.alpha, now.steps) != (
-            then.source,
-            then.split,
-            then.task,
-            then.alpha,
-            then.steps,
-        )
+        return self._searches.status or self._looks.status
 
     def _step_of(self, view: EpisodeView) -> int:
         return view.steps if self._step is None else min(self._step, view.steps)
 
     def action_step(self, by: int) -> None:
         """Show another inner step."""
-        if self._view is not None:
-            self._step = min(max(self._step_of(self._view) + by, 0), self._view.steps)
+        view = self._looks.view
+        if view is not None:
+            self._step = min(max(self._step_of(view) + by, 0), view.steps)
             self._draw()
 
     def on_episode_head_step_chosen(self, message: EpisodeHead.StepChosen) -> None:
@@ -358,15 +232,15 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_task(self, by: int) -> None:
         """Show the next or the previous task."""
-        self._number = min(max(self._number + by, 0), LARGEST_TASK)
-        self.redraw()
+        self._select(task=min(max(self._selection.task + by, 0), LARGEST_TASK))
 
     def action_query(self, by: int) -> None:
         """Choose the next query: those answered wrong first, then the others."""
-        if self._view is None:
+        view = self._looks.view
+        if view is None:
             return
-        wrong = wrong_queries(self._view, self._step_of(self._view))
-        order = wrong + [query for query in queries_of(self._view) if query not in wrong]
+        wrong = wrong_queries(view, self._step_of(view))
+        order = wrong + [query for query in queries_of(view) if query not in wrong]
         here = order.index(self._query) if self._query in order else -1 if by > 0 else 0
         self._query = order[(here + by) % len(order)]
         self._draw()
@@ -386,26 +260,28 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_next_error(self) -> None:
         """Go to the next task with an error after the step that is shown."""
-        if self._looks.request is not None and self._view is not None:
-            self._searches.next_error(self._looks.request, self._step_of(self._view))
+        request, view = self._looks.request, self._looks.view
+        if request is not None and view is not None:
+            self._searches.next_error(request, self._step_of(view))
 
     def action_confusion(self) -> None:
         """Count which alphabets are taken for which."""
-        if self._looks.request is not None and self._view is not None:
-            self._searches.confusion(self._looks.request, self._step_of(self._view))
+        request, view = self._looks.request, self._looks.view
+        if request is not None and view is not None:
+            self._searches.confusion(request, self._step_of(view))
 
     def action_worst(self) -> None:
         """List the worst tasks of an evaluation, to go to one."""
-        if self._looks.request is not None and self._view is not None:
-            self._searches.worst(self._looks.request, self._view.profile.meta.seed)
+        request, view = self._looks.request, self._looks.view
+        if request is not None and view is not None:
+            self._searches.worst(request, view.profile.meta.seed)
 
     def _wanted(self) -> tuple[object, ...]:
         """What a search is about: nobody waits for it when this has changed."""
-        return (self._path, self._source, self._split, self._number, self._alpha, self._steps)
+        return (self._path, self._selection)
 
     def _go_to(self, task: int) -> None:
-        self._number = task
-        self.redraw()
+        self._select(task=task)
 
     def action_source(self) -> None:
         """Take the parameters from elsewhere."""
@@ -413,34 +289,32 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
             subject = self._subject()
         except MamltuiError:
             return
-        sources = subject.sources() if subject is not None else []
-        if sources:
-            now = self._source if self._source in sources else sources[0]
-            self._source = sources[(sources.index(now) + 1) % len(sources)]
-            self.redraw()
+        if subject is not None:
+            sources, now = subject.sources(), self._selection.source
+            index = sources.index(now) if now in sources else 0
+            self._select(source=sources[(index + 1) % len(sources)])
 
     def action_split(self) -> None:
         """Show the tasks of another split."""
-        self._split = SPLITS[(SPLITS.index(self._split) + 1) % len(SPLITS)]
-        self.redraw()
+        self._select(split=SPLITS[(SPLITS.index(self._selection.split) + 1) % len(SPLITS)])
 
     def action_steps(self, by: int) -> None:
         """Adapt with more or fewer inner steps."""
-        if self._view is not None:
-            now = self._view.profile.inner.test_steps if self._steps is None else self._steps
-            self._steps = min(max(now + by, 1), MOST_STEPS)
-            self.redraw()
+        view, steps = self._looks.view, self._selection.steps
+        if view is not None:
+            now = view.profile.inner.test_steps if steps is None else steps
+            self._select(steps=min(max(now + by, 1), MOST_STEPS))
 
     def action_as_profile(self) -> None:
         """Adapt as the profile says."""
-        self._alpha = self._steps = None
-        self.redraw()
+        self._select(alpha=None, steps=None)
 
     def action_alpha(self) -> None:
         """Adapt with another step size."""
-        if self._view is None:
+        view, chosen = self._looks.view, self._selection.alpha
+        if view is None:
             return
-        profile = self._view.profile
+        profile = view.profile
         if profile.algorithm == "protonet":
             self.notify("ProtoNet has no inner steps whose size could be changed.")
             return
@@ -452,25 +326,24 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
         def take(answer: str | None) -> None:
             if answer is not None:
-                self._alpha = float(answer) * unit
-                self.redraw()
+                self._select(alpha=float(answer) * unit)
 
-        now = (alpha if self._alpha is None else self._alpha) / unit
+        now = (alpha if chosen is None else chosen) / unit
         self.app.push_screen(Ask(question, f"{now:g}", alpha_problem), take)
 
     def action_go_to(self) -> None:
         """Show a task by its number."""
-        if self._view is None:
+        view, split = self._looks.view, self._selection.split
+        if view is None:
             return
-        batch = self._view.profile.meta.batch if self._split == "train" else None
-        question = f"Number of the {self._split} task, from 0"
+        batch = view.profile.meta.batch if split == "train" else None
+        question = f"Number of the {split} task, from 0"
         if batch is not None:
             question += f", or iteration:task (task 1 to {batch})"
 
         def take(answer: str | None) -> None:
             if answer is not None:
-                self._number = read_task(answer, batch)
-                self.redraw()
+                self._select(task=read_task(answer, batch))
 
         def problem(text: str) -> str:
             try:
@@ -479,4 +352,4 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
                 return str(error)
             return ""
 
-        self.app.push_screen(Ask(question, str(self._number), problem), take)
+        self.app.push_screen(Ask(question, str(self._selection.task), problem), take)
