@@ -24,7 +24,7 @@ from mamltui.tui.compare.column_table import ColumnTable, turned
 from mamltui.tui.compare.comparison import MOST, Compared, Comparison
 from mamltui.tui.compare.presentation import Presentation
 from mamltui.tui.compare.rows import COLUMNS, LOOKS, list_row, one_line
-from mamltui.tui.shared.background import in_background
+from mamltui.tui.shared.background import Newest
 from mamltui.tui.shared.chart.chart import Chart
 from mamltui.tui.shared.files import ask_and_write
 from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput, matching
@@ -93,7 +93,8 @@ The interval of a difference is that of two results on different episodes.
         """The marks of Home that were taken over."""
         self._wanted: list[str] = []
         """Runs to choose as soon as the list is there."""
-        self._reading = self._again = self._hurries = False
+        self._readings = Newest(self, self._work, self._take, self._fail)
+        self._hurries = False
         self._read_at = 0.0
         self._asked = ""
         """The query that the list is filtered by."""
@@ -144,21 +145,18 @@ The interval of a difference is that of two results on different episodes.
 
     def _read(self) -> None:
         """Read the list and the profiles of the chosen runs in the background."""
-        if self._reading:
-            self._again = True
-            return
-        self._reading, self._again = True, False
-        in_background(self.app, self._comparison.read, self._take, self._fail)
+        self._readings.ask(object())
 
-    def _take(self, runs: tuple[ListedRun, ...]) -> None:
-        self._reading, self._read_at = False, time.monotonic()
+    def _work(self, _request: object) -> tuple[ListedRun, ...]:
+        return self._comparison.read()
+
+    def _take(self, _request: object, runs: tuple[ListedRun, ...]) -> None:
+        self._read_at = time.monotonic()
         if not self.is_attached:
             return
         self._comparison.take(runs)
         if self._wanted:
             self._choose_wanted()
-        if self._again:
-            self._read()
         self.redraw()
 
     def _choose_wanted(self) -> None:
@@ -170,10 +168,10 @@ The interval of a difference is that of two results on different episodes.
             self._say(name, self._comparison.choose(name))
         if len(wanted) > MOST:
             self.notify(f"Of {len(wanted)} marked runs the first {MOST} are shown.", markup=False)
-        self._again = True
+        self._read()
 
-    def _fail(self, error: Exception) -> None:
-        self._reading, self._read_at = False, time.monotonic()
+    def _fail(self, _request: object, error: Exception) -> None:
+        self._read_at = time.monotonic()
         if isinstance(error, RunError):
             self._comparison.take_problem(visible(str(error)))
             self.redraw()
@@ -185,7 +183,8 @@ The interval of a difference is that of two results on different episodes.
     def redraw(self) -> None:
         comparison = self._comparison
         comparison.tend()
-        if time.monotonic() - self._read_at > REFRESH_SECONDS:
+        age = time.monotonic() - self._read_at
+        if age > REFRESH_SECONDS and not self._readings.is_busy:
             self._read()
         chosen = comparison.chosen
         if not self._hurries and not all(run.is_loaded for run in chosen):
