@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
 
+from mamltui.tui.home.listing import Listing
 from mamltui.tui.shared.fitting import SPARK
 from mamltui.tui.shared.row_list import Column, RowList
 
@@ -35,16 +35,6 @@ RUN_COLUMNS = (
     Column("of", 6, 3),
     Column("age", 7, 4, right=True),
 )
-
-
-@dataclass(frozen=True)
-class Listing:
-    """All that Home lists."""
-
-    profiles: tuple[ListedProfile, ...] = ()
-    runs: tuple[ListedRun, ...] = ()
-    runs_problem: str = ""
-    """Why the runs cannot be read, to be shown literally."""
 
 
 class HomeLists(Container):

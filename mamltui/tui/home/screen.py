@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input, Label
 
 from mamltui.commands import run_command
 from mamltui.errors import MamltuiError
-from mamltui.tui.home.lists import HomeLists, Listing
-from mamltui.tui.shared.background import in_background
+from mamltui.tui.home.about import About
+from mamltui.tui.home.listing import Listing, ListingReader
+from mamltui.tui.home.lists import HomeLists
+from mamltui.tui.shared.background import Newest
 from mamltui.tui.shared.details import Details
 from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.row_list import RowList
 from mamltui.tui.shared.screen import AppScreen
 
 if TYPE_CHECKING:  # these import pydantic, which the first paint does without
-    from mamltui.runs import ListedRun, RunCatalogue
-    from mamltui.tui.home.annotations import Annotations
-    from mamltui.tui.home.profiles import ListedProfile, ProfileCatalogue
+    from mamltui.runs import ListedRun
+    from mamltui.tui.home.profiles import ListedProfile
 
 REFRESH_SECONDS = 3.0
 AGE_SECONDS = 20.0
@@ -38,9 +39,7 @@ class HomeScreen(AppScreen):
 
     CSS_PATH = "home.tcss"
     MORE_KEYS = ("R", "d", "D", "s", "t", "f", "a", "m", "N", "S")
-    CHANGES = frozenset(
-        {"run", "resume", "new", "edit", "star", "archive", "tag", "rename", "note", "remove"}
-    )
+    CHANGES = frozenset({"run", "resume", "new", "edit", "annotate", "remove"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "Run"),
         Binding("n", "new", "New"),
@@ -50,11 +49,13 @@ class HomeScreen(AppScreen):
         Binding("c", "compare", "Compare"),
         Binding("R", "resume", "Resume", show=False),
         Binding("f", "fold", "Fold seeds", show=False),
-        Binding("s", "star", "Star", show=False),
-        Binding("t", "tag", "Tags", show=False, tooltip="Tag the marked runs"),
-        Binding("a", "archive", "Archive", show=False, tooltip="Archive the marked runs"),
-        Binding("N", "rename", "Rename", show=False, tooltip="Call the run otherwise"),
-        Binding("m", "note", "Notes", show=False, tooltip="Write notes about the run"),
+        Binding("s", "annotate('star')", "Star", show=False),
+        Binding("t", "annotate('tag')", "Tags", show=False, tooltip="Tag the marked runs"),
+        Binding(
+            "a", "annotate('archive')", "Archive", show=False, tooltip="Archive the marked runs"
+        ),
+        Binding("N", "annotate('rename')", "Rename", show=False, tooltip="Call the run otherwise"),
+        Binding("m", "annotate('note')", "Notes", show=False, tooltip="Write notes about the run"),
         Binding("d", "draw", "Draw", show=False, tooltip="Draw for the run at the cursor"),
         Binding("D,delete", "remove", "Remove", show=False),
         Binding("tab", "pane(1)", "Next pane", show=False),
@@ -93,15 +94,12 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     def __init__(self) -> None:
         super().__init__()
-        self._catalogues: tuple[ProfileCatalogue, RunCatalogue] | None = None
         self._listing: Listing | None = None
-        self._reading = False
-        self._read_again = False
+        self._readings = Newest(self, self._work, self._take, self._fail)
         self._read_at = self._filled_at = 0.0
         self._problem = ""
         self._wanted: Path | None = None
         """A profile just saved: the cursor goes to it when it is listed."""
-        self._details_of: tuple[object, ...] = ()
 
     def body(self) -> ComposeResult:
         yield Lines(id="line")
@@ -109,15 +107,14 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
             yield Label("/")
             yield Input(id="words", compact=True, placeholder="words to look for")
         yield HomeLists(id="lists")
-        with Vertical(id="about"):
-            yield Lines(id="subject")
-            yield Details(id="details")
+        yield About(id="about")
 
     @property
     def _lists(self) -> HomeLists:
         return self.query_one(HomeLists)
 
     def on_mount(self) -> None:
+        self._reader = ListingReader(self.session.options)
         self._lists.say("reading ...")
         self._lists.take_focus()
         self.call_after_refresh(self._read)
@@ -129,57 +126,37 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
             self._read()
 
     def redraw(self) -> None:
-        if self._read_at and time.monotonic() - self._read_at > REFRESH_SECONDS:
+        age = time.monotonic() - self._read_at
+        if self._read_at and age > REFRESH_SECONDS and not self._readings.is_busy:
             self._read()
 
     # Reading, in the background.
 
     def _read(self) -> None:
         """Read all again; what is asked for meanwhile is done once after it."""
-        if self._reading:
-            self._read_again = True
-            return
-        self._reading = True
-        in_background(self.app, self._work, self._take, self._fail)
+        self._readings.ask(object())
 
-    def _work(self) -> Listing:
-        from mamltui.errors import RunError
-        from mamltui.runs import RunCatalogue, differing, query, seeds  # noqa: F401
-        from mamltui.text import visible
-        from mamltui.tui.home import facts, rows  # noqa: F401 - showing need not wait for them
-        from mamltui.tui.home.profiles import ProfileCatalogue
+    def _work(self, _request: object) -> Listing:
+        return self._reader.read()
 
-        if self._catalogues is None:
-            options = self.session.options
-            self._catalogues = (
-                ProfileCatalogue(options.profiles_dir),
-                RunCatalogue(options.runs, references=True),
-            )
-        profiles, runs = self._catalogues
-        listed = profiles.read()
-        try:
-            return Listing(listed, tuple(run.load() for run in runs.read()))
-        except RunError as error:
-            return Listing(listed, (), visible(str(error)))
-
-    def _take(self, listing: Listing) -> None:
+    def _take(self, request: object, listing: Listing) -> None:
         if not self.query(HomeLists):
             return  # the app is being left
-        is_newest, self._problem = not self._read_again, ""
+        self._problem = ""
         self._end_reading()
         if listing != self._listing or time.monotonic() - self._filled_at > AGE_SECONDS:
             self._listing = listing
             names = {run.name for run in listing.runs}
             self.session.marked[:] = [name for name in self.session.marked if name in names]
             self._fill()
-        if self._wanted is not None and is_newest:
+        if self._wanted is not None and request is self._readings.request:
             wanted, self._wanted = self._wanted, None
             if not self._lists.find_profile(wanted):
                 self.action_clear_filter()
                 self._lists.find_profile(wanted)
             self._lists.take_focus("profiles")
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, _request: object, error: Exception) -> None:
         self._end_reading()
         if str(error) != self._problem:
             self._problem = str(error)
@@ -190,10 +167,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
     def _end_reading(self) -> None:
         # Once the lists are on the screen: importing it slows down whatever happens meanwhile.
         self.call_after_refresh(self.host.load_torch)
-        self._reading, self._read_at = False, time.monotonic()
-        if self._read_again:
-            self._read_again = False
-            self._read()
+        self._read_at = time.monotonic()
 
     # Showing what was read.
 
@@ -212,52 +186,27 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         """What is known of the item under the cursor, and the offer to resume."""
         if self._listing is None:
             return
-        from mamltui.measures import age
         from mamltui.runs import ListedRun
-        from mamltui.text import visible
-        from mamltui.tui.home import facts
 
-        self._show_offer()
-        listed, now = self._lists.current, datetime.now(timezone.utc)
-        info = listed.info if isinstance(listed, ListedRun) else None
+        self._show_offer(self._listing.interrupted)
+        listed = self._lists.current
         group = self._lists.group if isinstance(listed, ListedRun) else None
-        shown = (listed, group, age(info.created, now) if info else "")
-        if shown == self._details_of:
-            return
-        self._details_of = shown
-        title = visible(listed.name) if listed else ""
-        if isinstance(listed, ListedRun) and listed.title != listed.name:
-            title = f"{visible(listed.title)}   {title}"
-        entries = facts.entries(listed, now) if listed else []
-        if group is not None:
-            title, entries = f"{title}, {group.words}", facts.group_entries(group)
-        self.query_one("#subject", Lines).show([Content(title)])
-        self.query_one(Details).show(entries, of=f"{type(listed)} {title}")
+        self.query_one(About).show(listed, group)
 
-    def _show_offer(self) -> None:
+    def _show_offer(self, interrupted: list[ListedRun]) -> None:
+        """Say which run can be resumed, if one can."""
         from mamltui.text import visible
 
-        runs = self._listing.runs if self._listing else ()
-        offered, line = self._offered(), self.query_one("#line", Lines)
-        if offered is None:
+        line = self.query_one("#line", Lines)
+        if not interrupted:
             line.show([])
             return
-        count = sum(run.is_interrupted for run in runs)
+        offered, count = interrupted[0], len(interrupted)
         more = f", the newest of {count}" if count > 1 else ""
         here = self._lists.at_hand == "profiles" or self._lists.run == offered
-        line.show(
-            [
-                Content.assemble(
-                    ("R resumes" if here else "R there resumes", "$warning"),
-                    f"  {visible(offered.name)}, interrupted at {offered.done}{more}",
-                )
-            ]
-        )
-
-    def _offered(self) -> ListedRun | None:
-        """The newest interrupted run."""
-        runs = self._listing.runs if self._listing else ()
-        return next((run for run in runs if run.is_interrupted), None)
+        key = ("R resumes" if here else "R there resumes", "$warning")
+        text = f"  {visible(offered.name)}, interrupted at {offered.done}{more}"
+        line.show([Content.assemble(key, text)])
 
     # Moving and filtering.
 
@@ -357,7 +306,9 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         """Go on with the run at hand, or from the profiles with the one that is offered."""
         from mamltui.runs import RunFolder
 
-        run = self._lists.run if self._lists.at_hand == "runs" else self._offered()
+        interrupted = self._listing.interrupted if self._listing else []
+        offered = interrupted[0] if interrupted else None
+        run = self._lists.run if self._lists.at_hand == "runs" else offered
         if run is None:
             self.notify("There is no interrupted run.", markup=False)
         elif not run.can_resume:
@@ -454,34 +405,17 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     # What people say of runs.
 
-    def action_star(self) -> None:
-        """Star the marked runs or the one at hand, or take the star of all of them."""
-        self._annotations().star(self._own_runs())
-
-    def action_archive(self) -> None:
-        """Leave the marked runs or the one at hand out of the lists, or list them again."""
-        runs = self._own_runs()
-        names = {run.name for run in runs}
-        # What is not seen shall not be removed by its mark.
-        self.session.marked[:] = [name for name in self.session.marked if name not in names]
-        self._annotations().archive(runs)
-
-    def action_tag(self) -> None:
-        """Ask for tags to give to the marked runs or the one at hand, or to take away."""
-        self._annotations().tag(self._own_runs())
-
-    def action_rename(self) -> None:
-        """Ask what the run at hand is to be called."""
-        self._annotations().rename(self._own_runs(at_hand=True))
-
-    def action_note(self) -> None:
-        """Ask for notes about the run at hand."""
-        self._annotations().note(self._own_runs(at_hand=True))
-
-    def _annotations(self) -> Annotations:
+    def action_annotate(self, what: str) -> None:
+        """Star, tag or archive the marked runs or the one at hand; rename or note that one."""
         from mamltui.tui.home.annotations import Annotations
 
-        return Annotations(self.app, self._read)
+        runs = self._own_runs(at_hand=what in ("rename", "note"))
+        if what == "archive":  # what is not seen shall not be removed by its mark
+            names = {run.name for run in runs}
+            self.session.marked[:] = [name for name in self.session.marked if name not in names]
+        annotations = Annotations(self.app, self._read)
+        write: Callable[[Sequence[ListedRun]], None] = getattr(annotations, what)
+        write(runs)
 
     def _own_runs(self, *, at_hand: bool = False) -> list[ListedRun]:
         """The marked runs or the one at hand, those that can be written to.
