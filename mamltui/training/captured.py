@@ -1,13 +1,10 @@
 """A whole meta-iteration as one function over tensors that stay where they are, and its CUDA graph.
 
 Episodes, inner steps, outer gradient, clipping, update and the watch over divergence are a few
-hundred small kernels: launched one by one, a GPU waits for the processor most of the time. They are
-captured once, and an iteration is one launch. For that no step may wait for the device, depend on
-its values in Python, or take memory that the next replay does not find again. Numbers that change
-from iteration to iteration (learning rate, weights of a multi-step loss) are put where the graph
-reads them; where the work changes (first order to second, all losses to the last alone), there is a
-graph for each kind.
-https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+hundred small kernels, which are captured once (:mod:`mamltui.maml.graphs`); an iteration is one
+launch. Numbers that change from iteration to iteration (learning rate, weights of a multi-step
+loss) are put where the graph reads them; where the work changes (first order to second, all losses
+to the last alone), there is a graph for each kind.
 
 On the CPU the same function runs as it is.
 """
@@ -16,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -25,17 +21,14 @@ import torch
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.maml import outer
 from mamltui.maml.chunks import choose_task_chunk
+from mamltui.maml.graphs import kind_of, ran_out_of_memory, record
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
-from mamltui.maml.memory import memory_of
 from mamltui.maml.outer import Backend
 from mamltui.maml.strategies.analytic import Analytic
 from mamltui.training.clipping import global_norm
 from mamltui.training.divergence import Watch
 from mamltui.training.state import TrainingState
-
-WARM_UPS = 3
-"""Iterations before the capture: libraries set themselves up in their first calls."""
 
 
 class Metrics(NamedTuple):
@@ -125,7 +118,7 @@ class CapturedStep:
         inner = self._inner_at(self._state.iteration)
         for step, weight in enumerate(inner.query_weights, 1):
             self._weights[step].fill_(weight)
-        kind = _kind(inner)
+        kind = kind_of(inner)
         if kind in self._graphs:
             self._graphs[kind].replay()
         else:
@@ -141,44 +134,23 @@ class CapturedStep:
         """Of this meta-iteration and all that are to come."""
         now, end = self._state.iteration, self._state.meta.iterations
         starts = [now, *(change for change in self._changes if now < change < end)]
-        return list(dict.fromkeys(_kind(self._inner_at(start)) for start in starts))
+        return list(dict.fromkeys(kind_of(self._inner_at(start)) for start in starts))
 
     def _fits(self) -> bool:
         """Warm up and capture; False when memory was too small for more than one task at once."""
         try:
             with self._leaving_all_as_it_was():
+                works = {kind: partial(self._iteration, kind) for kind in self._kinds()}
                 if self._device.type == "cuda":
-                    self._capture()
+                    self._graphs = record(works, self._device)
                 else:
-                    for kind in self._kinds():
-                        self._iteration(kind)
+                    for work in works.values():
+                        work()
         except RuntimeError as error:
-            if self.task_chunk == 1 or not _ran_out_of_memory(error):
+            if self.task_chunk == 1 or not ran_out_of_memory(error):
                 raise
             return False
         return True
-
-    def _capture(self) -> None:
-        """Warm up on the stream that is captured from: some libraries keep a workspace for each."""
-        current = torch.cuda.current_stream(self._device)
-        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        graphs = {kind: torch.cuda.CUDAGraph() for kind in self._kinds()}
-        pool = torch.cuda.graph_pool_handle()  # one for all: no two of them run at once
-        aside.wait_stream(current)
-        try:
-            for kind, graph in graphs.items():
-                with torch.cuda.stream(aside):
-                    for _ in range(WARM_UPS):
-                        self._iteration(kind)
-                # thread_local: what other threads ask of the GPU meanwhile is no error of this one.
-                with torch.cuda.graph(
-                    graph, pool=pool, stream=aside, capture_error_mode="thread_local"
-                ):
-                    self._iteration(kind)
-        finally:
-            torch.cuda.set_stream(current)  # a capture that fails leaves its own
-            current.wait_stream(aside)
-        self._graphs = graphs
 
     @contextmanager
     def _leaving_all_as_it_was(self) -> Iterator[None]:
@@ -218,17 +190,3 @@ class CapturedStep:
         state.update(mean.gradient, mean.drift, unless=watch.broken)
         self._metrics.copy_(torch.stack([mean.query_loss, mean.query_accuracy, norm]))
         self._first_task += self._batch
-
-
-def _kind(inner: InnerLoop) -> InnerLoop:
-    """Which graph ``inner`` needs: of its weights it holds only which of them are zero."""
-    return replace(inner, query_weights=tuple(float(weight > 0) for weight in inner.query_weights))
-
-
-def _ran_out_of_memory(error: BaseException | None) -> bool:
-    """Also where that broke a capture, which then ends with an error of its own."""
-    while error is not None:
-        if memory_of(error) is not None:
-            return True
-        error = error.__context__
-    return False
