@@ -18,6 +18,7 @@ from mamltui.maml.ensemble import ensemble_scores
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
+from mamltui.maml.graphs import RecordedGradients
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.memory import halving
 from mamltui.maml.parameters import Network, Parameters
@@ -38,7 +39,8 @@ class Engine:
 
     Args:
         strategy: one of :data:`~mamltui.maml.strategies.STRATEGIES`; ``auto``: the first that
-            covers the case, which is the fastest but on unusual machines.
+            covers the case, which is the fastest but on unusual machines. ``graph`` records the
+            gradients of each chunk as a CUDA graph.
         precision: of the products: ``fp32``, ``tf32`` or ``bf16``.
         task_chunk: tasks worked on at once; 0 chooses as many as memory or cache hold well.
         dtype: of the parameters and images; fp32 and float64 are what strategies cover.
@@ -81,6 +83,10 @@ class Engine:
         self._backend: outer.Backend = partial(Analytic, precision=precision)
         if strategy in ("native", "autograd"):
             self._backend = Kernels() if strategy == "native" else Autograd
+        self._recorded: RecordedGradients | None = None
+        if strategy == "graph":
+            self._recorded = RecordedGradients(network, self._backend, device)
+        self._task_chunks: dict[object, int] = {}
 
     def meta_gradient(
         self,
@@ -131,7 +137,13 @@ class Engine:
             for chunk in Episodes(*(tensor[done:] for tensor in episodes)).chunks(size):
                 if should_stop is not None and should_stop():
                     raise Interrupted
-                use(outer.task_gradients(self.network, inner, parameters, chunk, self._backend))
+                if self._recorded is not None:
+                    use(self._recorded.task_gradients(inner, parameters, chunk))
+                else:
+                    gradients = outer.task_gradients(
+                        self.network, inner, parameters, chunk, self._backend
+                    )
+                    use(gradients)
                 done += chunk.tasks
 
         self._halving(episodes, inner.steps, work)
@@ -202,7 +214,11 @@ class Engine:
     def _task_chunk(self, kept_steps: int, episodes: Episodes) -> int:
         if isinstance(self._backend, Kernels):
             return self._backend.tasks_at_once(self.network, kept_steps, episodes)
-        return choose_task_chunk(self.network, kept_steps, episodes)
+        # Once for all: a graph is of one shape, and the memory that is free is not always the same.
+        key = (kept_steps, *(tensor.shape for tensor in episodes))
+        if key not in self._task_chunks:
+            self._task_chunks[key] = choose_task_chunk(self.network, kept_steps, episodes)
+        return self._task_chunks[key]
 
     def _halving(
         self, episodes: Episodes, kept_steps: int, work: Callable[[int], Result]

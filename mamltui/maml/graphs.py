@@ -14,8 +14,12 @@ from typing import TypeVar
 
 import torch
 
+from mamltui.maml import outer
+from mamltui.maml.episode import Episodes
+from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.memory import memory_of
+from mamltui.maml.parameters import Network, Parameters
 
 WARM_UPS = 3
 """Calls before the recording: libraries set themselves up in their first ones."""
@@ -66,3 +70,93 @@ def ran_out_of_memory(error: BaseException | None) -> bool:
             return True
         error = error.__context__
     return False
+
+
+class RecordedGradients:
+    """The gradients of blocks of tasks, from a graph for each shape and each kind of inner loop.
+
+    A graph is recorded when it is first asked for. On the CPU the same is computed without one.
+    """
+
+    def __init__(self, network: Network, backend: outer.Backend, device: torch.device) -> None:
+        self._network, self._backend, self._device = network, backend, device
+        self._blocks: dict[tuple[object, ...], _Block] = {}
+
+    def task_gradients(
+        self, inner: InnerLoop, parameters: Parameters, episodes: Episodes
+    ) -> MetaGradient:
+        """As :func:`mamltui.maml.outer.task_gradients`.
+
+        Raises:
+            torch.OutOfMemoryError: memory ran out; what was recorded is given up.
+        """
+        kind = kind_of(inner)
+        key = (kind, *(tensor.shape for tensor in episodes))
+        block = self._blocks.get(key)
+        if block is None:
+            block = _Block(self._network, kind, parameters, episodes, self._backend)
+            if self._device.type == "cuda":
+                self._record(block)
+            self._blocks[key] = block
+        return block.task_gradients(inner, parameters, episodes)
+
+    def _record(self, block: _Block) -> None:
+        try:
+            block.graph = record({0: block.compute}, self._device)[0]
+        except RuntimeError as error:
+            if ran_out_of_memory(error):
+                self._blocks.clear()
+                raise torch.OutOfMemoryError(str(error)) from error
+            raise
+
+
+class _Block:
+    """Tasks of one shape in tensors that stay where they are, and their gradients."""
+
+    def __init__(
+        self,
+        network: Network,
+        kind: InnerLoop,
+        parameters: Parameters,
+        episodes: Episodes,
+        backend: outer.Backend,
+    ) -> None:
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self._network, self._kind, self._backend = network, kind, backend
+        self._parameters = {name: value.detach().clone() for name, value in parameters.items()}
+        self._episodes = Episodes(*(tensor.clone() for tensor in episodes))
+        self._weights = [
+            torch.zeros((), dtype=torch.float64, device=episodes.support_x.device)
+            for _ in range(kind.steps + 1)
+        ]
+
+    def task_gradients(
+        self, inner: InnerLoop, parameters: Parameters, episodes: Episodes
+    ) -> MetaGradient:
+        for name, value in self._parameters.items():
+            value.copy_(parameters[name])
+        for tensor, given in zip(self._episodes, episodes, strict=True):
+            tensor.copy_(given)
+        for step, weight in enumerate(inner.query_weights, 1):
+            self._weights[step].fill_(weight)
+        if self.graph is None:
+            self.compute()
+        else:
+            self.graph.replay()
+        return MetaGradient(  # of the caller: the next replay overwrites these
+            {name: value.clone() for name, value in self._found.gradient.items()},
+            {name: value.clone() for name, value in self._found.drift.items()},
+            self._found.query_loss.clone(),
+            self._found.query_accuracy.clone(),
+        )
+
+    def compute(self) -> None:
+        """What is recorded."""
+        self._found = outer.task_gradients(
+            self._network,
+            self._kind,
+            self._parameters,
+            self._episodes,
+            self._backend,
+            weights=self._weights if self._kind.query_weights else None,
+        )

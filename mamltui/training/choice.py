@@ -82,12 +82,6 @@ def choose_engine(
     case = Case(learner.network, learner.inner, device, precision=asked.precision)
     strategy: str = asked.strategy
     chunk = asked.task_chunk
-    if ranks is not None and strategy == "graph":
-        raise UsageError(
-            "a captured graph is of one process alone",
-            where="engine.strategy",
-            hint="Of several processes: --set engine.strategy=auto",
-        )
     if strategy in ("auto", "native") and must_compile(case):
         yield native.COMPILING
         native.prepare(case.dtype, should_stop)
@@ -95,7 +89,7 @@ def choose_engine(
     if strategy == "auto":
         if native.why_unfit(case) is None and (reason := native.why_missing(case.dtype)):
             yield f"without the kernels, which train 2 to 4 times as fast: {reason}"
-        covered = [each for each in covering(case) if ranks is None or each != "graph"]
+        covered = covering(case)
         if before is not None and before[0] in covered:
             strategy, chunk = before[0], chunk or before[1]
         elif not {*CONTENDERS} <= {*covered}:

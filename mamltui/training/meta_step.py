@@ -133,8 +133,11 @@ class MetaStep:
         return inner_loop_at(self._profile, iteration)
 
     def _captures(self) -> bool:
-        """Whether meta-iterations are replayed from a captured graph."""
-        return self.engine.strategy == "graph"
+        """Whether whole meta-iterations are replayed from a captured graph.
+
+        Of several processes each captures the gradients of its own tasks alone.
+        """
+        return self.engine.strategy == "graph" and self._ranks is None
 
     def _replay(self, captured: CapturedStep, logged: bool) -> Logged | None:
         """``take`` without waiting for the device, but where it is logged."""

@@ -94,6 +94,44 @@ def test_the_number_of_processes_changes_no_bit_and_may_change_on_the_way(tmp_pa
     assert own == shared
 
 
+GRAPHS = """
+from pathlib import Path
+from mamltui.maml import graphs, strategies
+
+why_not, task_gradients = strategies.why_not, graphs.RecordedGradients.task_gradients
+
+def here_too(strategy, case):
+    return None if strategy == "graph" else why_not(strategy, case)
+
+def noted(self, *arguments):
+    import os
+    Path(f"replayed-{os.environ['RANK']}").touch()
+    return task_gradients(self, *arguments)
+
+strategies.why_not = here_too
+graphs.RecordedGradients.task_gradients = noted
+"""
+"""The strategy ``graph`` where there is no GPU: without graphs, but by the same way."""
+
+
+def test_several_processes_replay_the_gradients_of_their_tasks(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    (place / "sitecustomize.py").write_text(GRAPHS)
+    paths = os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
+    # A task at a time, so that no bit depends on how they are shared out.
+    arguments = [*RUN, *FIVE_TASKS, "--set", "engine.task_chunk=1"]
+    alone = [*arguments, "--set", "engine.strategy=analytic", "--runs-dir", "alone"]
+    assert run(alone, place).returncode == 0
+    shared = [*arguments, "--set", "engine.strategy=graph"]
+    with started(2, shared, place, PYTHONPATH=dict.fromkeys(range(2), paths)) as processes:
+        outputs = [process.communicate(timeout=SECONDS) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert {path.name for path in place.glob("replayed-*")} == {"replayed-0", "replayed-1"}
+    folder = RunFolder(only_run(place))
+    assert folder.info().strategy == "graph"
+    assert_same_training(folder, RunFolder(next((place / "alone").iterdir())))
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_stop_of_any_process_saves_a_checkpoint_and_ends_all(tmp_path: Path, rank: int) -> None:
     place = make_place(tmp_path)
