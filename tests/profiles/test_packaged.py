@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.profiles import Profile, load_profile, packaged_profiles
+from mamltui.profiles.differences import differences
 
 PAPER = ["5way1shot", "5way5shot", "20way1shot", "20way5shot"]
 STUDY = [f"study-{name}" for name in PAPER]
@@ -34,6 +35,7 @@ def test_these_are_the_profiles() -> None:
         "resnet-5way1shot",
         *PAPER,
         *FAST,
+        "fast-meta-curvature-20way1shot",
         *COLOUR,
         *STUDY,
         *STEPS,
@@ -96,6 +98,19 @@ def test_the_laptops_profiles_are_tested_as_the_paper_tests(name: str) -> None:
     assert profile.evaluation == paper.evaluation
     assert profile.meta.batch < paper.meta.batch
     assert not (profile.plus.learned_rates or profile.plus.per_step_norm)
+
+
+def test_meta_curvature_on_a_laptop_differs_from_maml_there_in_the_algorithm_alone() -> None:
+    maml, curvature = map(load_profile, ("fast-20way1shot", "fast-meta-curvature-20way1shot"))
+    assert {each.key for each in differences([maml, curvature])} == {
+        "name",
+        "description",
+        "algorithm",
+        "inner.test_steps",
+        "plus.derivative_annealing",
+        "meta.iterations",
+    }
+    assert curvature.algorithm == "meta-curvature"
 
 
 @pytest.mark.parametrize("name", PLUS)
