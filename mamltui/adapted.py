@@ -54,6 +54,22 @@ class Trained:
         steps = run.profile.inner.test_steps
         return cls(Learner(network, inner), loaded.parameters, loaded.iteration, steps)
 
+    @classmethod
+    def of_images(cls, run: RunFolder, checkpoint: Kind = "best") -> Trained:
+        """The same of a run that can be adapted to classes of images.
+
+        Raises:
+            RunError: the run cannot be read.
+            CheckpointError: the checkpoint is missing or damaged.
+            UsageError: it fits numbers, or its network cannot be imported here.
+        """
+        if run.profile.is_regression:
+            raise UsageError(
+                f"run {run.name} fits sine waves, and classifies no images",
+                hint="Take a run whose data.set is another than sinusoid.",
+            )
+        return cls.load(run, checkpoint)
+
 
 @dataclass(frozen=True)
 class _State:

@@ -164,7 +164,7 @@ def answer(
         notes.append(text)
         say(text)
 
-    trained = Trained.load(run, checkpoint)
+    trained = Trained.of_images(run, checkpoint)
     class_names, shown = find_support(support)
     asked = find_query(query, class_names)
     network = trained.learner.network

@@ -253,7 +253,7 @@ class Run:
             UsageError: the run cannot be adapted to so many classes.
             DivergedError: after these steps the network's numbers are not finite.
         """
-        trained = Trained.load(self.folder, checkpoint)
+        trained = Trained.of_images(self.folder, checkpoint)
         network = trained.learner.network
         preparation = Preparation.of(
             self.profile.data, size=network.image_size, channels=network.channels

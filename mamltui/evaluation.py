@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,9 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mamltui.data.bank import ImageBank
 from mamltui.data.disjoint import DisjointSampler
 from mamltui.data.episodes import EpisodeSampler, SplitName
+from mamltui.data.sampling import DataSource, Sampler, sampler_of
+from mamltui.data.sinusoid import Waves
 from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, UsageError
 from mamltui.learner import Head, learner_of, with_way
@@ -39,6 +41,7 @@ from mamltui.results import (
 from mamltui.runs import RunFolder
 from mamltui.runs.checkpoint import Checkpoint
 from mamltui.runs.kept import load_kept
+from mamltui.score import Metric
 from mamltui.statistics import Z95, Reliability, student_quantile
 
 Kind = Literal["best", "last", "ensemble"]
@@ -58,7 +61,7 @@ BLOCK_BYTES = {"cpu": 256 * 2**20, "cuda": 8 * 2**30}
 def evaluate_run(
     run: RunFolder,
     *,
-    bank: ImageBank,
+    bank: DataSource,
     split: SplitName = "test",
     checkpoint: Kind = "best",
     steps: Sequence[int],
@@ -100,13 +103,23 @@ def evaluate_run(
         RunError: the run cannot be read.
         CheckpointError: a checkpoint is missing, damaged or of another network.
         DataError: ``bank`` holds other data than the run was trained on.
-        UsageError: no steps, fewer than two episodes, the split is too small for them, or the run
-            has not learned what tasks of so many classes need.
+        UsageError: no steps, fewer than two episodes, the split is too small for them, the run has
+            not learned what tasks of so many classes need, or something of images is asked for
+            where there are none.
         DeviceError: the device is out of memory.
     """
     if not steps or min(steps) < 0:
         raise UsageError("an evaluation needs step counts of 0 or more")
     profile = run.profile
+    if profile.is_regression:
+        _refuse_of_images(
+            {
+                "--way": way is not None,
+                "--head": head is not None,
+                "--disjoint": disjoint,
+                "--other-images": other_images,
+            }
+        )
     classes = split_classes(bank, profile.data.split)
     trained_on = run.info().data
     if trained_on is None:
@@ -122,8 +135,11 @@ def evaluate_run(
         fitted = [with_way(learner, each, task.way, head) for each in parameters]
         learner, parameters = fitted[0][0], [each for _, each in fitted]
     profile = profile.model_copy(update={"task": task})
-    kind = DisjointSampler if disjoint else EpisodeSampler
-    sampler = kind.of(profile, bank, classes, split, seed=seed)
+    sampler: Sampler
+    if disjoint and not isinstance(bank, Waves):
+        sampler = DisjointSampler.of(profile, bank, classes, split, seed=seed)
+    else:
+        sampler = sampler_of(profile, bank, classes, split, seed=seed)
     if episodes is None:
         episodes = profile.evaluation.episodes
         if isinstance(sampler, DisjointSampler):
@@ -136,7 +152,7 @@ def evaluate_run(
         profile=profile.name,
         data=bank.name,
         data_hash=bank.content_hash,
-        way=profile.task.way,
+        way=0 if profile.is_regression else profile.task.way,
         shot=profile.task.shot,
         query=profile.task.query,
         train_steps=profile.inner.steps,
@@ -147,9 +163,9 @@ def evaluate_run(
         iteration=members[-1].iteration,
         seed=sampler.seed,
         episodes=episodes,
-        rotations=profile.data.rotations,
-        resize=profile.data.resize,
-        image_size=bank.image_size,
+        rotations=profile.data.rotations and not profile.is_regression,
+        resize="" if profile.is_regression else profile.data.resize,
+        image_size=0 if isinstance(bank, Waves) else bank.image_size,
         filters=profile.network.filters,
         module=profile.network.module,
         device=device.type,
@@ -177,7 +193,7 @@ def evaluate_run(
         ranks=ranks,
     )
     chunk_scores: list[dict[str, StepScores]] = []
-    running = _Running(wanted)
+    running = _Running(wanted, asked.metric)
     done = 0
     for scores in chunks:
         chunk_scores.append(
@@ -189,7 +205,10 @@ def evaluate_run(
             partial(_with_results(asked, done, running.results()))
         if progress is not None:
             progress(done, episodes)
-    evaluation = _with_results(asked, done, _final_results(chunk_scores, wanted, disjoint))
+    results = _final_results(chunk_scores, wanted, disjoint, asked.metric)
+    evaluation = _with_results(asked, done, results)
+    if not isinstance(sampler, EpisodeSampler):
+        return evaluation
     drawn = sampler.plan(0, episodes).class_index
     return replace(
         evaluation,
@@ -198,6 +217,17 @@ def evaluate_run(
             for kind in STATISTICS
         ),
     )
+
+
+def _refuse_of_images(asked: dict[str, bool]) -> None:
+    """Raises UsageError where one of the options, which only images have, is given."""
+    for option, is_given in asked.items():
+        if is_given:
+            raise UsageError(
+                "this run fits sine waves, which have no classes and no images",
+                where=option,
+                hint=f"Leave {option} out; --shot, --query, --steps and --episodes apply.",
+            )
 
 
 def _asked_task(
@@ -230,7 +260,7 @@ def kept_result(run: RunFolder, profile: Profile) -> Evaluation | None:
 
 def evaluate_as_planned(
     run: RunFolder,
-    bank: ImageBank,
+    bank: DataSource,
     *,
     device: torch.device,
     progress: Progress | None = None,
@@ -287,7 +317,7 @@ def _score_chunks(
     profile: Profile,
     learner: Learner,
     members: Sequence[Parameters],
-    sampler: EpisodeSampler,
+    sampler: Sampler,
     *,
     steps: int,
     episodes: int,
@@ -335,7 +365,8 @@ def _score_chunks(
 
 def block_size(profile: Profile, network: Network, device: torch.device) -> int:
     """Episodes scored at once: at least 1, and no more than ``BLOCK_BYTES`` hold."""
-    images = profile.task.way * (profile.task.shot + profile.task.query)
+    classes = 1 if profile.is_regression else profile.task.way
+    images = classes * (profile.task.shot + profile.task.query)
     floats_a_task = images * network.floats_an_image() + 4 * network.parameter_count()
     fitting = max(1, BLOCK_BYTES[device.type] // (4 * floats_a_task))
     return min(fitting, profile.engine.task_chunk or fitting)
@@ -344,8 +375,9 @@ def block_size(profile: Profile, network: Network, device: torch.device) -> int:
 class _Running:
     """Means and intervals of the episodes so far, which are not gone through again."""
 
-    def __init__(self, steps: Sequence[int]) -> None:
+    def __init__(self, steps: Sequence[int], metric: Metric) -> None:
         self._steps = steps
+        self._metric = metric
         self._tasks = 0
         self._mean = self._squares = torch.zeros((), dtype=torch.float64)
 
@@ -372,6 +404,7 @@ class _Running:
                 (self._mean[index, 0], half_width[index, 0]),
                 (self._mean[index, 1], half_width[index, 1]),
                 self._steps,
+                self._metric,
             )
             for index, kind in enumerate(STATISTICS)
         }
@@ -384,7 +417,7 @@ def _only_after(scores: StepScores, steps: int) -> StepScores:
 
 
 def _final_results(
-    chunks: Sequence[dict[str, StepScores]], steps: Sequence[int], disjoint: bool
+    chunks: Sequence[dict[str, StepScores]], steps: Sequence[int], disjoint: bool, metric: Metric
 ) -> Results:
     def mean_and_half_width(values: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         mean, half_width = mean_and_ci95(torch.cat(list(values)))
@@ -398,6 +431,7 @@ def _final_results(
             mean_and_half_width([chunk[kind].accuracy for chunk in chunks]),
             mean_and_half_width([chunk[kind].loss for chunk in chunks]),
             steps,
+            metric,
         )
         for kind in STATISTICS
     }
@@ -434,11 +468,17 @@ def _outcomes(
 
 
 def _step_results(
-    accuracy: tuple[Tensor, Tensor], loss: tuple[Tensor, Tensor], steps: Sequence[int]
+    accuracy: tuple[Tensor, Tensor],
+    loss: tuple[Tensor, Tensor],
+    steps: Sequence[int],
+    metric: Metric,
 ) -> tuple[StepResult, ...]:
     """Of means and half widths, each [all steps], what was found after each of ``steps``."""
     columns = [tensor.tolist() for tensor in (*accuracy, *loss)]
-    return tuple(StepResult(step, *(column[step] for column in columns)) for step in steps)
+    rows = [StepResult(step, *(column[step] for column in columns)) for step in steps]
+    if metric.is_error:
+        rows = [replace(row, accuracy=None, accuracy_ci95=math.nan) for row in rows]
+    return tuple(rows)
 
 
 def _with_results(evaluation: Evaluation, episodes: int, results: Results) -> Evaluation:

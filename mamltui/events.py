@@ -1,6 +1,7 @@
 """What a training says while it runs: frozen dataclasses that flow from the trainer to its readers.
 
-Accuracies are fractions in [0, 1], losses are mean cross-entropies in nats, times are seconds.
+Accuracies are fractions in [0, 1], losses are mean cross-entropies in nats, times are seconds. Of a
+regression losses are mean squared errors, and there are no accuracies: None, or empty per step.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from mamltui.score import Score
 from mamltui.untrusted import (
     Amount,
     Count,
@@ -56,10 +58,10 @@ class Step(Event):
 
     name: ClassVar[str] = "step"
     query_loss: Amount
-    query_accuracy: Fraction
+    query_accuracy: Fraction | None
     support_loss: Amount
     """Before adaptation."""
-    support_accuracy: Fraction
+    support_accuracy: Fraction | None
     query_loss_per_step: PerStep[Amount]
     query_accuracy_per_step: PerStep[Fraction]
     gradient_norm: Amount
@@ -70,20 +72,40 @@ class Step(Event):
     processor_seconds: Seconds | None = None
     """Of all processors together in the same time; None in runs of an earlier version."""
 
+    @property
+    def score(self) -> Score:
+        """Of the query examples after adaptation."""
+        return Score.of(self.query_accuracy, self.query_loss)
+
+    @property
+    def scores_per_step(self) -> tuple[Score, ...]:
+        """The same after each inner step."""
+        return _per_step(self.query_accuracy_per_step, self.query_loss_per_step)
+
 
 @dataclass(frozen=True)
 class Validated(Event):
     """Mean over the validation episodes after ``inner.test_steps`` steps, and after each step."""
 
     name: ClassVar[str] = "validated"
-    accuracy: Fraction
-    ci95: Fraction
+    accuracy: Fraction | None
+    ci95: Amount
+    """Half the width of the 95% interval of the accuracy; of a regression, of the loss."""
     loss: Amount
     accuracy_per_step: PerStep[Fraction]
     loss_per_step: PerStep[Amount]
     is_best: Flag
     elapsed: Seconds
     processor_seconds: Seconds | None = None
+
+    @property
+    def score(self) -> Score:
+        return Score.of(self.accuracy, self.loss, self.ci95)
+
+    @property
+    def scores_per_step(self) -> tuple[Score, ...]:
+        """After each inner step."""
+        return _per_step(self.accuracy_per_step, self.loss_per_step)
 
 
 @dataclass(frozen=True)
@@ -176,9 +198,19 @@ class Finished(Event):
 
     name: ClassVar[str] = "finished"
     best_iteration: Iteration
-    best_accuracy: Fraction
+    best_accuracy: Fraction | None
     best_loss: Amount
     elapsed: Seconds
+
+    @property
+    def best_score(self) -> Score:
+        return Score.of(self.best_accuracy, self.best_loss)
+
+
+def _per_step(accuracies: tuple[float, ...], losses: tuple[float, ...]) -> tuple[Score, ...]:
+    if not accuracies:
+        return tuple(Score.of(None, loss) for loss in losses)
+    return tuple(Score.of(*pair) for pair in zip(accuracies, losses, strict=False))
 
 
 EVENTS: dict[str, type[Event]] = {

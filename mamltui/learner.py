@@ -7,10 +7,12 @@ from typing import Literal
 
 import torch
 
-from mamltui.data.bank import ImageBank
+from mamltui.data.sampling import DataSource
+from mamltui.data.sinusoid import Waves
 from mamltui.errors import UsageError
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
+from mamltui.maml.mlp import MlpNetwork
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.own_network import ModuleNetwork
 from mamltui.maml.parameters import Network, Parameters
@@ -25,13 +27,13 @@ LEAST_WEIGHT = 0.03
 """Of an inner step before the last, as a part of 1 / steps, in a multi-step loss (MAML++)."""
 
 
-def learner_of(profile: Profile, bank: ImageBank) -> Learner:
+def learner_of(profile: Profile, bank: DataSource) -> Learner:
     """What ``profile`` trains on tasks of ``bank``."""
     return Learner(network_of(profile, bank), inner_loop_of(profile))
 
 
-def network_of(profile: Profile, bank: ImageBank) -> Network:
-    """The network for tasks of ``profile`` on images of ``bank``.
+def network_of(profile: Profile, bank: DataSource) -> Network:
+    """The network for tasks of ``profile`` on images, or waves, of ``bank``.
 
     What each inner step has of its own is there for 0, 1, ..., ``inner.steps`` steps taken. A
     module of the user's is imported and constructed.
@@ -40,6 +42,8 @@ def network_of(profile: Profile, bank: ImageBank) -> Network:
         UsageError: the module cannot be imported, constructed or meta-learned.
     """
     network, plus = profile.network, profile.plus
+    if isinstance(bank, Waves):
+        return MlpNetwork((network.filters,) * network.layers)
     if network.module:
         return module_network(
             profile, way=profile.task.way, channels=bank.channels, image_size=bank.image_size
@@ -117,7 +121,7 @@ def multi_step_weights(steps: int, progress: float) -> tuple[float, ...]:
     return (*(other,) * (steps - 1), 1 - other * (steps - 1))
 
 
-def plain_network(profile: Profile, bank: ImageBank) -> Network:
+def plain_network(profile: Profile, bank: DataSource) -> Network:
     """The same without what an algorithm adds to the built-in one, as plain MAML would have it.
 
     Raises:

@@ -149,4 +149,7 @@ def percent(fraction: float) -> str:
 
 
 def validation_text(event: Validated) -> str:
-    return f"{percent(event.accuracy)} ± {100 * event.ci95:.1f}"
+    """E.g. ``98.2 % ± 0.3``."""
+    score = event.score
+    decimals = score.metric.decimals if score.metric.is_error else 1
+    return f"{score.text} ± {score.metric.number(score.ci95, decimals)}"

@@ -9,15 +9,34 @@ import pytest
 import torch
 
 from mamltui.cli import main
-from mamltui.cli.sine import HEIGHT, WIDTH, drawn
-from mamltui.data.sinusoid import SinusoidSampler
+from mamltui.cli.sine import HEIGHT, WIDTH
+from mamltui.data.sinusoid import GUESSING, SinusoidSampler, Waves
+from mamltui.maml.evaluate import score
 from mamltui.maml.losses import SQUARED_ERROR, loss_of
 from mamltui.maml.mlp import MlpNetwork
 from mamltui.maml.network import NetworkSpec
+from mamltui.maml.parameters import Parameters
 from mamltui.maml.verify import run_verification
-from mamltui.training.sine import Fit, fit_sine, score_sine, train_sine
+from mamltui.profiles import load_profile
+from mamltui.training.in_memory import train_in_memory
+from mamltui.training.plan import Plan
+from mamltui.tui.shared.wave import drawn, title
+from mamltui.waves import Fit, fit_wave
 
 Capture = pytest.CaptureFixture[str]
+
+
+def plan(shot: int, iterations: int, *changes: str) -> Plan:
+    settings = (f"meta.iterations={iterations}", *changes)
+    profile = load_profile(f"sinusoid-{shot}shot", settings)
+    return Plan.of(profile, Waves(), torch.device("cpu"))
+
+
+def errors_of(of: Plan, parameters: Parameters, tasks: int) -> list[float]:
+    learner, sampler = of.learner, of.sampler("test")
+    episodes = sampler.batch(0, tasks)
+    scores = score(learner.network, learner.inner, parameters, episodes, steps=1)
+    return list(scores.transductive.loss.mean(dim=0).tolist())
 
 
 def test_verify_proves_the_second_order_gradient_of_the_regression() -> None:
@@ -66,26 +85,36 @@ def test_waves_are_those_of_the_paper() -> None:
     assert float(drawn_tasks.query_x.abs().max()) <= 5
 
 
+def test_who_answers_0_has_the_error_that_divergence_is_measured_by() -> None:
+    waves = SinusoidSampler(0, "validation", 5, 20).batch(0, 4_000).query_y
+    assert float(waves.square().mean()) == pytest.approx(GUESSING, rel=0.05)
+
+
 def test_training_makes_the_first_step_worth_more() -> None:
     told: list[int] = []
-    untrained = train_sine(10, 1)
-    trained = train_sine(10, 500, progress=lambda iteration, _: told.append(iteration))
-    assert told == list(range(1, 501))
-    before, after = (score_sine(each, 10, steps=1, tasks=100) for each in (untrained, trained))
-    assert after.error[1] < 0.8 * after.error[0]
-    assert before.error[1] > 0.9 * before.error[0]
-    assert after.error[1] < before.error[1]
+    of = plan(10, 500, "run.log_interval=50")
+    untrained = train_in_memory(plan(10, 1))
+    trained = train_in_memory(of, lambda iteration, _: told.append(iteration))
+    assert told == list(range(50, 501, 50))
+    before, after = (errors_of(of, each, tasks=100) for each in (untrained, trained))
+    assert after[1] < 0.8 * after[0]
+    assert before[1] > 0.9 * before[0]
+    assert after[1] < before[1]
 
 
 def test_a_training_repeats_to_the_bit() -> None:
-    first, again = (train_sine(5, 4, seed=2) for _ in range(2))
+    first, again = (train_in_memory(plan(5, 4, "meta.seed=2")) for _ in range(2))
     assert all(torch.equal(value, again[name]) for name, value in first.items())
-    assert not torch.equal(first["layer1.weight"], train_sine(5, 4, seed=3)["layer1.weight"])
+    other = train_in_memory(plan(5, 4, "meta.seed=3"))
+    assert not torch.equal(first["layer1.weight"], other["layer1.weight"])
 
 
 def test_a_fit_is_of_the_wave_whose_points_it_adapts_to() -> None:
-    fit = fit_sine(train_sine(5, 1), 5, task=4, steps=2, points=30)
-    assert len(fit.fitted) == 3
+    of = plan(5, 1)
+    sampler = SinusoidSampler(0, "test", 5, 5)
+    fit = fit_wave(of.learner, train_in_memory(of), sampler, 4, steps=2, points=30)
+    assert len(fit.fitted) == len(fit.support_error) == 3
+    assert fit.steps == 2
     assert len(fit.support) == 5
     for x, y in fit.support:
         assert y == pytest.approx(fit.amplitude * math.sin(x + fit.phase), abs=1e-5)
@@ -95,25 +124,27 @@ def test_a_fit_is_of_the_wave_whose_points_it_adapts_to() -> None:
 def test_a_curve_is_drawn_where_it_lies() -> None:
     x = tuple(-5 + 10 * place / (2 * WIDTH - 1) for place in range(2 * WIDTH))
     high, low = (5.0,) * len(x), (-5.0,) * len(x)
-    fit = Fit(1.0, 0.0, ((0.0, 0.0),), x, low, (high, low))
-    title, *lines = drawn(fit, 0)
-    assert title == "before any step: 100.000"
+    fit = Fit(1.0, 0.0, ((0.0, 0.0),), x, low, (high, low), (1.0, 0.0))
+    lines = drawn(fit, 0, WIDTH, HEIGHT)
+    assert title(fit, 0) == "before any step: 100.000"
     assert len(lines) == HEIGHT
+    assert {len(line) for line in lines} == {WIDTH}
     assert lines[0].strip() and not lines[1].strip()
     assert "o" in lines[HEIGHT // 2]
     assert lines[HEIGHT // 2].index("o") in (WIDTH // 2 - 1, WIDTH // 2)
-    assert drawn(fit, 1)[0] == "after 1 step: mean square error 0.000"
-    assert not drawn(fit, 1)[1].strip()
+    assert title(fit, 1) == "after 1 step: squared error 0.000"
+    assert not drawn(fit, 1, WIDTH, HEIGHT)[0].strip()
+    assert [len(line) for line in drawn(fit, 1, 60, 20)] == [60] * 20
 
 
 def test_the_command_draws_the_steps_and_gives_the_errors(capsys: Capture) -> None:
     assert main(["sine", "--iterations", "10", "--tasks", "8", "--shot", "5"]) == 0
     printed = capsys.readouterr()
     assert "Unseen wave 4: 4.16 sin(x + 2.82), fitted from 5 points" in printed.out
-    for title in ("before any step", "after 1 step:", "after 2 steps:", "after 10 steps:"):
-        assert title in printed.out
-    assert "Mean square error on 8 unseen waves, 5 points each" in printed.out
-    assert "Published: 0.69, MAML in Park and Oliva (2019), second hand" in printed.out
+    for above in ("before any step", "after 1 step:", "after 2 steps:", "after 10 steps:"):
+        assert above in printed.out
+    assert "Mean squared error on 8 unseen waves, 5 points each" in printed.out
+    assert "Published: 0.69, MAML [Park and Oliva 2019], second hand" in printed.out
     assert "iteration 10 / 10" in printed.err
     assert all(len(line) <= 79 for line in printed.out.splitlines())
 

@@ -23,7 +23,10 @@ from mamltui.cli.tables import (
 )
 from mamltui.commands import CommonOptions, eval_command, run_command
 from mamltui.data.banks import Banks
-from mamltui.errors import DivergedError, ExitCode, RunError, StorageError
+from mamltui.data.sampling import DataSource
+from mamltui.data.sinusoid import Waves
+from mamltui.data.splits import ClassSplit
+from mamltui.errors import DivergedError, ExitCode, RunError, StorageError, UsageError
 from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
 from mamltui.maml.allocator import keep_freed_memory
@@ -91,8 +94,15 @@ def plan(request: Request) -> Plan:
     Raises:
         MamltuiError: one of them does not hold.
     """
+    profile = load_profile(request.profile, request.overrides)
+    if profile.is_regression and request.min_accuracy is not None:
+        raise UsageError(
+            f"{profile.name} fits waves, which gives an error and no accuracy",
+            where="--min-accuracy",
+            hint="Leave --min-accuracy out.",
+        )
     return make_plan(
-        load_profile(request.profile, request.overrides),
+        profile,
         device=request.device,
         runs=request.out,
         banks=Banks(request.data_dir),
@@ -112,14 +122,10 @@ def dry(request: Request) -> ExitCode:
         raise RunError(f"the runs folder {problem}", where=str(root))
     folder = made.run.path if made.run else root / f"{profile.name}-YYYYMMDD-HHMMSS-xxxx"
     tasks = profile.meta.iterations * profile.meta.batch
+    queries = "query points" if isinstance(bank, Waves) else "query drawings a class"
     rows = [
-        ("task", f"{made.title}, query drawings a class: {profile.task.query}"),
-        ("data", f"{bank.classes:,} classes x {bank.drawings} drawings, {bank.source}"),
-        (
-            "split",
-            f"{split.name}: {len(split.train):,} training, {len(split.validation):,} validation, "
-            f"{len(split.test):,} test classes",
-        ),
+        ("task", f"{made.title}, {queries}: {profile.task.query}"),
+        *_data_rows(bank, split),
         ("network", f"{made.learner.parameter_count():,} parameters"),
         ("device", describe_device(made.device)),
         (
@@ -138,6 +144,19 @@ def dry(request: Request) -> ExitCode:
     lines = [f"# {label:<11}{value}" for label, value in rows]
     write_stdout("\n".join([profile.to_toml(), *lines, ""]))
     return ExitCode.DONE
+
+
+def _data_rows(bank: DataSource, split: ClassSplit) -> list[tuple[str, str]]:
+    if isinstance(bank, Waves):
+        return [("data", f"sine waves, {bank.source}")]
+    return [
+        ("data", f"{bank.classes:,} classes x {bank.drawings} drawings, {bank.source}"),
+        (
+            "split",
+            f"{split.name}: {len(split.train):,} training, {len(split.validation):,} validation, "
+            f"{len(split.test):,} test classes",
+        ),
+    ]
 
 
 def train_and_evaluate(request: Request) -> int:
@@ -172,8 +191,12 @@ def _run_command(command: str, run: RunFolder) -> None:
     told = {
         "MAMLTUI_RUN": str(run.path.absolute()),
         "MAMLTUI_STATE": listed.state,
-        "MAMLTUI_ACCURACY": f"{100 * test.headline().accuracy:.2f}" if test else "",
+        "MAMLTUI_ACCURACY": "",
     }
+    if test:
+        score = test.headline().score
+        name = "MAMLTUI_ERROR" if score.metric.is_error else "MAMLTUI_ACCURACY"
+        told[name] = score.metric.number(score.value)
     code = subprocess.run(command, shell=True, env=os.environ | told, check=False).returncode
     if code:
         narrate(f"--on-end: the command ended with {code}")
@@ -211,7 +234,11 @@ def _train(request: Request, made: Plan, run: RunFolder) -> int:
     if outcome.evaluation is None:
         return _stopped(received[0], outcome, request)
     accuracy = outcome.evaluation.headline().accuracy
-    if request.min_accuracy is not None and accuracy < request.min_accuracy:
+    if (
+        request.min_accuracy is not None
+        and accuracy is not None
+        and accuracy < request.min_accuracy
+    ):
         raise DivergedError(
             f"the test accuracy of {100 * accuracy:.2f} % is below --min-accuracy "
             f"{100 * request.min_accuracy:g}"

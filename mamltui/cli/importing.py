@@ -63,7 +63,7 @@ def import_file(
     assert best is not None
     steps = run.profile.inner.test_steps
     narrate(
-        f"{100 * best.accuracy:.2f} % on the validation classes after {steps} inner steps; images "
+        f"{best.score.full} on the validation classes after {steps} inner steps; images "
         "as the profile prepares them, ink 1 and paper 0; to weights that were trained on paper 1 "
         "they are negatives"
     )

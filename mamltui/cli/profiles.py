@@ -176,11 +176,7 @@ def _print_keys() -> None:
 
 
 def _summary(profile: Profile) -> str:
-    task = profile.task
-    return (
-        f"{task.way}-way {task.shot}-shot on {profile.data.set}, "
-        f"{profile.meta.iterations:,} iterations"
-    )
+    return f"{profile.shape} on {profile.data.set}, {profile.meta.iterations:,} iterations"
 
 
 def _write_new(path: Path, text: str) -> None:

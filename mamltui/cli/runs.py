@@ -124,7 +124,8 @@ def show(
         "state": info.state if info.error is None else f"{info.state}: {info.error}",
         "profile": profile.name,
         "about": profile.description,
-        "task": f"{profile.data.set}, {task.way}-way {task.shot}-shot, {task.query} query a class",
+        "task": f"{profile.data.set}, {profile.shape}, {task.query} query "
+        f"{'points' if profile.is_regression else 'a class'}",
         "algorithm": method_of(profile),
         "inner loop": f"steps {inner.steps} in training, {inner.test_steps} at test, "
         f"alpha {inner.alpha:g}, {inner.loss_scale} loss",
@@ -177,15 +178,17 @@ def compare(
     infos = [folder.info() for folder in folders]
     rows.append(["state", *(info.state for info in infos)])
     rows.append(["iterations", *(f"{info.iteration:,}" for info in infos)])
-    rows.append(["best validation %", *(_best_cell(info) for info in infos)])
+    metrics = [folder.profile.metric for folder in folders]
+    unit = metrics[0].unit or " error" if len(set(metrics)) == 1 else ""
+    rows.append([f"best validation{unit}", *(_best_cell(info) for info in infos)])
     listed = [ListedRun.read(folder.path) for folder in folders]
     tests = [run.newest_test for run in listed]
     departures = [run.departures for run in listed]
     signs = [f" {OTHER_PROTOCOL}" if departure else "" for departure in departures]
-    for statistics, label in (
-        ("transductive", "test %"),
-        ("support", "test %, support statistics"),
-    ):
+    statistics_and_labels = [("transductive", f"test{unit}")]
+    if not all(metric.is_error for metric in metrics):
+        statistics_and_labels.append(("support", f"test{unit}, support statistics"))
+    for statistics, label in statistics_and_labels:
         cells = [_test_cell(test, statistics) for test in tests]
         rows.append([label, *(cell + sign for cell, sign in zip(cells, signs, strict=True))])
     rows.append(["test inner steps", *(str(test.test_steps) if test else "-" for test in tests)])
@@ -223,7 +226,7 @@ def compare(
 
 
 def _print_over_seeds(listed: Sequence[ListedRun], letters: Sequence[str]) -> None:
-    """Of runs that differ in the seed alone, the mean test accuracy with Student's interval."""
+    """Of runs that differ in the seed alone, the mean test score with Student's interval."""
     from mamltui.runs.seeds import seed_groups, spread_words
 
     by_path = {run.path: letter for run, letter in zip(listed, letters, strict=True)}
@@ -232,7 +235,7 @@ def _print_over_seeds(listed: Sequence[ListedRun], letters: Sequence[str]) -> No
         typer.echo("\ntest, over training seeds:")
     for group in groups:
         named = ", ".join(by_path[run.path] for run in group.runs if run.headline)
-        typer.echo(f"  {named}: {spread_words(group.tests)}")
+        typer.echo(f"  {named}: {spread_words(group.tests, group.metric)}")
 
 
 app.command("export")(export.export)
@@ -358,7 +361,7 @@ def _listed(run: ListedRun) -> dict[str, Any]:
         "problem": run.problem or None,
         "profile": info.profile if info else None,
         "data": profile.data.set if profile else None,
-        "way": profile.task.way if profile else None,
+        "way": profile.task.way if profile and not profile.is_regression else None,
         "shot": profile.task.shot if profile else None,
         "iteration": info.iteration if info else None,
         "iterations": info.iterations if info else None,
@@ -406,7 +409,7 @@ def _row(run: ListedRun) -> tuple[str, ...]:
     info, profile = run.info, run.profile
     if info is None:
         return (run.name, run.state, "", "", "", "", "", "")
-    task = f"{profile.task.way}-way {profile.task.shot}-shot" if profile else "damaged profile"
+    task = profile.shape if profile else "damaged profile"
     return (
         run.name,
         run.what,
@@ -422,34 +425,39 @@ def _row(run: ListedRun) -> tuple[str, ...]:
 def _best_text(info: RunInfo) -> str:
     if info.best is None:
         return ""
+    loss = "" if info.best.score.metric.is_error else f", loss {info.best.loss:.4f}"
     return (
-        f"validation accuracy {100 * info.best.accuracy:.2f} %, loss {info.best.loss:.4f} "
+        f"validation {info.best.score.metric.name} {info.best.score.full}{loss} "
         f"at iteration {info.best.iteration:,}"
     )
 
 
 def _best_cell(info: RunInfo) -> str:
-    return f"{100 * info.best.accuracy:.2f}" if info.best else "-"
+    return info.best.score.listed if info.best else "-"
 
 
 def _result_text(evaluation: Evaluation) -> str:
     from mamltui.measures import counted
-    from mamltui.results import accuracy_cell
+    from mamltui.results import score_cell
 
-    own, support = evaluation.headline("transductive"), evaluation.headline("support")
+    scores = ", ".join(
+        f"{score_cell(evaluation.headline(statistics))}{evaluation.metric.unit} "
+        f"{evaluation.kind(statistics)}"
+        for statistics in evaluation.statistics
+    )
     return (
-        f"{accuracy_cell(own)} % {evaluation.kind('transductive')}, "
-        f"{accuracy_cell(support)} % support statistics "
-        f"after {counted(evaluation.test_steps, 'inner step')}; {evaluation.split} split, "
+        f"{scores} after {counted(evaluation.test_steps, 'inner step')}; {evaluation.split} split, "
         f"{evaluation.scored}, "
         f"{evaluation.episodes:,} {'disjoint ' if evaluation.disjoint else ''}episodes"
     )
 
 
 def _test_cell(evaluation: Evaluation | None, statistics: str) -> str:
-    from mamltui.results import accuracy_cell
+    from mamltui.results import score_cell
 
-    return accuracy_cell(evaluation.headline(statistics)) if evaluation else "-"
+    if evaluation is None or statistics not in evaluation.statistics:
+        return "-"
+    return f"{evaluation.metric.mark}{score_cell(evaluation.headline(statistics))}"
 
 
 def _age(created: str) -> str:

@@ -17,11 +17,11 @@ from mamltui.results import (
     Grid,
     GridRow,
     StepResult,
-    accuracy_cell,
     compare_with_published,
     describe,
     grids,
     paired_lines,
+    score_cell,
     spread_text,
 )
 from mamltui.text import visible
@@ -74,7 +74,7 @@ def print_evaluation(console: Console, evaluations: Sequence[Evaluation]) -> Non
 
 def print_paired(console: Console, evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
     """Print how much better each evaluation is than the first, on the same episodes, or why not."""
-    for statistics in STATISTICS:
+    for statistics in evaluations[0].statistics:
         for name, text in paired_lines(evaluations, names, statistics):
             say(console, f"{name}, {evaluations[0].kind(statistics)}: {text}", indent=2)
 
@@ -136,21 +136,28 @@ def _print_sweep(console: Console, evaluation: Evaluation) -> None:
     plus_minus = _plus_minus(console)
     headline = evaluation.steps.index(evaluation.test_steps)
     columns = [[f"{step}{_mark(step, evaluation.test_steps)}" for step in evaluation.steps]]
-    for statistics in STATISTICS:
+    header = ["steps "]
+    for statistics in evaluation.statistics:
         results = evaluation.results(statistics)
-        columns.append(_accuracies(results, plus_minus))
-        columns.append([f"{result.loss:.4f}" for result in results])
-    own = evaluation.kind("transductive")
-    header = ("steps ", f"{own} %", "loss", "support statistics %", "loss")
+        columns.append(_scores(results, plus_minus))
+        header.append(f"{evaluation.kind(statistics)}{evaluation.metric.unit}")
+        if not evaluation.metric.is_error:  # an error is the loss itself
+            columns.append([f"{result.loss:.4f}" for result in results])
+            header.append("loss")
     rows = zip(*columns, strict=True)
-    print_table(console, aligned(header, rows, right=range(5)), marked=[headline])
+    print_table(console, aligned(header, rows, right=range(len(header))), marked=[headline])
     console.print()
 
 
 def _print_grid(console: Console, grid: Grid) -> None:
     """Runs are columns, as many side by side as there is room for; a key names them."""
-    say(console, f"{grid.task}, {grid.split} split, {KINDS[grid.statistics]}", style="bold")
-    say(console, "accuracy % with its 95% interval, and loss, after each number of inner steps")
+    kind = "" if grid.metric.is_error else f", {KINDS[grid.statistics]}"
+    say(console, f"{grid.task}, {grid.split} split{kind}", style="bold")
+    loss = "" if grid.metric.is_error else ", and loss"
+    say(
+        console,
+        f"{grid.metric.title} with its 95% interval{loss}, after each number of inner steps",
+    )
     console.print()
     letters = _letters(len(grid.rows))
     columns = [_grid_column(console, grid, row) for row in grid.rows]
@@ -178,17 +185,19 @@ def _print_grid(console: Console, grid: Grid) -> None:
 
 
 def _grid_column(console: Console, grid: Grid, row: GridRow) -> list[str]:
-    accuracies = _accuracies(row.cells, _plus_minus(console))
+    scores = _scores(row.cells, _plus_minus(console))
     return [
-        f"{accuracy}{_mark(step, row.headline)} {cell.loss:.4f}" if cell else "- "
-        for step, cell, accuracy in zip(grid.steps, row.cells, accuracies, strict=True)
+        f"{score}{_mark(step, row.headline)}{'' if grid.metric.is_error else f' {cell.loss:.4f}'}"
+        if cell
+        else "- "
+        for step, cell, score in zip(grid.steps, row.cells, scores, strict=True)
     ]
 
 
-def _accuracies(results: Sequence[StepResult | None], plus_minus: str) -> list[str]:
-    """Accuracies in percent with their intervals, both with the decimal points below each other."""
+def _scores(results: Sequence[StepResult | None], plus_minus: str) -> list[str]:
+    """Scores with their intervals, both with the decimal points below each other."""
     parts = [
-        accuracy_cell(result, plus_minus).split(f" {plus_minus} ") if result else [""]
+        score_cell(result, plus_minus).split(f" {plus_minus} ") if result else [""]
         for result in results
     ]
     width = max((len(part[1]) for part in parts if len(part) == 2), default=0)
@@ -215,13 +224,14 @@ def _print_comparison(console: Console, evaluation: Evaluation, *, named: bool) 
         console.print()
         say(console, evaluation.run, style="bold")
     steps = f"{evaluation.test_steps} inner step{'' if evaluation.test_steps == 1 else 's'}"
-    for statistics in STATISTICS:
+    for statistics in evaluation.statistics:
         headline = evaluation.headline(statistics)
         beside = [item for item in comparisons if item.statistics == statistics]
         end = ":" if beside else ""
         say(
             console,
-            f"{accuracy_cell(headline)} % after {steps}, {evaluation.kind(statistics)}{end}",
+            f"{score_cell(headline)}{evaluation.metric.unit} after {steps}, "
+            f"{evaluation.kind(statistics)}{end}",
         )
         if spread := spread_text(evaluation, statistics):
             say(console, spread, style="dim", indent=2)

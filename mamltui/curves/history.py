@@ -108,7 +108,8 @@ class RunHistory:
             content.pace.note(event)
             if isinstance(event, Step):
                 for metric in STEP_METRICS:
-                    content.curves[metric].append(event.iteration, getattr(event, metric))
+                    if (value := getattr(event, metric)) is not None:
+                        content.curves[metric].append(event.iteration, value)
                 content.steps.append(event)
                 newest.step, newest.elapsed = event, event.elapsed
                 return
@@ -120,7 +121,9 @@ class RunHistory:
                     newest.iteration, newest.iterations = event.iteration, event.iterations
                 case Validated():
                     content.validations.append(event)
-                    content.curves["validation_accuracy"].append(event.iteration, event.accuracy)
+                    if event.accuracy is not None:
+                        curve = content.curves["validation_accuracy"]
+                        curve.append(event.iteration, event.accuracy)
                     content.curves["validation_loss"].append(event.iteration, event.loss)
                     newest.validated, newest.elapsed = event, event.elapsed
                     if event.is_best:

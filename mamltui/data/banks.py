@@ -6,12 +6,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mamltui.data.bank import ImageBank
 from mamltui.data.load import load_bank
 from mamltui.data.progress import Progress
 from mamltui.maml.memory import memory_explained
 
 if TYPE_CHECKING:
+    from mamltui.data.sampling import DataSource
     from mamltui.profiles import DataSection
 
 
@@ -24,11 +24,11 @@ class Banks:
 
     def __init__(self, data_dir: Path | None = None) -> None:
         self._data_dir = data_dir
-        self._loaded: dict[tuple[str | int, ...], ImageBank] = {}
+        self._loaded: dict[tuple[str | int, ...], DataSource] = {}
         self._lock = threading.Lock()
 
-    def bank(self, data: DataSection, progress: Progress | None = None) -> ImageBank:
-        """The images that ``data`` names; a second caller waits for the first one's loading.
+    def bank(self, data: DataSection, progress: Progress | None = None) -> DataSource:
+        """The images, or the waves, that ``data`` names; a second caller waits for the first one.
 
         Raises:
             DataError: the images are not there, damaged or hostile.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mamltui.data.bank import ImageBank
 from mamltui.data.progress import Progress
 from mamltui.errors import DataError
 
 if TYPE_CHECKING:
+    from mamltui.data.sampling import DataSource
     from mamltui.profiles import DataSection
 
 
@@ -19,8 +19,8 @@ def load_bank(
     *,
     download: bool = True,
     progress: Progress | None = None,
-) -> ImageBank:
-    """The images that ``data`` names.
+) -> DataSource:
+    """The images, or the waves, that ``data`` names.
 
     Args:
         data: which set, and for some its folder, how images are resized and to what size.
@@ -32,6 +32,10 @@ def load_bank(
     Raises:
         DataError: the images are not there, damaged or hostile.
     """
+    if data.set == "sinusoid":
+        from mamltui.data.sinusoid import Waves
+
+        return Waves()
     if data.set == "omniglot":
         from mamltui.data.omniglot import load_omniglot
 

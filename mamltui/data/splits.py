@@ -20,6 +20,7 @@ from mamltui.data import cifar_classes
 from mamltui.data.bank import ImageBank
 from mamltui.data.groups import part_of
 from mamltui.data.randomness import random_bits, random_order
+from mamltui.data.sinusoid import Waves
 from mamltui.errors import ProfileError
 
 _SHUFFLE_SEED = 0
@@ -102,14 +103,16 @@ class ClassSplit:
     """SHA-256 of the three lists of class names."""
 
 
-def split_classes(bank: ImageBank, split: str = "auto") -> ClassSplit:
-    """The classes of ``bank`` for training, validation and test.
+def split_classes(bank: ImageBank | Waves, split: str = "auto") -> ClassSplit:
+    """The classes of ``bank`` for training, validation and test; of waves, none.
 
     Depends on the class names alone: not on their order in the bank, not on the images.
 
     Raises:
         ProfileError: no split has this name, or it does not fit the data set.
     """
+    if isinstance(bank, Waves):
+        return ClassSplit(bank.split, (), (), (), bank.content_hash)
     name = _usual(bank) if split == "auto" else split
     rule = SPLITS.get(name)
     if rule is None or rule.data_set not in (None, bank.name):

@@ -8,7 +8,6 @@ from types import TracebackType
 
 from mamltui.events import Event, Finished, Step, Validated
 from mamltui.headless.display import Display
-from mamltui.measures import percent
 
 _SECONDS = 0.2
 """Between two pictures of the bar."""
@@ -16,7 +15,7 @@ _CELLS = 20
 
 
 class BarDisplay(Display):
-    """A bar, the iteration, and the latest accuracies.
+    """A bar, the iteration, and the latest scores.
 
     Args:
         write: takes text; a carriage return in it goes back to the start of the line.
@@ -43,12 +42,12 @@ class BarDisplay(Display):
 
     def show(self, event: Event) -> None:
         if isinstance(event, Validated):
-            self._validation = f", validation {percent(event.accuracy)}"
+            self._validation = f", validation {event.score.text}"
         if isinstance(event, Finished):
             self._draw(self._iterations, self._iterations, "iterations", "")
         elif isinstance(event, Step) and time.monotonic() >= self._next:
-            accuracy = f", training {percent(event.query_accuracy)}"
-            self._draw(event.iteration, self._iterations, "iterations", accuracy)
+            score = f", training {event.score.text}"
+            self._draw(event.iteration, self._iterations, "iterations", score)
 
     def evaluating(self, done: int, episodes: int) -> None:
         if done == episodes or time.monotonic() >= self._next:

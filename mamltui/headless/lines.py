@@ -24,7 +24,7 @@ from mamltui.events import (
     Validated,
 )
 from mamltui.headless.display import Display
-from mamltui.measures import Pace, duration, percent, validation_text
+from mamltui.measures import Pace, duration, validation_text
 
 LINE_SECONDS = 10.0
 """Lines come at each validation, and between validations at most this often."""
@@ -89,9 +89,10 @@ class LineDisplay(Display):
             case Diverged() | Stopped():
                 self._say(f"{event.name}: {event.reason}")
             case Finished():
+                score = event.best_score
                 self._say(
-                    f"finished in {duration(event.elapsed)}: best validation accuracy "
-                    f"{percent(event.best_accuracy)} at iteration {event.best_iteration:,}"
+                    f"finished in {duration(event.elapsed)}: best validation {score.metric.name} "
+                    f"{score.text} at iteration {event.best_iteration:,}"
                 )
 
     def evaluating(self, done: int, episodes: int) -> None:
@@ -107,9 +108,11 @@ class LineDisplay(Display):
         width = len(f"{self._iterations:,}")
         parts = [f"iteration {iteration:>{width},} / {self._iterations:,}"]
         if self._step:
+            score = self._step.score
+            if not score.metric.is_error:
+                parts.append(f"loss {self._step.query_loss:.4f}")
             parts += [
-                f"loss {self._step.query_loss:.4f}",
-                f"accuracy {percent(self._step.query_accuracy):>7}",
+                f"{score.metric.name} {score.text:>7}",
                 f"{self._step.iterations_per_second:.1f} it/s",
             ]
         parts.append(f"left {duration(self._pace.seconds_left(iteration, self._iterations))}")

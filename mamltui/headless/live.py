@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 
@@ -31,7 +31,8 @@ from mamltui.events import (
     Validated,
 )
 from mamltui.headless.display import Display
-from mamltui.measures import History, Pace, duration, percent, validation_text
+from mamltui.measures import History, Pace, duration, validation_text
+from mamltui.score import Score
 from mamltui.text import visible_lines
 
 LABEL_WIDTH = 12
@@ -58,9 +59,9 @@ class LiveDisplay(Display):
         self._elapsed = 0.0
         self._step: Step | None = None
         self._validated: Validated | None = None
-        self._best: tuple[float, int] | None = None
+        self._best: tuple[Score, int] | None = None
         self._loss = History()
-        self._accuracy = History()
+        self._score = History()
         self._pace = Pace()
         self._clock_at_event = time.monotonic()
         self._running = False
@@ -104,12 +105,12 @@ class LiveDisplay(Display):
             case Step():
                 self._step = event
                 self._loss.append(event.query_loss)
-                self._accuracy.append(event.query_accuracy)
+                self._score.append(event.score.value)
                 self._tick(event.elapsed)
             case Validated():
                 self._validated = event
                 if event.is_best:
-                    self._best = (event.accuracy, event.iteration)
+                    self._best = (event.score, event.iteration)
                 self._tick(event.elapsed)
             case DiskFailing() | DiskRestored():
                 self._disk_refuses = isinstance(event, DiskFailing)
@@ -126,7 +127,7 @@ class LiveDisplay(Display):
             case Finished():
                 self._tick(event.elapsed)
                 self._end = event.iteration  # of early stopping, before all are done
-                self._best = (event.best_accuracy, event.best_iteration)
+                self._best = (event.best_score, event.best_iteration)
                 self._enter("finished")
 
     def _tick(self, elapsed: float) -> None:
@@ -217,21 +218,25 @@ class LiveDisplay(Display):
             f"{step.query_loss:.4f}" if step else "-",
             self._loss.sparkline(room),
         )
+        is_error = step is not None and step.score.metric.is_error
         yield _metric(
-            "accuracy",
-            percent(step.query_accuracy) if step else "-",
-            self._accuracy.sparkline(room),
+            "error" if is_error else "accuracy",
+            step.score.text if step else "-",
+            self._score.sparkline(room),
         )
-        best = f"   best {percent(self._best[0])} at {self._best[1]:,}" if self._best else ""
+        best = f"   best {self._best[0].text} at {self._best[1]:,}" if self._best else ""
         yield _metric("validation", (validation_text(validated) if validated else "-") + best)
         yield _metric(
             "by step",
-            "  ".join(f"{100 * accuracy:.1f}" for accuracy in validated.accuracy_per_step) + " %"
-            if validated
-            else "-",
+            _by_step(validated.scores_per_step) if validated else "-",
         )
         yield _metric("gradient", f"norm {step.gradient_norm:.3g}" if step else "-")
         yield _metric("run", self._run or "-")
+
+
+def _by_step(scores: Sequence[Score]) -> str:
+    unit = scores[0].metric.unit if scores else ""
+    return "  ".join(score.text.removesuffix(unit) for score in scores) + unit
 
 
 def _line(text: str, style: str = "") -> Text:

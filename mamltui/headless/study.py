@@ -31,13 +31,13 @@ def standing_row(standing: Standing, state: str) -> tuple[str, ...]:
     test = ""
     if evaluation is not None:
         score = evaluation.headline()
-        test = f"{100 * score.accuracy:.2f} ± {100 * score.accuracy_ci95:.2f}"
+        test = score.score.with_interval
     return (
         standing.cell.name,
         state,
         iterations or (f"{of:,}" if of else "to be timed"),
         f"{standing.core_minutes:.1f}" if info else "",
-        percent(info.best.accuracy) if info and info.best else "",
+        info.best.score.text if info and info.best else "",
         test,
     )
 

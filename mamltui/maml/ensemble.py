@@ -9,9 +9,9 @@ from torch import Tensor
 
 from mamltui.maml.chunks import choose_task_chunk
 from mamltui.maml.episode import Episodes
-from mamltui.maml.evaluate import Scores, answers_of
+from mamltui.maml.evaluate import Scores
 from mamltui.maml.inner import InnerLoop
-from mamltui.maml.losses import CROSS_ENTROPY
+from mamltui.maml.losses import Loss, loss_of
 from mamltui.maml.outer import adapted_step_by_step
 from mamltui.maml.parameters import Network, Parameters
 
@@ -34,6 +34,7 @@ def ensemble_scores(
     Raises:
         Interrupted: ``should_stop`` said so.
     """
+    loss = loss_of(network)
     parts, answers = [], []
     for chunk in episodes.chunks(task_chunk or choose_task_chunk(network, 0, episodes)):
         logits_of = [
@@ -41,8 +42,10 @@ def ensemble_scores(
         ]
         labels = (chunk.query_y, chunk.query_y, chunk.support_y)
         mean = [torch.stack(logits).mean(dim=0) for logits in zip(*logits_of, strict=True)]
-        parts.append(torch.stack([_scores(*each) for each in zip(mean, labels, strict=True)], 1))
-        both = [answers_of(logits, chunk.query_y).transpose(0, 1) for logits in mean[:2]]
+        parts.append(
+            torch.stack([_scores(loss, *each) for each in zip(mean, labels, strict=True)], 1)
+        )
+        both = [loss.answers(logits, chunk.query_y).transpose(0, 1) for logits in mean[:2]]
         answers.append(torch.stack(both, dim=1))
     scores = torch.cat(parts).double().cpu()
     return Scores.of(scores, torch.cat(answers).float().cpu(), support_statistics=True)
@@ -69,10 +72,7 @@ def _logits(
     return [torch.stack(each) for each in collected]
 
 
-def _scores(logits: Tensor, labels: Tensor) -> Tensor:
+def _scores(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
     """Losses and accuracies [tasks, 2, steps + 1] of logits [steps + 1, tasks, examples, way]."""
-    scores = [
-        (CROSS_ENTROPY.per_task(each, labels), CROSS_ENTROPY.accuracy(each, labels))
-        for each in logits
-    ]
+    scores = [(loss.per_task(each, labels), loss.accuracy(each, labels)) for each in logits]
     return torch.stack([torch.stack(each, dim=1) for each in scores], dim=2)

@@ -20,12 +20,12 @@ class StepScores(NamedTuple):
     """Scores of each task after 0, 1, ..., steps inner steps; [tasks, steps + 1] float64, CPU."""
 
     loss: Tensor
-    """Mean cross-entropy in nats."""
+    """Mean cross-entropy in nats; of a regression the mean squared error."""
     accuracy: Tensor
-    """Fraction of examples right."""
+    """Fraction of examples right; of a regression zeros."""
     answers: Tensor | None = None
     """[tasks, steps + 1, examples, 2] float32, CPU: 1 where the answer is right, else 0, and the
-    probability that it was given. None of the support set."""
+    probability that it was given; of a regression zeros. None of the support set."""
 
     @classmethod
     def joined(cls, parts: Sequence[StepScores]) -> StepScores:
@@ -132,7 +132,7 @@ def _score(
 
     def collect(kind: int, logits: Tensor, labels: Tensor) -> None:
         judged = (loss.per_task(logits, labels), loss.accuracy(logits, labels))
-        asked = (*judged, answers_of(logits, labels)) if kind < 2 else judged
+        asked = (*judged, loss.answers(logits, labels)) if kind < 2 else judged
         for values, value in zip(collected[kind], asked, strict=True):
             values.append(value)
 
@@ -148,12 +148,6 @@ def _score(
         [torch.stack(values, dim=1) if values else torch.empty(0) for values in kind]
         for kind in collected
     ]
-
-
-def answers_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Of logits [..., examples, way], ``StepScores.answers`` [..., examples, 2]."""
-    probability, answer = logits.detach().softmax(dim=-1).max(dim=-1)
-    return torch.stack([(answer == labels).to(probability.dtype), probability], dim=-1)
 
 
 def mean_and_ci95(values: Tensor) -> tuple[Tensor, Tensor]:

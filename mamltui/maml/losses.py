@@ -20,6 +20,9 @@ class Loss(Protocol):
     def accuracy(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Fraction of each task's examples answered right: [tasks]."""
 
+    def answers(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Of outputs [..., examples, outputs], ``StepScores.answers`` [..., examples, 2]."""
+
     def gradient(
         self,
         outputs: Tensor,
@@ -47,6 +50,10 @@ class CrossEntropy:
 
     def accuracy(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs.argmax(dim=2) == targets).to(outputs.dtype).mean(dim=1)
+
+    def answers(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        probability, answer = outputs.detach().softmax(dim=-1).max(dim=-1)
+        return torch.stack([(answer == targets).to(probability.dtype), probability], dim=-1)
 
     def gradient(
         self,
@@ -78,6 +85,10 @@ class SquaredError:
     def accuracy(self, outputs: Tensor, targets: Tensor) -> Tensor:  # noqa: ARG002
         """Nothing is right or wrong: zero."""
         return outputs.new_zeros(len(outputs))
+
+    def answers(self, outputs: Tensor, targets: Tensor) -> Tensor:  # noqa: ARG002
+        """Likewise."""
+        return outputs.new_zeros(*outputs.shape[:-1], 2)
 
     def gradient(
         self,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mamltui.maml.parameters import Network, NormStatistics, Parameters, ParameterSpec
+
+KIND = "fully connected"
+MOST_LAYERS = 16
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,24 @@ class MlpNetwork(Network):
         return sum(self.sizes())
 
     def to_json(self) -> dict[str, object]:
-        return asdict(self)
+        return {"kind": KIND, "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], largest: int) -> MlpNetwork:
+        """What ``to_json`` wrote.
+
+        Raises:
+            ValueError: it is none, or a layer has more than ``largest`` units.
+        """
+        hidden = values.get("hidden")
+        if (
+            values.get("kind") != KIND
+            or not isinstance(hidden, list)
+            or not 0 < len(hidden) <= MOST_LAYERS
+            or not all(type(size) is int and 0 < size <= largest for size in hidden)
+        ):
+            raise ValueError("there is no such network of fully connected layers")
+        return cls(tuple(hidden))
 
     def describe(self) -> str:
-        return f"a network of {' and '.join(map(str, self.hidden))} hidden units"
+        return f"fully connected layers of {' and '.join(map(str, self.hidden))} units"

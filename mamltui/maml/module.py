@@ -7,11 +7,13 @@ images [images, channels, size, size], kernels [out, in, 3, 3], the head [way, f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mamltui.maml.mlp import MlpNetwork
 from mamltui.maml.network import NORM_EPSILON, NetworkSpec
 from mamltui.maml.own_network import ModuleNetwork
 from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters, at_step
@@ -108,6 +110,8 @@ def as_module(
     values = {name: value.detach() for name, value in at_step(network, parameters, step).items()}
     if isinstance(network, ModuleNetwork):
         return network.handed_out(values, list(statistics))
+    if isinstance(network, MlpNetwork):
+        return _fully_connected(network, values)
     assert isinstance(network, NetworkSpec)
     shapes = network.value_shapes()
     module = ConvNet(network, has_head="head.weight" in values)
@@ -136,3 +140,15 @@ def as_module(
         fill(module.head.weight, values["head.weight"].reshape(shapes["head.weight"]).T)
         fill(module.head.bias, values["head.bias"].reshape(-1))
     return module.eval()
+
+
+def _fully_connected(network: MlpNetwork, values: Parameters) -> nn.Module:
+    """Outputs [examples, outputs] of inputs [examples, inputs], by torch's linear layers."""
+    layers: list[nn.Module] = []
+    for layer, (inputs, outputs) in enumerate(pairwise(network.sizes()), 1):
+        linear = nn.Linear(inputs, outputs)
+        with torch.no_grad():
+            linear.weight.copy_(values[f"layer{layer}.weight"].reshape(inputs, outputs).T)
+            linear.bias.copy_(values[f"layer{layer}.bias"].reshape(outputs))
+        layers += [linear, nn.ReLU()]
+    return nn.Sequential(*layers[:-1]).eval()

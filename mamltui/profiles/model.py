@@ -17,6 +17,7 @@ from pydantic import (
 
 from mamltui.profiles.arguments import ALLOWED_ARGUMENTS, parse_arguments
 from mamltui.profiles.steps import ALLOWED_STEPS, parse_steps
+from mamltui.score import ACCURACY, SQUARED_ERROR, Metric
 
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 NAME_LENGTH = 60
@@ -62,9 +63,9 @@ class _Model(BaseModel):
 
 
 class DataSection(_Model):
-    """Which images the tasks are made of."""
+    """What the tasks are made of: images, or sine waves."""
 
-    set: Literal["strokes", "omniglot", "cifar-fs", "folder"] = Field(
+    set: Literal["strokes", "omniglot", "cifar-fs", "folder", "sinusoid"] = Field(
         "strokes",
         description="Data set: embedded drawn characters, Omniglot, CIFAR-FS, or your own images.",
         json_schema_extra=_unit("-"),
@@ -636,3 +637,23 @@ class Values(Head):
     evaluation: EvaluationSection = EvaluationSection()
     run: RunSection = RunSection()
     engine: EngineSection = EngineSection()
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether numbers are fitted, not images classified."""
+        return self.data.set == "sinusoid"
+
+    @property
+    def metric(self) -> Metric:
+        """What tells how well its tasks are solved."""
+        return SQUARED_ERROR if self.is_regression else ACCURACY
+
+    @property
+    def shape(self) -> str:
+        """Of a task in words: ``5-way 1-shot``, or of a wave ``10-shot``."""
+        return shape_text(0 if self.is_regression else self.task.way, self.task.shot)
+
+
+def shape_text(way: int, shot: int) -> str:
+    """The shape of a task in words; 0 ways: it has no classes."""
+    return f"{way}-way {shot}-shot" if way else f"{shot}-shot"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mamltui.profiles.algorithms import inapplicable
+from mamltui.profiles.regression import ALGORITHMS, OF_IMAGES
 
 if TYPE_CHECKING:
     from mamltui.profiles.model import Values
@@ -49,6 +50,12 @@ class BrokenRule:
 
 def broken_rules(profile: Values) -> list[BrokenRule]:
     """All combinations of the profile's values that cannot work with any data."""
+    if profile.is_regression:
+        return [
+            *_of_the_regression(profile),
+            *_of_the_algorithm(profile),
+            *_of_the_start(profile),
+        ]
     data = profile.data
     broken = []
     splits = SPLITS[data.set]
@@ -98,6 +105,31 @@ def broken_rules(profile: Values) -> list[BrokenRule]:
     return broken + misfits(
         profile, CLASSES.get((data.set, split), {}), DRAWINGS.get(data.set), source=data.set
     )
+
+
+def _of_the_regression(profile: Values) -> Iterator[BrokenRule]:
+    """What is said of images, where there are none."""
+    for key, reason in OF_IMAGES.items():
+        section, name = key.split(".")
+        owner = getattr(profile, section)
+        if getattr(owner, name) != type(owner).model_fields[name].default:
+            yield BrokenRule(
+                (key, "data.set"),
+                f'it does not apply to set = "sinusoid": {reason}',
+                f"leave {key} out",
+            )
+    if reason := ALGORITHMS.get(profile.algorithm, ""):
+        yield BrokenRule(
+            ("algorithm", "data.set"),
+            f"{profile.algorithm} cannot fit waves: {reason}",
+            "choose another algorithm, such as maml",
+        )
+    if profile.validation.criterion != "loss":
+        yield BrokenRule(
+            ("validation.criterion", "data.set"),
+            "waves are fitted, which gives an error and no accuracy",
+            'write validation.criterion = "loss": the least mean squared error is the best',
+        )
 
 
 def _of_the_augmentation(profile: Values) -> Iterator[BrokenRule]:

@@ -54,6 +54,7 @@ PURPOSES: dict[str, tuple[str, ...]] = {
     "its kin": ("imaml-", "meta-curvature-", "proto", "reptile-"),
     "CIFAR-FS": ("cifar-fs-",),
     "own network": ("resnet-",),
+    "regression": ("sinusoid-",),
     "step study": ("study-",),
 }
 """What packaged profiles are for, in the order of lists, and how their names begin; those of the

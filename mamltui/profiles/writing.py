@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mamltui.profiles.keys import Key, keys_of, toml_value
+from mamltui.profiles.keys import Key, toml_value
+from mamltui.profiles.regression import keys_for
 
 if TYPE_CHECKING:
     from mamltui.profiles.model import Values
@@ -14,7 +15,7 @@ def to_toml(profile: Values, *, template: bool) -> str:
     """See :meth:`mamltui.profiles.Profile.to_toml`."""
     lines: list[str] = []
     section = ""
-    for key in keys_of(type(profile)):
+    for key in keys_for(profile):
         if key.section != section:
             section = key.section
             lines += ["", f"[{section}]"]

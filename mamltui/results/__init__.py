@@ -19,7 +19,7 @@ from mamltui.results.files import (
     write_text,
 )
 from mamltui.results.grid import Grid, GridRow, grids
-from mamltui.results.markdown import accuracy_cell, describe, markdown_text, spread_text
+from mamltui.results.markdown import describe, markdown_text, score_cell, spread_text
 from mamltui.results.paired import (
     RunDifference,
     compare_runs,
@@ -47,7 +47,6 @@ __all__ = [
     "RunDifference",
     "Spread",
     "StepResult",
-    "accuracy_cell",
     "compare_runs",
     "compare_with_published",
     "csv_table",
@@ -63,6 +62,7 @@ __all__ = [
     "published_figures",
     "read_evaluations",
     "result_stem",
+    "score_cell",
     "spread_text",
     "spreadsheet_safe",
     "unpaired_reason",

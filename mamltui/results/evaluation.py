@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from mamltui.profiles import Profile
 
 from mamltui.measures import counted
+from mamltui.profiles.model import shape_text
+from mamltui.score import ACCURACY, SQUARED_ERROR, Metric, Score
 from mamltui.statistics import (
     Interval,
     Reliability,
@@ -31,8 +33,9 @@ def ensemble_of(models: int) -> str:
 
 
 def task_name(data: str, way: int, shot: int) -> str:
-    """A task in words, e.g. ``omniglot 5-way 1-shot``."""
-    return f"{data} {way}-way {shot}-shot"
+    """A task in words, e.g. ``omniglot 5-way 1-shot``; of waves, which have 0 ways, ``sinusoid
+    10-shot``."""
+    return f"{data} {shape_text(way, shot)}"
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,18 @@ class StepResult:
     """
 
     steps: int
-    accuracy: float
-    """Fraction in [0, 1]."""
+    accuracy: float | None
+    """Fraction in [0, 1]; None of a regression."""
     accuracy_ci95: float
     loss: float
-    """Mean cross-entropy in nats."""
+    """Mean cross-entropy in nats; of a regression, mean squared error."""
     loss_ci95: float
+
+    @property
+    def score(self) -> Score:
+        """The accuracy, or the error of a regression."""
+        ci95 = self.loss_ci95 if self.accuracy is None else self.accuracy_ci95
+        return Score.of(self.accuracy, self.loss, ci95)
 
 
 @dataclass(frozen=True)
@@ -90,9 +99,10 @@ class Evaluation:
     """Name of the data set."""
     data_hash: str
     way: int
+    """Classes of a task; 0 of a regression, which has none."""
     shot: int
     query: int
-    """Query images per class."""
+    """Query images per class, or points of a wave."""
     train_steps: int
     """Inner steps in training."""
     test_steps: int
@@ -136,7 +146,18 @@ class Evaluation:
     is_other_data: bool = False
     """Whether the images are others than the run was trained on, of the same classes."""
     outcomes: tuple[Outcomes, ...] = ()
-    """For each of ``STATISTICS``; none of an evaluation under way, or by an earlier version."""
+    """For each of ``STATISTICS``; none of an evaluation under way, by an earlier version, or of a
+    regression."""
+
+    @property
+    def metric(self) -> Metric:
+        """What its scores are."""
+        return ACCURACY if self.way else SQUARED_ERROR
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Those of ``STATISTICS`` that can differ: a network of waves normalises nothing."""
+        return STATISTICS[:1] if self.metric.is_error else STATISTICS
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -148,7 +169,10 @@ class Evaluation:
         return {"transductive": self.transductive, "support": self.support}[statistics]
 
     def kind(self, statistics: str) -> str:
-        """One of ``STATISTICS`` in words, as it was for this evaluation."""
+        """One of ``STATISTICS`` in words, as it was for this evaluation; of a regression, what is
+        measured."""
+        if self.metric.is_error:
+            return self.metric.name
         if statistics == "support":
             return "support statistics"
         return "running statistics" if self.running_statistics else "transductive"
@@ -165,12 +189,14 @@ class Evaluation:
         """
         own, task = profile.evaluation.episodes, profile.task.at_test
         asked = (self.way, self.shot, self.query)
+        own_way = 0 if profile.is_regression else task.way
+        queries = f"{self.query} query {'images a class' if self.way else 'points'}"
         return [
             *(["other images than the training had"] if self.is_other_data else []),
             *(
                 []
-                if asked == (task.way, task.shot, task.query)
-                else [f"{self.way}-way {self.shot}-shot, {self.query} query images a class"]
+                if asked == (own_way, task.shot, task.query)
+                else [f"{shape_text(self.way, self.shot)}, {queries}"]
             ),
             *([f"a {self.head} head"] if self.is_head_changed(profile) else []),
             *([] if self.split == "test" else [f"{self.split} split"]),
@@ -194,7 +220,7 @@ class Evaluation:
     def trained_on(self) -> str:
         """The task of the training, if it was another; else empty."""
         way, shot = self.train_way or self.way, self.train_shot or self.shot
-        return "" if (way, shot) == (self.way, self.shot) else f"{way}-way {shot}-shot"
+        return "" if (way, shot) == (self.way, self.shot) else shape_text(way, shot)
 
     @property
     def is_plain(self) -> bool:

@@ -154,6 +154,9 @@ def _evaluation(item: dict[str, Any]) -> Evaluation:
         raise ValueError("steps")
     if not all(_agrees(each, evaluation) for each in evaluation.outcomes):
         raise ValueError("outcomes")
+    results = (*evaluation.transductive, *evaluation.support)
+    if any(each.score.metric is not evaluation.metric for each in results):
+        raise ValueError("accuracy")
     return evaluation
 
 
@@ -200,8 +203,8 @@ class _Score:
     """A step's numbers as they are in a file, where one that is not known is null."""
 
     steps: Count
-    accuracy: Fraction
-    accuracy_ci95: Amount
+    accuracy: Fraction | None
+    accuracy_ci95: Amount | None
     loss: Amount | None
     loss_ci95: Amount | None
 
@@ -211,7 +214,7 @@ def _step_result(entry: object) -> StepResult:
     return StepResult(
         steps=score.steps,
         accuracy=score.accuracy,
-        accuracy_ci95=score.accuracy_ci95,
+        accuracy_ci95=math.nan if score.accuracy_ci95 is None else score.accuracy_ci95,
         loss=math.nan if score.loss is None else score.loss,
         loss_ci95=math.nan if score.loss_ci95 is None else score.loss_ci95,
     )
@@ -229,7 +232,8 @@ def result_stem(evaluation: Evaluation) -> str:
     checkpoint = evaluation.checkpoint.replace(" ", "-")
     task = ""
     if evaluation.trained_on or evaluation.head == "fresh":
-        task = f"{evaluation.way}way{evaluation.shot}shot{evaluation.query}query-{evaluation.head}-"
+        way = f"{evaluation.way}way" if evaluation.way else ""
+        task = f"{way}{evaluation.shot}shot{evaluation.query}query-{evaluation.head}-"
     return (
         f"{task}{evaluation.split}-{checkpoint}-iteration{evaluation.iteration}-steps{steps}"
         f"-episodes{evaluation.episodes}{'-disjoint' if evaluation.disjoint else ''}"

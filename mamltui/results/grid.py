@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mamltui.results.evaluation import Evaluation, StepResult
 from mamltui.results.published import published_sweeps
+from mamltui.score import ACCURACY, Metric
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class Grid:
     statistics: str
     steps: tuple[int, ...]
     rows: tuple[GridRow, ...]
+    metric: Metric = ACCURACY
+
+    @property
+    def cells_in_words(self) -> str:
+        """What stands in a cell."""
+        if self.metric.is_error:
+            return f"{self.metric.name} with its 95% interval"
+        return "accuracy in percent with its 95% interval, and loss in nats"
 
 
 def grids(evaluations: Sequence[Evaluation], statistics: str = "transductive") -> list[Grid]:
@@ -40,7 +49,8 @@ def grids(evaluations: Sequence[Evaluation], statistics: str = "transductive") -
     """
     groups: dict[tuple[str, str], list[Evaluation]] = {}
     for evaluation in evaluations:
-        groups.setdefault((evaluation.task, evaluation.split), []).append(evaluation)
+        if statistics in evaluation.statistics:
+            groups.setdefault((evaluation.task, evaluation.split), []).append(evaluation)
     result = []
     for (task, split), group in groups.items():
         steps = tuple(sorted({step for evaluation in group for step in evaluation.steps}))
@@ -50,7 +60,7 @@ def grids(evaluations: Sequence[Evaluation], statistics: str = "transductive") -
         ]
         if split == "test" and statistics == "transductive":
             rows += _published_rows(task, steps)
-        result.append(Grid(task, split, statistics, steps, tuple(rows)))
+        result.append(Grid(task, split, statistics, steps, tuple(rows), group[0].metric))
     return result
 
 

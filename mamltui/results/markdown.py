@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -27,25 +26,24 @@ def markdown_text(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _markdown_evaluation(evaluation: Evaluation) -> str:
+    header = _row("test steps", *(_score_titles(evaluation)))
     lines = [
         f"### {escaped(evaluation.run)}",
         "",
         f"{escaped(describe(evaluation))}.",
         "",
-        f"| test steps | accuracy %, {evaluation.kind('transductive')} | loss "
-        "| accuracy %, support statistics | loss |",
-        "|---:|---:|---:|---:|---:|",
+        header,
+        "|" + "---:|" * (header.count("|") - 1),
     ]
-    for ours, other in zip(evaluation.transductive, evaluation.support, strict=True):
-        mark = "**" if ours.steps == evaluation.test_steps else ""
-        lines.append(
-            f"| {mark}{ours.steps}{mark} | {accuracy_cell(ours)} | {ours.loss:.4f} "
-            f"| {accuracy_cell(other)} | {other.loss:.4f} |"
-        )
+    columns = [evaluation.results(statistics) for statistics in evaluation.statistics]
+    for results in zip(*columns, strict=True):
+        mark = "**" if results[0].steps == evaluation.test_steps else ""
+        cells = [cell for result in results for cell in _score_cells(result)]
+        lines.append(_row(f"{mark}{results[0].steps}{mark}", *cells))
     lines += ["", "Bold: the profile's own inner steps at test, where the headline is read.", ""]
     lines += [
         f"- {escaped(f'{evaluation.kind(statistics)}: {text}')}"
-        for statistics in STATISTICS
+        for statistics in evaluation.statistics
         if (text := spread_text(evaluation, statistics))
     ]
     comparisons = compare_with_published(evaluation)
@@ -55,19 +53,40 @@ def _markdown_evaluation(evaluation: Evaluation) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _score_titles(evaluation: Evaluation) -> list[str]:
+    """Of the columns of ``_score_cells``."""
+    if evaluation.metric.is_error:
+        return [evaluation.metric.title]
+    kinds = (evaluation.kind(statistics) for statistics in evaluation.statistics)
+    return [title for kind in kinds for title in (f"{evaluation.metric.title}, {kind}", "loss")]
+
+
+def _score_cells(result: StepResult) -> list[str]:
+    """The score, and beside an accuracy the loss."""
+    cell = score_cell(result)
+    return [cell] if result.score.metric.is_error else [cell, f"{result.loss:.4f}"]
+
+
 def _markdown_grid(grid: Grid) -> str:
     kind = "transductive" if grid.statistics == "transductive" else "support statistics"
+    kind = "" if grid.metric.is_error else f", {kind}"
     lines = [
-        f"### Train steps x test steps: {escaped(grid.task)}, {grid.split} split, {kind}",
+        f"### Train steps x test steps: {escaped(grid.task)}, {grid.split} split{kind}",
         "",
-        "Accuracy in percent with its 95% interval, and loss in nats.",
+        f"{grid.cells_in_words[0].upper()}{grid.cells_in_words[1:]}.",
         "",
         "| run | train steps | " + " | ".join(f"test {step}" for step in grid.steps) + " |",
         "|---|---:|" + "---:|" * len(grid.steps),
     ]
     for row in grid.rows:
         cells = [
-            "" if cell is None else f"{accuracy_cell(cell)} ({cell.loss:.4f})" for cell in row.cells
+            "" if cell is None else " ".join([first, *(f"({each})" for each in rest)])
+            for cell in row.cells
+            for first, *rest in [_score_cells(cell) if cell else [""]]
         ]
         lines.append(f"| {escaped(row.label)} | {row.train_steps} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -78,7 +97,7 @@ def _markdown_paired(evaluations: Sequence[Evaluation]) -> str:
     lines = [f"### Beside {escaped(names[0])}, pair by pair", ""]
     lines += [
         f"- {escaped(f'{name}, {evaluations[0].kind(statistics)}: {text}')}"
-        for statistics in STATISTICS
+        for statistics in evaluations[0].statistics
         for name, text in paired_lines(evaluations, names, statistics)
     ]
     return "\n".join(lines) + "\n"
@@ -122,12 +141,10 @@ def spread_text(evaluation: Evaluation, statistics: str) -> str:
     )
 
 
-def accuracy_cell(result: StepResult, plus_minus: str = "±") -> str:
-    """E.g. `` 98.21 ± 0.31``, in percent; a figure without interval stands alone."""
-    text = f"{100 * result.accuracy:.2f}"
-    if math.isnan(result.accuracy_ci95):
-        return text
-    return f"{text} {plus_minus} {100 * result.accuracy_ci95:.2f}"
+def score_cell(result: StepResult, plus_minus: str = "±") -> str:
+    """E.g. ``98.21 ± 0.31``, without a unit; a figure without interval stands alone."""
+    score = result.score
+    return score.metric.with_interval(score.value, score.ci95, plus_minus)
 
 
 def escaped(text: str) -> str:

@@ -58,6 +58,8 @@ def p_text(p_value: float) -> str:
 
 def unpaired_reason(first: Evaluation, second: Evaluation) -> str:
     """Why two evaluations were not made on the same episodes, in words; empty if they were."""
+    if first.metric != second.metric:
+        return f"one is {_measured(first)}, the other {_measured(second)}"
     differing = [
         words
         for name, words in _SAME_EPISODES.items()
@@ -65,6 +67,8 @@ def unpaired_reason(first: Evaluation, second: Evaluation) -> str:
     ]
     if differing:
         return f"they were not tested on the same episodes: other {', '.join(differing)}"
+    if first.metric.is_error:
+        return "their errors on single waves are not kept, so there are no pairs to compare"
     for evaluation in (first, second):
         if not evaluation.outcomes:
             return (
@@ -72,6 +76,11 @@ def unpaired_reason(first: Evaluation, second: Evaluation) -> str:
                 f"evaluate it again with mamltui eval {evaluation.run}"
             )
     return ""
+
+
+def _measured(evaluation: Evaluation) -> str:
+    metric = evaluation.metric
+    return f"an {metric.name}" if metric.name[0] in "aeiou" else f"a {metric.name}"
 
 
 def compare_runs(

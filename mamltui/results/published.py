@@ -13,11 +13,12 @@ from typing import Any
 import tomli
 
 from mamltui.results.evaluation import Evaluation, StepResult, task_name
+from mamltui.score import ACCURACY, SQUARED_ERROR, Metric
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One published accuracy, with the decimals it was printed with."""
+    """One published accuracy, or error, with the decimals it was printed with."""
 
     method: str
     whose: str
@@ -28,15 +29,18 @@ class Figure:
     table: str | None
     data: str
     way: int
+    """0: a regression."""
     shot: int
-    accuracy: Decimal
-    """Percent."""
+    value: Decimal
+    """Accuracy in percent, or mean squared error."""
     interval: Decimal | None
-    """Half width in percent, as the source prints it."""
+    """Half width, as the source prints it."""
     transductive: bool | None
     """None: the source does not say."""
     verified: bool
-    """Whether the figure was checked against its source; others are not shown."""
+    """Whether the figure was checked against its source."""
+    second_hand: bool
+    """Whether it was taken from a text that quotes the source, which is said wherever it stands."""
     protocol: Mapping[str, Any]
     algorithm: str
     """What was trained, as ``Evaluation.algorithm`` says it."""
@@ -44,9 +48,23 @@ class Figure:
     """What else is measured otherwise there, in words."""
 
     @property
+    def is_shown(self) -> bool:
+        """What was recalled and never looked up is not."""
+        return self.verified or self.second_hand
+
+    @property
+    def metric(self) -> Metric:
+        return ACCURACY if self.way else SQUARED_ERROR
+
+    @property
     def printed(self) -> str:
         """E.g. ``98.7 ± 0.4 %``."""
-        return f"{self.accuracy}{'' if self.interval is None else f' ± {self.interval}'} %"
+        interval = "" if self.interval is None else f" ± {self.interval}"
+        return f"{self.value}{interval}{self.metric.unit}"
+
+    def is_of(self, data: str, way: int, shot: int) -> bool:
+        """Whether it is of this task, and may be shown."""
+        return self.is_shown and (self.data, self.way, self.shot) == (data, way, shot)
 
     @property
     def cited(self) -> str:
@@ -74,10 +92,11 @@ def published_figures() -> tuple[Figure, ...]:
             data=method["data"],
             way=figure["way"],
             shot=figure["shot"],
-            accuracy=figure["accuracy"],
+            value=figure["accuracy" if figure["way"] else "error"],
             interval=figure.get("interval"),
             transductive=method.get("transductive"),
             verified=method["verified"],
+            second_hand=method.get("second_hand", False),
             protocol=method.get("protocol", {}),
             algorithm=method["algorithm"],
             note=method.get("note", ""),
@@ -121,8 +140,8 @@ class Comparison:
     """A run's headline beside one published figure of the same data set, way and shot."""
 
     statistics: str
-    accuracy: Decimal
-    """Percent, two decimals: what is shown is what is compared."""
+    value: Decimal
+    """As people read it, rounded: what is shown is what is compared."""
     interval: Decimal
     figure: Figure
     differences: tuple[str, ...]
@@ -131,20 +150,20 @@ class Comparison:
     @property
     def relation(self) -> str:
         """``above``, ``below`` or ``equal to``."""
-        if self.accuracy == self.figure.accuracy:
+        if self.value == self.figure.value:
             return "equal to"
-        return "above" if self.accuracy > self.figure.accuracy else "below"
+        return "above" if self.value > self.figure.value else "below"
 
     @property
     def meets(self) -> bool:
         """Whether the intervals share a point; a figure without interval is a single point."""
         width = self.interval + (self.figure.interval or Decimal(0))
-        return abs(self.accuracy - self.figure.accuracy) <= width
+        return abs(self.value - self.figure.value) <= width
 
     @property
     def measured(self) -> str:
-        """The run's accuracy, e.g. ``98.21 ± 0.31 %``."""
-        return f"{self.accuracy} ± {self.interval} %"
+        """The run's score, e.g. ``98.21 ± 0.31 %``."""
+        return f"{self.value} ± {self.interval}{self.figure.metric.unit}"
 
     @property
     def words(self) -> str:
@@ -170,29 +189,20 @@ def compare_with_published(evaluation: Evaluation) -> list[Comparison]:
     """
     comparisons = []
     for figure in published_figures():
-        same_task = (figure.data, figure.way, figure.shot) == (
-            evaluation.data,
-            evaluation.way,
-            evaluation.shot,
-        )
-        if not (same_task and figure.verified):
+        if not figure.is_of(evaluation.data, evaluation.way, evaluation.shot):
             continue
         statistics = "support" if figure.transductive is False else "transductive"
-        headline = evaluation.headline(statistics)
+        score = evaluation.headline(statistics).score
         comparisons.append(
             Comparison(
                 statistics=statistics,
-                accuracy=_percent(headline.accuracy),
-                interval=_percent(headline.accuracy_ci95),
+                value=Decimal(score.metric.number(score.value)),
+                interval=Decimal(score.metric.number(score.ci95)),
                 figure=figure,
                 differences=_differences(evaluation, figure),
             )
         )
     return comparisons
-
-
-def _percent(fraction: float) -> Decimal:
-    return Decimal(f"{100 * fraction:.2f}")
 
 
 def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
@@ -229,7 +239,9 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         differences.insert(0, f"{evaluation.split} split, theirs test")
     if evaluation.running_statistics and figure.transductive:
         differences.append("running statistics, theirs transductive")
-    if figure.transductive is None:
+    if figure.second_hand:
+        differences.append("second hand")
+    if figure.transductive is None and evaluation.way:
         differences.append("batch statistics not stated there")
     if figure.note:
         differences.append(figure.note)

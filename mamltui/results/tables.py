@@ -6,30 +6,32 @@ import csv
 import io
 from collections.abc import Sequence
 
-from mamltui.results.evaluation import STATISTICS, Evaluation
+from mamltui.results.evaluation import Evaluation, StepResult
 from mamltui.text import visible
 
 COLUMNS = {
     "run": "name of the run's folder",
     "profile": "name of the profile it was trained from",
-    "data": "data set: omniglot, strokes, cifar-fs or folder",
-    "way": "classes in a task",
-    "shot": "support images per class",
+    "data": "data set: omniglot, strokes, cifar-fs, folder or sinusoid",
+    "way": "classes in a task; 0 of a regression",
+    "shot": "support images per class, or points of a wave",
     "train_steps": "inner steps in training",
     "test_steps": "inner steps after which this row was measured; 0 is before adaptation",
     "statistics": "transductive: query images normalised with their own batch statistics, as in "
     "the paper; running: with running statistics of the training (MAML++); support: with those of "
-    "the support set",
-    "accuracy_percent": "mean query accuracy over the episodes, percent, four decimals",
+    "the support set; none: a regression, whose network normalises nothing",
+    "accuracy_percent": "mean query accuracy over the episodes, percent, four decimals; empty of a "
+    "regression, as all that is of accuracies",
     "accuracy_ci95_percent": "half width of its 95% interval, percent, four decimals",
-    "loss": "mean query cross-entropy over the episodes, nats, six decimals",
-    "loss_ci95": "half width of its 95% interval, nats, six decimals",
+    "loss": "mean query cross-entropy over the episodes, nats, six decimals; of a regression its "
+    "mean squared error",
+    "loss_ci95": "half width of its 95% interval, six decimals",
     "episodes": "number of tasks evaluated",
     "split": "classes evaluated: train, validation or test",
     "checkpoint": "best (by validation), last, or ensemble of so many of the best",
     "iteration": "meta-iterations behind the checkpoint; of an ensemble, behind its newest",
     "seed": "seed of the evaluation's episodes",
-    "query": "query images per class",
+    "query": "query images per class, or points of a wave",
     "class_split": "name of the rule that parted the classes",
     "rotations": "true where each class of a task is turned by 0, 90, 180 or 270 degrees",
     "resize": "how drawings were brought to the network's size: nearest or antialias",
@@ -63,7 +65,8 @@ def csv_text(evaluations: Sequence[Evaluation]) -> str:
         shared: dict[str, object] = {
             name: value for name, value in vars(evaluation).items() if name in COLUMNS
         }
-        for statistics in STATISTICS:
+        for statistics in evaluation.statistics:
+            kind = evaluation.kind(statistics).removesuffix(" statistics")
             spread = _spread_cells(evaluation, statistics)
             for result in evaluation.results(statistics):
                 rows.append(
@@ -72,15 +75,23 @@ def csv_text(evaluations: Sequence[Evaluation]) -> str:
                         "rotations": str(evaluation.rotations).lower(),
                         "disjoint": str(evaluation.disjoint).lower(),
                         "test_steps": result.steps,
-                        "statistics": evaluation.kind(statistics).removesuffix(" statistics"),
-                        "accuracy_percent": f"{100 * result.accuracy:.4f}",
-                        "accuracy_ci95_percent": f"{100 * result.accuracy_ci95:.4f}",
+                        "statistics": "none" if evaluation.metric.is_error else kind,
+                        **_accuracy_cells(result),
                         "loss": f"{result.loss:.6f}",
                         "loss_ci95": f"{result.loss_ci95:.6f}",
                         **(spread if result.steps == evaluation.test_steps else {}),
                     }
                 )
     return csv_table(list(COLUMNS), rows, text_columns=("run", "profile", "data", "class_split"))
+
+
+def _accuracy_cells(result: StepResult) -> dict[str, str]:
+    if result.accuracy is None:
+        return {}
+    return {
+        "accuracy_percent": f"{100 * result.accuracy:.4f}",
+        "accuracy_ci95_percent": f"{100 * result.accuracy_ci95:.4f}",
+    }
 
 
 def _spread_cells(evaluation: Evaluation, statistics: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mamltui.errors import CheckpointError
 from mamltui.maml.learner import Learner
+from mamltui.maml.mlp import MlpNetwork
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.own_network import ModuleNetwork
 from mamltui.maml.parameters import Network
@@ -70,6 +71,7 @@ class Checkpoint:
     best_iteration: int | None = None
     """None before the first validation, as the two below."""
     best_accuracy: float | None = None
+    """None of a regression, too."""
     best_loss: float | None = None
     kept: tuple[Best, ...] = ()
     """Of the checkpoints kept for an ensemble, the best first."""
@@ -209,9 +211,9 @@ class _Metadata:
     sha256: Text | None = None
 
     def __post_init__(self) -> None:
-        best = (self.best_iteration, self.best_accuracy, self.best_loss)
-        if None in best and best != (None, None, None):
-            raise ValueError(f"the best validation is {best}")
+        best = (self.best_iteration, self.best_loss)
+        if None in best and (*best, self.best_accuracy) != (None, None, None):
+            raise ValueError(f"the best validation is {(*best, self.best_accuracy)}")
         for name, iteration, last in (
             ("validated", self.validated, self.iteration),
             ("best_iteration", self.best_iteration or 0, self.validated),
@@ -280,6 +282,8 @@ def _network(values: dict[str, Any]) -> Network:
     """A network whose numbers are of the size that profiles allow; nothing is imported for it."""
     if "module" in values:
         return ModuleNetwork.from_json(values)
+    if "kind" in values:
+        return MlpNetwork.from_json(values, LARGEST_SIZE)
     for known in fields(NetworkSpec):
         value = values.get(known.name)
         kind = {"int": int, "bool": bool, "str": str}[str(known.type)]

@@ -1,4 +1,4 @@
-"""A run's validation accuracies, read quickly for a list of hundreds of runs."""
+"""A run's validation scores, read quickly for a list of hundreds of runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ _VALIDATED = re.compile(
     rb'"event": ?"validated".*?"accuracy": ?([01](?:\.\d{1,20})?(?:e-\d{1,3})?)[,}]'
 )
 
+_ERROR = re.compile(
+    rb'"event": ?"validated".*?"accuracy": ?null.*?'
+    rb'"loss": ?(\d{1,39}(?:\.\d{1,20})?(?:e-\d{1,3})?)[,}]'
+)
 
-def validation_accuracies(events: Path) -> tuple[float, ...]:
-    """Fractions in the order of ``events.jsonl``; none where it cannot be read.
+
+def validation_scores(events: Path) -> tuple[float, ...]:
+    """Accuracies as fractions, or the errors of a regression, in the order of ``events.jsonl``.
+
+    None where it cannot be read.
 
     Lines are searched, not parsed: what is not as mamltui writes it is passed over.
     """
@@ -24,4 +31,5 @@ def validation_accuracies(events: Path) -> tuple[float, ...]:
     except OSError:
         return ()
     found = (float(match[1]) for match in _VALIDATED.finditer(content))
-    return tuple(accuracy for accuracy in found if accuracy <= 1)
+    accuracies = tuple(accuracy for accuracy in found if accuracy <= 1)
+    return accuracies or tuple(float(match[1]) for match in _ERROR.finditer(content))

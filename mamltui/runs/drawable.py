@@ -37,5 +37,5 @@ def _is_drawable(run: ListedRun) -> bool:
 def _order(run: ListedRun) -> tuple[float, ...]:
     profile, test = run.profile, run.newest_test
     assert profile is not None
-    accuracy = test.headline().accuracy if test else 0.0
+    accuracy = test.headline().score.value if test else 0.0
     return (profile.task.shot, profile.task.way, -accuracy)

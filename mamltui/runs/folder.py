@@ -40,7 +40,7 @@ from mamltui.text import visible
 from mamltui.untrusted import checked_json, parse_json, read_file
 
 if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does without
-    from mamltui.data.bank import ImageBank
+    from mamltui.data.sampling import DataSource
     from mamltui.data.splits import ClassSplit
     from mamltui.maml.learner import Learner
     from mamltui.runs.checkpoint import Checkpoint
@@ -182,7 +182,9 @@ class RunFolder:
             return info.model_copy(update={"state": "interrupted"})
         return info
 
-    def check_data(self, bank: ImageBank, split: ClassSplit, *, other_images: bool = False) -> None:
+    def check_data(
+        self, bank: DataSource, split: ClassSplit, *, other_images: bool = False
+    ) -> None:
         """Refuse other data than the run has trained on; before it has, any will do.
 
         Args:
@@ -497,13 +499,17 @@ def _parse_event(values: Mapping[str, Any]) -> LoggedEvent:
     return LoggedEvent(time_, event_from_dict(values))
 
 
-def _other_images(run: RunFolder, before: TrainedOn, bank: ImageBank, here: TrainedOn) -> DataError:
+def _other_images(
+    run: RunFolder, before: TrainedOn, bank: DataSource, here: TrainedOn
+) -> DataError:
     """What differs, file by file where that is known, and what can be done all the same."""
+    from mamltui.data.sinusoid import Waves
+
     what = (
         f"run {run.name} was trained on other images: {before.name} with content hash "
         f"{before.content_hash[:12]}, here is {here.name} with {here.content_hash[:12]}"
     )
-    files = difference(run.path, bank)
+    files = "" if isinstance(bank, Waves) else difference(run.path, bank)
     option = "--data-path" if before.name == "folder" else "--data-dir"
     hints = [f"Give the images of the training with {option}."]
     if files:

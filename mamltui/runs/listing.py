@@ -13,12 +13,13 @@ from mamltui.atomic import PART_PATTERN
 from mamltui.errors import MamltuiError, RunError
 from mamltui.profiles import Profile
 from mamltui.results import Evaluation, read_evaluations
-from mamltui.runs.curve import validation_accuracies
+from mamltui.runs.curve import validation_scores
 from mamltui.runs.files import file_error
 from mamltui.runs.folder import CheckpointName, RunFolder
 from mamltui.runs.kept import kept_iterations
 from mamltui.runs.places import is_abandoned, reference_root, runs_root
 from mamltui.runs.state import RunInfo
+from mamltui.score import ACCURACY, Metric
 
 NAMES_SHOWN = 5
 
@@ -159,6 +160,11 @@ class ListedRun:
         return self._settings[0]
 
     @property
+    def metric(self) -> Metric:
+        """What its scores are; of a profile that cannot be read, as of most."""
+        return self.profile.metric if self.profile else ACCURACY
+
+    @property
     def profile_problem(self) -> str:
         """Why the profile cannot be read."""
         return self._settings[1]
@@ -187,8 +193,8 @@ class ListedRun:
 
     @cached_property
     def validations(self) -> tuple[float, ...]:
-        """Its validation accuracies, as far as ``run.json`` was written since."""
-        return validation_accuracies(self.path / "events.jsonl")
+        """Its validation scores, as far as ``run.json`` was written since."""
+        return validation_scores(self.path / "events.jsonl")
 
     @property
     def headline(self) -> Evaluation | None:

@@ -13,6 +13,7 @@ from functools import cache
 from mamltui.errors import UsageError
 from mamltui.profiles import Key, Profile, keys_of
 from mamltui.runs.listing import ListedRun
+from mamltui.score import ACCURACY, SQUARED_ERROR, Metric, Score
 
 Value = float | str | None
 """Of a run; None: not known, and no comparison holds."""
@@ -34,19 +35,35 @@ def _yes_no(holds: bool) -> str:
     return "yes" if holds else "no"
 
 
-def _best(run: ListedRun) -> Value:
-    return _percent(run.info.best.accuracy if run.info and run.info.best else None)
+def _best(metric: Metric) -> Callable[[ListedRun], Value]:
+    """The best validation where the run's scores are of ``metric``, in the unit of people."""
+
+    def value(run: ListedRun) -> Value:
+        return _in(metric, run.info.best.score if run.info and run.info.best else None)
+
+    return value
 
 
-def _test(run: ListedRun) -> Value:
-    return _percent(run.headline.headline().accuracy if run.headline else None)
+def _test(metric: Metric) -> Callable[[ListedRun], Value]:
+    """Likewise the test."""
+
+    def value(run: ListedRun) -> Value:
+        return _in(metric, run.headline.headline().score if run.headline else None)
+
+    return value
+
+
+def _in(metric: Metric, score: Score | None) -> Value:
+    return None if score is None or score.metric != metric else metric.factor * score.value
 
 
 FIELDS: dict[str, Callable[[ListedRun], Value]] = {
     "name": lambda run: run.name,
     "state": lambda run: run.state,
-    "test": _test,
-    "valid": _best,
+    "test": _test(ACCURACY),
+    "valid": _best(ACCURACY),
+    "test_error": _test(SQUARED_ERROR),
+    "valid_error": _best(SQUARED_ERROR),
     "done": lambda run: _percent(run.share if run.info else None),
     "iteration": lambda run: run.info.iteration if run.info else None,
     "elapsed": lambda run: run.info.elapsed if run.info else None,
@@ -60,7 +77,8 @@ FIELDS: dict[str, Callable[[ListedRun], Value]] = {
     "starred": lambda run: _yes_no(run.is_starred),
     "archived": lambda run: _yes_no(run.is_archived),
 }
-"""What a run is asked for besides the keys of its profile; ``test`` and ``valid`` in percent."""
+"""What a run is asked for besides the keys of its profile; ``test`` and ``valid`` are
+accuracies in percent, ``test_error`` and ``valid_error`` the mean squared errors of regressions."""
 
 SHORT = {"steps": "inner.steps", "query": "task.query", "data": "data.set"}
 """Names that several keys of a profile bear, and which one is meant."""
@@ -216,6 +234,5 @@ def _about(run: ListedRun) -> str:
     if run.info is not None:
         parts += [run.info.profile, *run.info.tags, run.info.title, run.info.notes]
     if profile is not None:
-        task = profile.task
-        parts += [profile.data.set, f"{task.way}-way {task.shot}-shot", profile.algorithm]
+        parts += [profile.data.set, profile.shape, profile.algorithm]
     return " ".join(parts).casefold()

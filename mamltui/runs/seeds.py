@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mamltui.profiles import Profile, experiment_key
 from mamltui.runs.listing import ListedRun
+from mamltui.score import ACCURACY, Metric
 from mamltui.statistics import Interval, seed_interval
 
 
@@ -35,13 +36,18 @@ class SeedGroup:
 
     @property
     def tests(self) -> list[float]:
-        """Of each run, if it has one, the test accuracy by the profile's protocol, a fraction."""
-        return [run.headline.headline().accuracy for run in self.runs if run.headline]
+        """Of each run, if it has one, the test score by the profile's protocol."""
+        return [run.headline.headline().score.value for run in self.runs if run.headline]
 
     @property
     def validations(self) -> list[float]:
-        """Of each run, if it has one, the best validation accuracy, a fraction."""
-        return [run.info.best.accuracy for run in self.runs if run.info and run.info.best]
+        """Of each run, if it has one, the best validation score."""
+        return [run.info.best.score.value for run in self.runs if run.info and run.info.best]
+
+    @property
+    def metric(self) -> Metric:
+        """What the scores are."""
+        return self.first.metric
 
 
 def seed_key(profile: Profile) -> str:
@@ -65,15 +71,16 @@ def _unseeded_name(profile: Profile) -> str:
     return profile.name.removesuffix(f"-seed{profile.meta.seed}")
 
 
-def spread_words(values: Sequence[float]) -> str:
-    """Accuracies of several seeds in words.
+def spread_words(values: Sequence[float], metric: Metric = ACCURACY) -> str:
+    """Scores of several seeds in words.
 
     E.g. ``88.75 ± 2.61 % (95 % interval of the mean of 3 seeds), 87.50 to 89.58 %``.
     """
     if len(values) < 2:
-        return f"{100 * values[0]:.2f} % (one seed)" if values else "-"
+        return f"{metric.text(values[0])} (one seed)" if values else "-"
     interval: Interval = seed_interval(values)
+    mean = f"{metric.with_interval(interval.mean, interval.half_width)}{metric.unit}"
     return (
-        f"{100 * interval.mean:.2f} ± {100 * interval.half_width:.2f} % (95 % interval of the mean "
-        f"of {len(values)} seeds), {100 * min(values):.2f} to {100 * max(values):.2f} %"
+        f"{mean} (95 % interval of the mean of {len(values)} seeds), "
+        f"{metric.number(min(values))} to {metric.text(max(values))}"
     )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from mamltui.score import Score
 from mamltui.untrusted import Amount, Count, Flag, Fraction, Iteration, Seconds, Text
 
 if TYPE_CHECKING:
-    from mamltui.data.bank import ImageBank
+    from mamltui.data.sampling import DataSource
     from mamltui.data.splits import ClassSplit
 
 RUN_FORMAT = 2
@@ -47,8 +48,13 @@ class Best(_Model):
     """The best validation so far, by the profile's criterion."""
 
     iteration: Iteration
-    accuracy: Fraction
+    accuracy: Fraction | None
+    """None of a regression: its loss, the mean squared error, is the score."""
     loss: Amount
+
+    @property
+    def score(self) -> Score:
+        return Score.of(self.accuracy, self.loss)
 
 
 class TrainedOn(_Model):
@@ -60,7 +66,7 @@ class TrainedOn(_Model):
     split_hash: str
 
     @classmethod
-    def of(cls, bank: ImageBank, split: ClassSplit) -> TrainedOn:
+    def of(cls, bank: DataSource, split: ClassSplit) -> TrainedOn:
         return cls(
             name=bank.name,
             content_hash=bank.content_hash,

@@ -57,7 +57,7 @@ class Arm:
     @property
     def accuracies(self) -> list[float]:
         """Of each tested seed: the headline, a fraction."""
-        return [evaluation.headline().accuracy for evaluation in self.evaluations]
+        return [evaluation.headline().score.value for evaluation in self.evaluations]
 
     @property
     def over_seeds(self) -> Interval:
@@ -78,7 +78,7 @@ class Arm:
         count = len(results)
         return StepResult(
             steps,
-            statistics.fmean(result.accuracy for result in results),
+            statistics.fmean(result.score.value for result in results),
             math.hypot(*(result.accuracy_ci95 for result in results)) / count,
             statistics.fmean(result.loss for result in results),
             math.hypot(*(result.loss_ci95 for result in results)) / count,

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from mamltui.results import StepResult, accuracy_cell
+from mamltui.results import StepResult, score_cell
 from mamltui.results.published import published_sweeps
 from mamltui.studies import plots
 from mamltui.studies.arms import Arm
@@ -70,7 +70,8 @@ def _results(base: str, arms: Sequence[Arm]) -> Table:
     for arm in arms:
         score, support, seeds = arm.headline(), arm.headline("support"), arm.over_seeds
         profile = arm.standings[0].profile
-        best = [each.info.best.accuracy for each in arm.standings if each.info and each.info.best]
+        infos = [each.info for each in arm.standings if each.info]
+        best = [info.best.score.value for info in infos if info.best]
         rows.append(
             (
                 arm.title,
@@ -79,9 +80,9 @@ def _results(base: str, arms: Sequence[Arm]) -> Table:
                 f"{profile.meta.iterations:,}" if profile else NO_VALUE,
                 number_cell(arm.core_minutes, 1),
                 percent_cell(best),
-                accuracy_cell(score) if score else NO_VALUE,
+                score_cell(score) if score else NO_VALUE,
                 number_cell(100 * seeds.half_width),
-                accuracy_cell(support) if support else NO_VALUE,
+                score_cell(support) if support else NO_VALUE,
                 f"{score.loss:.4f}" if score else NO_VALUE,
             )
         )
@@ -173,7 +174,7 @@ def _stability(base: str, arms: Sequence[Arm]) -> Table:
                 number_cell(100 * training),
                 number_cell(100 * validation),
                 number_cell(100 * arm.mean(lambda log: log.generalisation_gap), sign=True),
-                accuracy_cell(score) if score else NO_VALUE,
+                score_cell(score) if score else NO_VALUE,
             )
         )
     return Table(
@@ -209,7 +210,7 @@ def _by_steps(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
         [arm.title for arm in swept],
         [str(step) for step in shown],
         [
-            [100 * score.accuracy if (score := arm.at(step)) else math.nan for step in shown]
+            [100 * score.score.value if (score := arm.at(step)) else math.nan for step in shown]
             for arm in swept
         ],
         "inner steps at test",
@@ -236,7 +237,7 @@ def _grid_row(
     label: str, train_steps: int, at: Callable[[int], StepResult | None]
 ) -> tuple[str, ...]:
     cells = [
-        f"{accuracy_cell(score)} ({score.loss:.4f})" if (score := at(step)) else NO_VALUE
+        f"{score_cell(score)} ({score.loss:.4f})" if (score := at(step)) else NO_VALUE
         for step in GRID_STEPS
     ]
     return (label, str(train_steps), *cells)

@@ -64,8 +64,8 @@ def arm_pairs(bases: dict[str, list[Arm]]) -> tuple[list[ArmPair], list[str]]:
             over_seeds = None
             if len(pairs) > 1:
                 over_seeds = paired_difference(
-                    [pair[0].headline().accuracy for pair in pairs],
-                    [pair[1].headline().accuracy for pair in pairs],
+                    [pair[0].headline().score.value for pair in pairs],
+                    [pair[1].headline().score.value for pair in pairs],
                     "training seeds",
                 )
             if len(before) == len(after):
@@ -138,13 +138,13 @@ def beside_published(bases: dict[str, list[Arm]]) -> Iterator[Block]:
             if score and comparisons:
                 label = f"{base}, {arm.title}" if len(arms) > 1 else base
                 marks.append(
-                    Dot(f"{label} (here)", 100 * score.accuracy, 100 * score.accuracy_ci95, True)
+                    Dot(f"{label} (here)", 100 * score.score.value, 100 * score.accuracy_ci95, True)
                 )
         tested = [arm for arm in arms if arm.evaluations]
         for comparison in compare_with_published(tested[0].evaluations[0]) if tested else ():
             figure = comparison.figure
             half = math.nan if figure.interval is None else float(figure.interval)
-            marks.append(Dot(f"{base}, {figure.method}", float(figure.accuracy), half, False))
+            marks.append(Dot(f"{base}, {figure.method}", float(figure.value), half, False))
             rows.append(
                 (
                     base,

@@ -14,6 +14,7 @@ from mamltui.errors import MamltuiError
 from mamltui.events import Step, Validated
 from mamltui.results import Evaluation
 from mamltui.runs import RunFolder
+from mamltui.score import ACCURACY, Metric
 from mamltui.studies.plots import Line, Panel
 
 LATE = 2 / 3
@@ -62,8 +63,8 @@ class TrainingLog:
         return cls(tuple(steps), tuple(event for event in events if isinstance(event, Validated)))
 
     def validation(self) -> Curve:
-        """Accuracy on the validation classes, a fraction."""
-        return Curve.of(self.validations, (event.accuracy for event in self.validations))
+        """Accuracy on the validation classes, a fraction; or error on other waves."""
+        return Curve.of(self.validations, (event.score.value for event in self.validations))
 
     def training(self, value: Callable[[Step], float]) -> Curve:
         """A value of the training tasks, averaged over about a fiftieth of the training."""
@@ -92,20 +93,20 @@ class TrainingLog:
     def largest_drop(self) -> float:
         """The largest fall of validation accuracy from one validation to the next, a fraction; 0
         of one that never fell, NaN of fewer than two."""
-        accuracies = [event.accuracy for event in self.validations]
+        accuracies = [event.score.value for event in self.validations]
         falls = [max(0.0, before - after) for before, after in pairwise(accuracies)]
         return max(falls, default=math.nan)
 
     @property
     def late_training_accuracy(self) -> float:
         """Mean query accuracy of training tasks in the last third, a fraction."""
-        return statistics.fmean(s.query_accuracy for s in self.late) if self.late else math.nan
+        return statistics.fmean(s.score.value for s in self.late) if self.late else math.nan
 
     @property
     def late_validation_accuracy(self) -> float:
         """Mean accuracy of the validations in the last third, a fraction."""
         late = self.validations[round(LATE * len(self.validations)) :]
-        return statistics.fmean(event.accuracy for event in late) if late else math.nan
+        return statistics.fmean(event.score.value for event in late) if late else math.nan
 
     @property
     def generalisation_gap(self) -> float:
@@ -118,22 +119,24 @@ Labelled = Sequence[tuple[str, Sequence[TrainingLog]]]
 """For each line of a plot, its label and the trainings whose mean it is."""
 
 
-def training_panels(labelled: Labelled) -> list[Panel]:
-    """Accuracy on training and on validation tasks, and training loss, over the iterations."""
+def training_panels(labelled: Labelled, metric: Metric = ACCURACY) -> list[Panel]:
+    """The score on training and on validation tasks, and training loss, over the iterations."""
 
-    def accuracy(log: TrainingLog) -> Curve:
-        return log.training(lambda step: step.query_accuracy)
+    def score(log: TrainingLog) -> Curve:
+        return log.training(lambda step: step.score.value)
 
     def loss(log: TrainingLog) -> Curve:
         return log.training(lambda step: step.query_loss)
 
-    return [
-        Panel("training tasks", "iterations", "accuracy %", _lines(labelled, accuracy, 100)),
-        Panel(
-            "validation", "iterations", "accuracy %", _lines(labelled, TrainingLog.validation, 100)
-        ),
-        Panel("training tasks", "iterations", "query loss, nats", _lines(labelled, loss, 1)),
+    validation = _lines(labelled, TrainingLog.validation, metric.factor)
+    panels = [
+        Panel("training tasks", "iterations", metric.title, _lines(labelled, score, metric.factor)),
+        Panel("validation", "iterations", metric.title, validation),
     ]
+    if not metric.is_error:  # which is the loss itself
+        losses = _lines(labelled, loss, 1)
+        panels.append(Panel("training tasks", "iterations", "query loss, nats", losses))
+    return panels
 
 
 @dataclass(frozen=True)
@@ -149,8 +152,10 @@ class TimedLine:
     """Percent."""
 
 
-def minutes_panel(labelled: Labelled, others: Sequence[TimedLine] = ()) -> Panel:
-    """Accuracy on validation tasks over the minutes of training.
+def minutes_panel(
+    labelled: Labelled, others: Sequence[TimedLine] = (), metric: Metric = ACCURACY
+) -> Panel:
+    """The score on validation tasks over the minutes of training.
 
     They are those of the processors, to which other work on the machine hardly adds, where all
     that is drawn has counted them, else those of the clock.
@@ -162,14 +167,14 @@ def minutes_panel(labelled: Labelled, others: Sequence[TimedLine] = ()) -> Panel
     times += [log.validation().core_minutes for _, logs in labelled for log in logs]
     are_counted = None not in times
     axis: Axis = "core_minutes" if are_counted else "minutes"
-    lines = _lines(labelled, TrainingLog.validation, 100, axis)
+    lines = _lines(labelled, TrainingLog.validation, metric.factor, axis)
     beside = [Line(other.label, ((getattr(other, axis), other.accuracy),)) for other in others]
     name = "core minutes of training" if are_counted else "minutes of training"
-    return Panel("validation", name, "accuracy %", (*lines, *beside))
+    return Panel("validation", name, metric.title, (*lines, *beside))
 
 
 def steps_panel(labelled: Sequence[tuple[str, Sequence[Evaluation]]]) -> Panel:
-    """Accuracy on test tasks after each number of inner steps; the evaluations of a line are of
+    """The score on test tasks after each number of inner steps; the evaluations of a line are of
     trainings that differ in their seed."""
     lines = tuple(
         Line(
@@ -177,14 +182,18 @@ def steps_panel(labelled: Sequence[tuple[str, Sequence[Evaluation]]]) -> Panel:
             tuple(
                 (
                     [result.steps for result in evaluation.transductive],
-                    [100 * result.accuracy for result in evaluation.transductive],
+                    [
+                        result.score.metric.factor * result.score.value
+                        for result in evaluation.transductive
+                    ],
                 )
                 for evaluation in evaluations
             ),
         )
         for label, evaluations in labelled
     )
-    return Panel("test", "inner steps at test", "accuracy %", lines, marks=True)
+    metric = labelled[0][1][0].metric
+    return Panel("test", "inner steps at test", metric.title, lines, marks=True)
 
 
 def _lines(

@@ -10,6 +10,7 @@ from pathlib import Path
 from mamltui.errors import UsageError
 from mamltui.results import Evaluation, kept_evaluations
 from mamltui.runs import RunFolder
+from mamltui.score import ACCURACY
 from mamltui.studies import plots
 from mamltui.studies.curves import (
     TimedLine,
@@ -66,11 +67,11 @@ def read_minutes(path: Path) -> TimedLine:
 def plot_runs(
     runs: Sequence[RunFolder], files: Sequence[TimedLine] = (), *, by_minutes: bool = False
 ) -> Picture:
-    """Training and validation curves of runs, and their test accuracy by inner steps if there is.
+    """Training and validation curves of runs, and their test score by inner steps if there is.
 
     Args:
         files: drawn beside them, ``by_minutes`` alone.
-        by_minutes: validation accuracy against minutes of training instead of all that.
+        by_minutes: the validation score against minutes of training instead of all that.
 
     Raises:
         UsageError: more runs than lines can be told apart, or nothing has been logged yet.
@@ -81,6 +82,13 @@ def plot_runs(
             f"{len(runs) + len(files)} runs are more than can be told apart in one plot",
             hint=f"Up to {plots.LINES} at once.",
         )
+    metrics = {run.profile.metric for run in runs} | ({ACCURACY} if files else set())
+    if len(metrics) > 1:
+        raise UsageError(
+            "runs that fit waves have errors and the others accuracies, which share no axis",
+            hint="Plot them apart.",
+        )
+    metric = metrics.pop()
     logs = [TrainingLog.read(run) for run in runs]
     if not (files or any(log.steps or log.validations for log in logs)):
         raise UsageError("nothing has been logged yet, so there is nothing to draw")
@@ -88,9 +96,9 @@ def plot_runs(
     labelled = [(label, [log]) for label, log in zip(labels, logs, strict=True)]
     if by_minutes:
         names = ", ".join([*labels, *(file.label for file in files)])
-        alt = f"Validation accuracy against minutes of training: {names}"
-        return plots.curves("runs", alt, [minutes_panel(labelled, files)])
-    panels = training_panels(labelled)
+        alt = f"Validation {metric.name} against minutes of training: {names}"
+        return plots.curves("runs", alt, [minutes_panel(labelled, files, metric)])
+    panels = training_panels(labelled, metric)
     tested = [
         (label, [evaluation])
         for label, run in zip(labels, runs, strict=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from mamltui.results import (
     Comparison,
     StepResult,
-    accuracy_cell,
     compare_with_published,
+    score_cell,
 )
 from mamltui.results.published import published_sweeps
 from mamltui.studies.arms import Arm
@@ -43,11 +43,11 @@ def statements(bases: dict[str, list[Arm]]) -> Iterator[str]:
 
 
 def _ranking(base: str, tested: Sequence[tuple[Arm, StepResult]]) -> str:
-    ranked = sorted(tested, key=lambda each: each[1].accuracy, reverse=True)
+    ranked = sorted(tested, key=lambda each: each[1].score.value, reverse=True)
     (best, score), (last, lowest) = ranked[0], ranked[-1]
     text = (
-        f"{base}: the highest test accuracy has {best.title} with {accuracy_cell(score)} %, the "
-        f"lowest {last.title} with {accuracy_cell(lowest)} % (intervals over the test episodes)."
+        f"{base}: the highest test accuracy has {best.title} with {score_cell(score)} %, the "
+        f"lowest {last.title} with {score_cell(lowest)} % (intervals over the test episodes)."
     )
     seeds = min(len(arm.tested) for arm, _ in tested)
     if seeds < 2:
@@ -112,8 +112,8 @@ def _more_steps(base: str, arms: Sequence[Arm]) -> Iterator[str]:
         trained, most = arm.at(steps), arm.at(max(arm.tested_steps, default=0))
         if steps and trained and most and most.steps > steps:
             parts.append(
-                f"{arm.title} from {100 * trained.accuracy:.2f} % after {steps} to "
-                f"{100 * most.accuracy:.2f} % after {most.steps}"
+                f"{arm.title} from {100 * trained.score.value:.2f} % after {steps} to "
+                f"{100 * most.score.value:.2f} % after {most.steps}"
             )
     if parts:
         yield f"{base}, more inner steps at test than in training: {'; '.join(parts)}."
@@ -130,7 +130,7 @@ def _beside_grid(base: str, arms: Sequence[Arm]) -> Iterator[str]:
                     ours = arm.at(theirs.steps)
                     if ours:
                         where = f"trained with {sweep.train_steps}, after {theirs.steps}"
-                        differences.append((100 * (ours.accuracy - theirs.accuracy), where))
+                        differences.append((100 * (ours.score.value - theirs.score.value), where))
     if "inner.steps" not in dict(arms[0].cell.point) or not differences:
         return
     (low, lowest), (high, highest) = min(differences), max(differences)

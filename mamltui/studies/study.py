@@ -188,7 +188,14 @@ class Study:
                 )
             seen.add(cell.name)
             if cell.seed == self.file.all_seeds[0]:
-                cell.profile(NOMINAL)
+                profile = cell.profile(NOMINAL)
+                if profile.is_regression:
+                    raise UsageError(
+                        f"cell {cell.name} fits waves, and what studies report are accuracies",
+                        where=f"study {self.name}",
+                        hint="Train such profiles one by one: mamltui run PROFILE --headless, then "
+                        "mamltui eval RUN...",
+                    )
 
     def _variants(self, base: BaseTable) -> Iterator[VariantTable | None]:
         if not self.file.variant:

@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mamltui.data.sampling import images_of
 from mamltui.errors import ExitCode, MamltuiError, RunInUseError
 from mamltui.events import Diverged
 from mamltui.signals import stop_signals
@@ -168,7 +169,7 @@ def _train_and_test(
             run.release()
     trained = find_fitting(asked.out, profile)
     if trained is not None and not received and Example.read(trained.folder) is None:
-        write_example(trained.folder, plan.bank)
+        write_example(trained.folder, images_of(plan.bank, "a study"))
     return ExitCode.DONE
 
 

@@ -138,7 +138,10 @@ def _validations(run: RunFolder, info: RunInfo, reached: int) -> Check:
         return Check("validations", False, "they are not in order, or stand twice")
     if validations and info.best is not None:
         by_loss = run.profile.validation.criterion == "loss"
-        best = min(validations, key=lambda each: each.loss if by_loss else -each.accuracy)
+        best = min(
+            validations,
+            key=lambda each: each.loss if by_loss else each.score.metric.rank(each.score.value),
+        )
         if best.iteration != info.best.iteration:
             return Check(
                 "validations",

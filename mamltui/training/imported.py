@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from mamltui.data.banks import Banks
+from mamltui.data.sampling import images_of
 from mamltui.errors import RunError, UsageError
 from mamltui.events import Finished, Notice, Validated
 from mamltui.layouts import KNOWN, Layout, recognised
 from mamltui.maml.engine import Engine
 from mamltui.profiles import NetworkSection, Profile
 from mamltui.profiles.arguments import parse_arguments
-from mamltui.runs import Best, RunFolder, TrainedOn
+from mamltui.runs import RunFolder, TrainedOn
 from mamltui.text import shortened
 from mamltui.training.clock import Seconds
 from mamltui.training.device import describe_device
@@ -63,7 +64,7 @@ def import_weights(
             )
         say(f"{path} is of {layout.origin}: {len(state)} tensors, {layout.way} classes")
         profile = _of_layout(profile, layout, path)
-    bank = banks.bank(profile.data, say)
+    bank = images_of(banks.bank(profile.data, say), "an import of weights")
     try:
         plan = Plan.of(profile, bank, device)
     except UsageError as error:
@@ -83,7 +84,7 @@ def import_weights(
     validator = Validator(profile, engine, sampler, device)
     scores = validator.scores(start.parameters, lambda: False)
     assert scores is not None
-    best = Best(iteration=0, accuracy=scores.accuracy[-1], loss=scores.loss[-1])
+    best = scores.best(0)
     start.best = best
     checkpoint = start.checkpoint(Seconds(processor=None))
     run = RunFolder.create(profile, runs, title=title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from mamltui.data.episodes import EpisodeSampler
 from mamltui.learner import annealing_ends, inner_loop_at
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
@@ -84,6 +85,7 @@ class MetaStep:
         )
         self.task_chunk = self.engine.task_chunk
         if self._captures():
+            assert isinstance(self._sampler, EpisodeSampler)  # no other network is captured
             self._captured = CapturedStep(
                 self._learner,
                 self._sampler,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from mamltui.data.bank import ImageBank
 from mamltui.data.banks import Banks
-from mamltui.data.episodes import EpisodeSampler, SplitName
+from mamltui.data.episodes import SplitName
+from mamltui.data.sampling import DataSource, Sampler, sampler_of
+from mamltui.data.sinusoid import GUESSING, Waves
 from mamltui.data.splits import ClassSplit, split_classes
 from mamltui.errors import RunError
 from mamltui.learner import learner_of
@@ -30,7 +32,7 @@ class Plan:
 
     profile: Profile
     device: torch.device
-    bank: ImageBank
+    bank: DataSource
     split: ClassSplit
     learner: Learner
     run: RunFolder | None = None
@@ -46,7 +48,7 @@ class Plan:
     def of(
         cls,
         profile: Profile,
-        bank: ImageBank,
+        bank: DataSource,
         device: torch.device,
         *,
         run: RunFolder | None = None,
@@ -59,12 +61,13 @@ class Plan:
             UsageError: the engine does not apply.
         """
         split = split_classes(bank, profile.data.split)
-        classes = {
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "test": len(split.test),
-        }
-        profile.check_against(classes, bank.drawings)
+        if not isinstance(bank, Waves):
+            classes = {
+                "train": len(split.train),
+                "validation": len(split.validation),
+                "test": len(split.test),
+            }
+            profile.check_against(classes, bank.drawings)
         learner = learner_of(profile, bank)
         check_engine(profile, learner, device)
         return cls(profile, device, bank, split, learner, run, runs)
@@ -72,15 +75,19 @@ class Plan:
     @property
     def title(self) -> str:
         """What is trained, e.g. ``5-way 1-shot on strokes``."""
-        task = self.profile.task
-        return f"{task.way}-way {task.shot}-shot on {self.bank.name}"
+        return f"{self.profile.shape} on {self.bank.name}"
 
-    def sampler(self, split: SplitName) -> EpisodeSampler:
+    @property
+    def guessing(self) -> float:
+        """The loss of who has learned nothing: of all classes alike, or of answering 0."""
+        return GUESSING if self.profile.is_regression else math.log(self.profile.task.way)
+
+    def sampler(self, split: SplitName) -> Sampler:
         """The tasks of the training or of its validation."""
         profile = self.profile
         if split != "train":
             profile = profile.model_copy(update={"task": profile.task.at_test})
-        return EpisodeSampler.of(profile, self.bank, self.split, split, augmented=split == "train")
+        return sampler_of(profile, self.bank, self.split, split, augmented=split == "train")
 
 
 def make_plan(

@@ -77,7 +77,6 @@ class TrainingState:
         adam_state = checkpoint.adam
         best = None
         if checkpoint.best_iteration is not None:
-            assert checkpoint.best_accuracy is not None
             assert checkpoint.best_loss is not None
             best = Best(
                 iteration=checkpoint.best_iteration,

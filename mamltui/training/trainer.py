@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 
 import torch
 
+from mamltui.data.sinusoid import Waves
 from mamltui.errors import MamltuiError, RunError, StorageError
 from mamltui.events import (
     DiskFailing,
@@ -28,7 +29,7 @@ from mamltui.events import (
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.memory import memory_error
 from mamltui.maml.ranks import RanksError
-from mamltui.runs import Best, RunFolder, State, TrainedOn
+from mamltui.runs import RunFolder, State, TrainedOn
 from mamltui.runs.backlog import RETRY_SECONDS
 from mamltui.runs.folder import CheckpointName
 from mamltui.runs.images import write_images
@@ -151,17 +152,17 @@ class Trainer:
         self._state = start.state
         self._saved = (start.state.iteration, start.state.validated) if start.resumed else None
         self._resumed = start.resumed
-        self._watch = Watch(
-            self.profile.meta.divergence_loss * math.log(self.profile.task.way), self.plan.device
-        )
+        limit = self.profile.meta.divergence_loss * self.plan.guessing
+        self._watch = Watch(limit, self.plan.device)
         self._told_waiting: int | None = None
         # Of several processes that share the tasks, this one counts its own work alone.
         is_alone = self.plan.ranks is None
         earlier = start.seconds if is_alone else start.seconds._replace(processor=None)
         self.run.take_arrived()
         self.run.backlog.endure(60 * self.profile.run.disk_patience)
-        with suppress(MamltuiError):  # it names files in a message, and the training needs it not
-            write_images(self.run.path, self.plan.bank)
+        if not isinstance(self.plan.bank, Waves):
+            with suppress(MamltuiError):  # it names files in a message, and no training needs it
+                write_images(self.run.path, self.plan.bank)
         self.run.begin(
             device=describe_device(self.plan.device),
             threads=torch.get_num_threads(),
@@ -296,6 +297,7 @@ class Trainer:
     def _log(self, logged: Logged) -> Step:
         iteration, metrics = self._state.iteration, logged.metrics
         support, query = logged.scores.support, logged.scores.transductive
+        has_accuracy = not self.profile.is_regression
         stepping = self._clock.stepping
         done, since = iteration - self._logged[0], stepping - self._logged[1]
         self._logged = (iteration, stepping)
@@ -303,11 +305,13 @@ class Trainer:
         step = Step(
             iteration,
             query_loss=metrics.query_loss,
-            query_accuracy=metrics.query_accuracy,
+            query_accuracy=metrics.query_accuracy if has_accuracy else None,
             support_loss=float(support.loss[:, 0].mean()),
-            support_accuracy=float(support.accuracy[:, 0].mean()),
+            support_accuracy=float(support.accuracy[:, 0].mean()) if has_accuracy else None,
             query_loss_per_step=tuple(query.loss.mean(dim=0).tolist()),
-            query_accuracy_per_step=tuple(query.accuracy.mean(dim=0).tolist()),
+            query_accuracy_per_step=tuple(query.accuracy.mean(dim=0).tolist())
+            if has_accuracy
+            else (),
             gradient_norm=metrics.gradient_norm,
             learning_rate=learning_rate(self.profile.meta, iteration - 1),
             iterations_per_second=done / max(since, 1e-9),
@@ -331,9 +335,7 @@ class Trainer:
             return
         if not all(map(math.isfinite, scores.loss)):
             raise Divergence(f"the validation loss is not finite at iteration {state.iteration}")
-        validated = Best(
-            iteration=state.iteration, accuracy=scores.accuracy[-1], loss=scores.loss[-1]
-        )
+        validated = scores.best(state.iteration)
         is_best = self._validator.is_better(validated, state.best)
         state.validated = state.iteration
         if is_best:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from mamltui.data.episodes import EpisodeSampler
+from mamltui.data.sampling import Sampler
 from mamltui.learner import with_way
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
@@ -23,8 +23,15 @@ class ValidationScores(NamedTuple):
     """Means over the validation episodes after 0, 1, ..., ``inner.test_steps`` steps."""
 
     accuracy: tuple[float, ...]
+    """Empty of a regression."""
     ci95: tuple[float, ...]
+    """Half the width of the 95% interval of the accuracy; of a regression, of the loss."""
     loss: tuple[float, ...]
+
+    def best(self, iteration: int) -> Best:
+        """After the last step, as the validation of an iteration that may be the best."""
+        accuracy = self.accuracy[-1] if self.accuracy else None
+        return Best(iteration=iteration, accuracy=accuracy, loss=self.loss[-1])
 
 
 class Validator:
@@ -34,7 +41,7 @@ class Validator:
         self,
         profile: Profile,
         engine: Engine,
-        sampler: EpisodeSampler,
+        sampler: Sampler,
         device: torch.device,
     ) -> None:
         self._profile = profile
@@ -63,11 +70,15 @@ class Validator:
             except Interrupted:
                 return None
             parts.append(scores.transductive)
+        losses = torch.cat([part.loss for part in parts])
+        if self._profile.is_regression:
+            mean, ci95 = mean_and_ci95(losses)
+            return ValidationScores((), tuple(ci95.tolist()), tuple(mean.tolist()))
         # As whole numbers of right answers, whose sum is exact: equal counts are equal accuracies.
         examples = self._task.way * self._task.query
         right = (torch.cat([part.accuracy for part in parts]) * examples).round()
         mean, ci95 = mean_and_ci95(right)
-        loss = torch.cat([part.loss for part in parts]).mean(dim=0)
+        loss = losses.mean(dim=0)
         return ValidationScores(
             tuple((mean / examples).tolist()),
             tuple((ci95 / examples).tolist()),
@@ -86,9 +97,15 @@ class Validator:
         """By the profile's criterion; of equals the earlier is kept."""
         if best is None:
             return True
-        if self._profile.validation.criterion == "accuracy":
-            return candidate.accuracy > best.accuracy
-        return candidate.loss < best.loss
+        by = self._profile.validation.criterion
+        return _rank(candidate, by) < _rank(best, by)
+
+
+def _rank(candidate: Best, criterion: str) -> float:
+    """Least for the best."""
+    if criterion == "accuracy" and candidate.accuracy is not None:
+        return -candidate.accuracy
+    return candidate.loss
 
 
 def ranked(candidates: Iterable[Best], validation: ValidationSection) -> tuple[Best, ...]:
@@ -100,7 +117,6 @@ def ranked(candidates: Iterable[Best], validation: ValidationSection) -> tuple[B
         return ()
 
     def rank(each: Best) -> tuple[float, int]:
-        score = -each.accuracy if validation.criterion == "accuracy" else each.loss
-        return score, each.iteration
+        return _rank(each, validation.criterion), each.iteration
 
     return tuple(sorted(candidates, key=rank)[: validation.keep])

@@ -176,7 +176,7 @@ class MamltuiApp(App[None]):
         if training is not None and not training.is_over:
             now = training.history.newest()
             share = f"{100 * now.iteration / now.iterations:.0f} % " if now.iterations else ""
-            best = f"{100 * now.best.accuracy:.1f} " if now.best else ""
+            best = f"{now.best.score.text.removesuffix(' %')} " if now.best else ""
             title = f"{share}{best}{training.profile.name}"
         if title != self._title:
             before = "" if self._title else SAVE_TITLE
@@ -222,7 +222,7 @@ class MamltuiApp(App[None]):
         share = f"{100 * now.iteration / now.iterations:3.0f} %"
         if short:
             return f"{training.state} {share}"
-        best = f"  best {100 * now.best.accuracy:.1f} %" if now.best else ""
+        best = f"  best {now.best.score.text}" if now.best else ""
         best += "  the disk refuses" if now.warning else ""
         return f"{training.state} {training.profile.name} {share}{best}"
 

@@ -21,6 +21,7 @@ COLOUR = ["cifar-fs-5way1shot", "cifar-fs-5way5shot"]
 PLUS = [f"plus-{name}" for name in PAPER]
 CURVATURE = [f"meta-curvature-{name}" for name in PAPER]
 OTHERS = [f"{algorithm}-5way1shot" for algorithm in ("reptile", "protonet", "proto-maml", "imaml")]
+WAVES = ["sinusoid-5shot", "sinusoid-10shot"]
 SETTINGS = {5: (1, 3, 0.4, 32), 20: (5, 5, 0.1, 16)}
 
 
@@ -42,6 +43,7 @@ def test_these_are_the_profiles() -> None:
         *PLUS,
         *CURVATURE,
         *OTHERS,
+        *WAVES,
     }
     assert next(iter(packaged_profiles())) == "quickstart"
 

@@ -10,6 +10,7 @@ import pytest
 from mamltui.profiles import Profile, load_profile, method_of, packaged_profiles
 from mamltui.results import compare_with_published, published_figures
 from mamltui.results.published import Comparison
+from mamltui.score import SQUARED_ERROR
 from tests.results.examples import evaluation, with_headline
 
 TASKS = [(5, 1), (5, 5), (20, 1), (20, 5)]
@@ -54,10 +55,11 @@ def test_figures_are_those_of_the_source_with_the_decimals_printed_there(
     assert figures == dict(zip(TASKS, printed, strict=True))
 
 
-def test_every_figure_names_its_source_and_is_a_percentage() -> None:
+def test_every_figure_names_its_source_and_is_a_percentage_or_an_error() -> None:
     for figure in published_figures():
         assert figure.source and figure.title and figure.method and figure.whose
-        assert 50 < figure.accuracy < 100
+        low, high = (0, 1) if figure.metric is SQUARED_ERROR else (50, 100)
+        assert low < figure.value < high
         assert figure.interval is None or 0 < figure.interval < 5
 
 
@@ -67,7 +69,7 @@ def test_no_figure_is_listed_twice() -> None:
 
 
 def test_recalled_figures_are_in_the_file_and_compared_with_nothing() -> None:
-    recalled = {figure.method for figure in published_figures() if not figure.verified}
+    recalled = {figure.method for figure in published_figures() if not figure.is_shown}
     assert recalled == {"ProtoNet"}
     for way, shot in TASKS:
         shown = compare_with_published(evaluation(way=way, shot=shot, query=shot))
@@ -121,14 +123,14 @@ def test_what_is_compared_is_what_is_printed() -> None:
 
 def test_the_headline_is_at_the_profiles_test_steps_even_where_another_step_is_better() -> None:
     better_later = evaluation(test_steps=1)
-    assert max(item.accuracy for item in better_later.transductive) > 0.9
-    assert beside("MAML", compare_with_published(better_later)).accuracy == Decimal("90.00")
+    assert max(item.score.value for item in better_later.transductive) > 0.9
+    assert beside("MAML", compare_with_published(better_later)).value == Decimal("90.00")
 
 
 def test_a_figure_without_transduction_stands_beside_the_support_statistics() -> None:
     comparisons = compare_with_published(evaluation())
-    assert beside("Reptile, not transductive", comparisons).accuracy == Decimal("93.21")
-    assert beside("Reptile", comparisons).accuracy == Decimal("98.21")
+    assert beside("Reptile, not transductive", comparisons).value == Decimal("93.21")
+    assert beside("Reptile", comparisons).value == Decimal("98.21")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_a_run_on_cifar_fs_stands_beside_what_was_published_there() -> None:
 
 def test_the_figure_with_support_statistics_says_how_it_was_trained() -> None:
     found = beside("first-order MAML, support statistics", compare_with_published(evaluation()))
-    assert found.accuracy == Decimal("93.21")
+    assert found.value == Decimal("93.21")
     assert found.differences == ("maml, theirs fomaml", "trained with support statistics there")
 
 

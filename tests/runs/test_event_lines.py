@@ -17,6 +17,7 @@ EXAMPLES: dict[str, Any] = {
     "Count": 2**40,
     "Flag": True,
     "Fraction": 0.1 + 0.2,
+    "Fraction | None": 0.1 + 0.2,
     "Amount": 12.5,
     "Seconds": 1e6,
     "Seconds | None": 1e5,

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from mamltui.cli import main
-from mamltui.results import accuracy_cell, kept_evaluations
+from mamltui.results import kept_evaluations, score_cell
 from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.evaluate.grid import ResultGrid
@@ -83,7 +83,7 @@ async def test_earlier_results_are_shown_at_once_at_every_size(
         if size != SIZES[0]:
             assert tiny_run.name in screen_text(pilot.app)
         if size == SIZES[2]:
-            headline = accuracy_cell(found.headline(), "±").replace(" ", "")
+            headline = score_cell(found.headline(), "±").replace(" ", "")
             assert f"†{headline}" in grid_text(screen)
 
 
@@ -103,7 +103,7 @@ async def test_marked_runs_are_evaluated_into_one_grid_and_their_results_kept(
             (found,) = kept_evaluations(run.evaluation)
             name = run.profile.name
             (line,) = (line for line in grid_text(screen).splitlines() if line.startswith(name))
-            assert f"†{accuracy_cell(found.headline()).replace(' ', '')}" in line
+            assert f"†{score_cell(found.headline()).replace(' ', '')}" in line
         labels = [line.split()[0] for line in grid_text(screen).splitlines()[2:4]]
         assert labels == ["one", "five"]  # by the steps in training
     assert not list((place / "runs").glob("left*/evaluation/*"))

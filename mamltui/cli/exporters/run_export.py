@@ -98,12 +98,13 @@ class RunExport:
         info, test = listed.info, listed.headline
         summary: dict[str, Any] = {"state": listed.state}
         if info is not None and info.best is not None:
-            summary["best_validation_accuracy"] = info.best.accuracy
+            best = info.best.score
+            summary[f"best_validation_{best.metric.key}"] = best.value
             summary["best_iteration"] = info.best.iteration
         if test is not None:
-            result = test.headline()
-            summary["test_accuracy"] = result.accuracy
-            summary["test_accuracy_ci95"] = result.accuracy_ci95
+            score = test.headline().score
+            summary[f"test_{score.metric.key}"] = score.value
+            summary[f"test_{score.metric.key}_ci95"] = score.ci95
         self._sink.close(summary)
 
 

@@ -42,7 +42,7 @@ MEMORY = 2**30
 """Bytes that more tasks at once than threads may take."""
 
 
-OTHER_NETWORK = "it is of the built-in network alone; one of your own takes autograd"
+OTHER_NETWORK = "it is of the built-in convolutions alone; other networks take autograd"
 
 
 def why_not(case: Case) -> str | None:

@@ -11,6 +11,7 @@ from mamltui.curves.history import Newest, RunHistory
 from mamltui.profiles import Profile
 from mamltui.results import Evaluation, StepResult
 from mamltui.runs import ListedRun, RunCatalogue, RunFolder, RunInfo
+from mamltui.score import Metric
 from mamltui.tui.session.following import Follower
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -119,13 +120,18 @@ class Compared:
         return max(self.newest.iteration, info.iteration if info else 0)
 
     @property
+    def metric(self) -> Metric:
+        """What its scores are."""
+        return self.listed.metric
+
+    @property
     def best(self) -> float | None:
-        """The best validation accuracy, a fraction."""
+        """The best validation score."""
         validated = self.newest.best
         if validated is not None:
-            return validated.accuracy
+            return validated.score.value
         info = self.info
-        return info.best.accuracy if info and info.best else None
+        return info.best.score.value if info and info.best else None
 
     @property
     def evaluation(self) -> Evaluation | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mamltui.runs.differing import short_labels
+from mamltui.score import SQUARED_ERROR
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import Head, TableRow
 from mamltui.tui.compare.comparison import Compared
@@ -70,11 +71,24 @@ class Presentation:
     @property
     def is_percent(self) -> bool:
         """The metric is a share, drawn in percent."""
-        return self.settings.metric.endswith("accuracy")
+        return self._drawn.endswith("accuracy")
+
+    @property
+    def _are_errors(self) -> bool:
+        """Whether all runs fit numbers, none of which is right or wrong."""
+        return bool(self._runs) and all(run.metric.is_error for run in self._runs)
+
+    @property
+    def _drawn(self) -> str:
+        """What the chart shows: of runs without accuracies their loss, which is the error."""
+        metric = self.settings.metric
+        return metric.replace("accuracy", "loss") if self._are_errors else metric
 
     def words(self, *, log_axis: bool) -> list[str]:
         """What the chart shows, and how."""
-        words = [METRICS[self.settings.metric]]
+        words = [METRICS[self._drawn]]
+        if self._are_errors:
+            words[0] = words[0].replace("loss, nats", SQUARED_ERROR.name)
         if self.settings.smoothing:
             words.append(f"smoothing {self.settings.smoothing}")
         if log_axis:
@@ -85,7 +99,7 @@ class Presentation:
 
     def curves(self) -> list[Curve]:
         """A curve for each run, or for the mean of its seeds with their band."""
-        metric, smoothing = self.settings.metric, self.settings.smoothing
+        metric, smoothing = self._drawn, self.settings.smoothing
         labels = self._labels()
         curves = [
             Curve(

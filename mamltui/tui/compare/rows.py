@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from mamltui.measures import duration
 from mamltui.profiles import Difference, Profile, differences
 from mamltui.results import (
     RunDifference,
     StepResult,
-    accuracy_cell,
     compare_runs,
     p_text,
+    score_cell,
     unpaired_reason,
 )
 from mamltui.results.evaluation import OTHER_PROTOCOL
 from mamltui.runs import ListedRun
+from mamltui.score import ACCURACY, Metric, Score
 from mamltui.statistics import holm, paired_difference
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import Cell, TableRow
@@ -75,7 +76,7 @@ def list_row(listed: ListedRun, run: Compared | None, differs: str) -> Row:
         (sign(run), TONES[run.slot % LOOKS]) if run else ("", "plain"),
         (visible(differs), "accent"),
         (known.state, STATE_TONES[ink] if run else "muted"),
-        ("-" if known.best is None else f"{100 * known.best:.2f}", "plain"),
+        ("-" if known.best is None else Score(known.metric, known.best).narrow, "plain"),
     )
     return Row(listed.name, name, cells, marked=run is not None)
 
@@ -90,11 +91,12 @@ def table_rows(runs: Sequence[Compared], *, to_baseline: bool) -> list[TableRow]
     if not runs:
         return []
     cells = _Cells(runs, to_baseline)
+    metrics = _metrics(runs)
     rows = [
         TableRow("state", [Cell(run.state, STATE_INKS.get(run.state, "warning")) for run in runs]),
         cells.row("iterations", lambda run: run.iteration, "{:,}".format, _whole),
-        cells.row("best validation %", _best, "{:.2f}".format, _points),
-        cells.tests("test %"),
+        *(cells.best(f"best validation{_unit(metric)}", metric) for metric in metrics),
+        *(cells.tests(f"test{_unit(metric)}", metric) for metric in metrics),
         *cells.departures(f"{OTHER_PROTOCOL} other than profile"),
         *cells.pairs(),
         cells.row("time", lambda run: run.elapsed, duration, _longer),
@@ -115,37 +117,44 @@ def seeds_rows(columns: Sequence[Seeds], *, to_baseline: bool) -> list[TableRow]
             label, [Cell(text) if (text := text_of(each)) else UNKNOWN for each in columns]
         )
 
-    def tested(each: Seeds) -> str:
-        first = columns[0].tests
+    def validated(each: Seeds, metric: Metric) -> str:
+        if each.first.metric != metric:
+            return ""
+        return interval_text(each.interval([run.best for run in each.runs]), metric)
+
+    def tested(each: Seeds, metric: Metric) -> str:
+        if each.first.metric != metric:
+            return ""
+        first = columns[0].tests if columns[0].first.metric == metric else {}
         shared = sorted(first.keys() & each.tests.keys())
         if each is columns[0] or not to_baseline or len(shared) < 2:
-            return interval_text(each.interval(list(each.tests.values())))
+            return interval_text(each.interval(list(each.tests.values())), metric)
         pairs = paired_difference(
             [first[seed] for seed in shared],
             [each.tests[seed] for seed in shared],
             "training seeds",
         )
-        width = 100 * pairs.interval.half_width
-        return f"{_points(100 * pairs.difference)} ± {width:.2f}"
+        width = metric.number(pairs.interval.half_width)
+        return f"{_signed(pairs.difference, metric)} ± {width}"
 
     def spread(each: Seeds) -> str:
-        accuracies = list(each.tests.values())
-        return (
-            f"{100 * min(accuracies):.2f} to {100 * max(accuracies):.2f}"
-            if len(accuracies) > 1
-            else ""
-        )
+        scores, metric = list(each.tests.values()), each.first.metric
+        if len(scores) < 2:
+            return ""
+        return f"{metric.number(min(scores))} to {metric.number(max(scores))}"
+
+    metrics = _metrics([each.first for each in columns])
 
     rows = [
         row("seeds", lambda each: each.group.words),
         TableRow(
             "state", [Cell(each.state, STATE_INKS.get(each.state, "warning")) for each in columns]
         ),
-        row(
-            "best validation %",
-            lambda each: interval_text(each.interval([run.best for run in each.runs])),
+        *(
+            row(f"best validation{_unit(each)}", partial(validated, metric=each))
+            for each in metrics
         ),
-        row("test %", tested),
+        *(row(f"test{_unit(each)}", partial(tested, metric=each)) for each in metrics),
         row("test, lowest to highest", spread),
         row("time", lambda each: duration(sum(run.elapsed or 0.0 for run in each.runs))),
     ]
@@ -153,16 +162,24 @@ def seeds_rows(columns: Sequence[Seeds], *, to_baseline: bool) -> list[TableRow]
     return [*rows, *(row for row in _profile_rows(firsts, to_baseline) if row.label != "meta.seed")]
 
 
-def _best(run: Compared) -> float | None:
-    return None if run.best is None else 100 * run.best
+def _metrics(runs: Sequence[Compared]) -> list[Metric]:
+    """What the scores of the runs are: an accuracy and an error never share a row."""
+    return list(dict.fromkeys(run.metric for run in runs))
+
+
+def _unit(metric: Metric) -> str:
+    """Behind the name of a row."""
+    return f" {metric.short}" if metric.is_error else metric.unit
 
 
 def _whole(difference: float) -> str:
     return f"{difference:+,.0f}" if difference else "same"
 
 
-def _points(difference: float) -> str:
-    return f"{round(difference, 2) + 0.0:+.2f}"
+def _signed(difference: float, metric: Metric) -> str:
+    """A difference of scores as people read it: in points, or in the unit of the error."""
+    decimals = metric.decimals
+    return f"{round(metric.factor * difference, decimals) + 0.0:+.{decimals}f}"
 
 
 def _longer(seconds: float) -> str:
@@ -203,8 +220,23 @@ class _Cells:
                 cells.append(_difference_cell(difference(value - first)))
         return TableRow(label, cells)
 
-    def tests(self, label: str) -> TableRow:
-        """A row of test accuracies with their 95% intervals.
+    def best(self, label: str, metric: Metric) -> TableRow:
+        """A row of the best validations of the runs whose scores are of ``metric``."""
+        first = self._runs[0]
+        cells = []
+        for index, run in enumerate(self._runs):
+            if run.best is None or run.metric != metric:
+                cells.append(UNKNOWN)
+            elif index == 0 or not self._to_baseline or first.metric != metric:
+                cells.append(Cell(metric.number(run.best)))
+            elif first.best is None:
+                cells.append(UNKNOWN)
+            else:
+                cells.append(_difference_cell(_signed(run.best - first.best, metric)))
+        return TableRow(label, cells)
+
+    def tests(self, label: str, metric: Metric) -> TableRow:
+        """A row of test scores with their 95% intervals, of runs whose scores are of ``metric``.
 
         One that was not measured as its profile says is marked, and neither it is compared with the
         first nor any with it.
@@ -213,12 +245,12 @@ class _Cells:
         cells = []
         for index, run in enumerate(self._runs):
             result = run.test
-            if result is None:
+            if result is None or run.metric != metric:
                 cells.append(UNKNOWN)
             elif run.departures:
-                cells.append(Cell(f"{accuracy_cell(result)} {OTHER_PROTOCOL}", "warning"))
-            elif index == 0 or not self._to_baseline or first.departures:
-                cells.append(Cell(accuracy_cell(result)))
+                cells.append(Cell(f"{score_cell(result)} {OTHER_PROTOCOL}", "warning"))
+            elif index == 0 or not self._to_baseline or first.departures or first.metric != metric:
+                cells.append(Cell(score_cell(result)))
             elif first.test is None:
                 cells.append(UNKNOWN)
             else:
@@ -264,14 +296,14 @@ def _compared(first: Compared, other: Compared) -> RunDifference | None:
 def _in_pairs(difference: RunDifference) -> str:
     """In points, with its 95% interval over the episodes that both runs met."""
     interval = difference.episodes.interval
-    return f"{_points(100 * interval.mean)} ± {100 * interval.half_width:.2f}"
+    return f"{_signed(interval.mean, ACCURACY)} ± {ACCURACY.number(interval.half_width)}"
 
 
 def _test_difference(result: StepResult, first: StepResult) -> str:
-    """In points, with its 95% interval as of different episodes."""
-    difference = _points(100 * (result.accuracy - first.accuracy))
-    interval = 100 * math.hypot(result.accuracy_ci95, first.accuracy_ci95)
-    return f"{difference} ± {interval:.2f}"
+    """With its 95% interval as of different episodes."""
+    ours, theirs = result.score, first.score
+    width = ours.metric.number(math.hypot(ours.ci95, theirs.ci95))
+    return f"{_signed(ours.value - theirs.value, ours.metric)} ± {width}"
 
 
 def _profile_rows(runs: Sequence[Compared], to_baseline: bool) -> list[TableRow]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from mamltui.curves import Series
 from mamltui.profiles import Profile
 from mamltui.runs.seeds import SeedGroup, seed_groups
+from mamltui.score import Metric
 from mamltui.statistics import Interval, seed_interval
 from mamltui.tui.compare.comparison import Compared
 
@@ -48,9 +48,9 @@ class Seeds:
 
     @property
     def tests(self) -> dict[int, float]:
-        """By seed, the test accuracy by the profile's own protocol, a fraction."""
+        """By seed, the test score by the profile's own protocol."""
         return {
-            run.info.seed: run.test.accuracy
+            run.info.seed: run.test.score.value
             for run in self.runs
             if run.info is not None and run.test is not None and not run.departures
         }
@@ -90,10 +90,6 @@ def folded(runs: Sequence[Compared], before: Sequence[Seeds]) -> list[Seeds]:
     return [known.get(group) or Seeds(group) for group in groups]
 
 
-def interval_text(interval: Interval | None) -> str:
-    """E.g. ``88.75 ± 2.61``, in percent; of one seed the value alone."""
-    if interval is None:
-        return "-"
-    mean = f"{100 * interval.mean:.2f}"
-    width = interval.half_width
-    return mean if math.isnan(width) else f"{mean} ± {100 * width:.2f}"
+def interval_text(interval: Interval | None, metric: Metric) -> str:
+    """E.g. ``88.75 ± 2.61``, without unit; of one seed the value alone."""
+    return "-" if interval is None else metric.with_interval(interval.mean, interval.half_width)

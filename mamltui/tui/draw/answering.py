@@ -137,7 +137,7 @@ class Answerer:
         from mamltui.data.own_images import Preparation
 
         if self._loaded is None or self._loaded[0] != version:
-            trained = Trained.load(run, checkpoint_of(run) or "best")
+            trained = Trained.of_images(run, checkpoint_of(run) or "best")
             network = trained.learner.network
             if network.channels != 1:
                 raise UsageError(

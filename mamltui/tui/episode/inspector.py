@@ -201,12 +201,13 @@ class EpisodeInspector:
 
     def _sampler(self, request: Request, profile: Profile) -> EpisodeSampler:
         from mamltui.data.episodes import EpisodeSampler
+        from mamltui.data.sampling import images_of
         from mamltui.data.splits import split_classes
 
         key = (request.run.path, profile, request.split)
         if self._kept is not None and self._kept[0] == key:
             return self._kept[1]
-        bank = self._banks.bank(profile.data)
+        bank = images_of(self._banks.bank(profile.data), "this screen")
         split = split_classes(bank, profile.data.split)
         request.run.check_data(bank, split)
         sampler = EpisodeSampler.of(

@@ -74,20 +74,27 @@ class Board:
         status = {run.name: self.status(run, settings) for run in runs}
         labels = short_labels(runs)
         return [
-            replace(_section(grid, evaluations, statistics, status), labels=labels)
-            for grid in grids(evaluations, statistics)
+            replace(_section(grid, evaluations, status), labels=labels)
+            for grid in [
+                *grids(evaluations, statistics),
+                *_of_one_kind(evaluations, statistics),
+            ]
         ]
 
 
-def _section(
-    grid: Grid, evaluations: Sequence[Evaluation], statistics: str, status: dict[str, str]
-) -> Section:
+def _of_one_kind(evaluations: Sequence[Evaluation], statistics: str) -> list[Grid]:
+    """The grids of those that have no such statistics, by the only kind that they have."""
+    others = [each for each in evaluations if statistics not in each.statistics]
+    return grids(others, others[0].statistics[0]) if others else []
+
+
+def _section(grid: Grid, evaluations: Sequence[Evaluation], status: dict[str, str]) -> Section:
     evaluation = next(item for item in evaluations if item.task == grid.task)
     title, reference = f"{grid.task}, {grid.split} split", None
-    comparison = first_comparison(evaluation, statistics)
+    comparison = first_comparison(evaluation, grid.statistics)
     if comparison is not None:
         figure = comparison.figure
-        reference = float(figure.accuracy)
+        reference = float(figure.value)
         title += f"   {figure.whose} {figure.printed}"
         grid = replace(grid, rows=(*grid.rows, _published_row(grid, figure, evaluation)))
     return Section(grid, title, reference, status)
@@ -95,13 +102,11 @@ def _section(
 
 def _published_row(grid: Grid, figure: Figure, evaluation: Evaluation) -> GridRow:
     """What was published, in the column of the headline: it is said for no other step."""
-    result = StepResult(
-        evaluation.test_steps,
-        float(figure.accuracy) / 100,
-        float("nan") if figure.interval is None else float(figure.interval) / 100,
-        float("nan"),
-        float("nan"),
-    )
+    factor, unknown = figure.metric.factor, float("nan")
+    value = float(figure.value) / factor
+    ci95 = unknown if figure.interval is None else float(figure.interval) / factor
+    scores = (None, unknown, value, ci95) if figure.metric.is_error else (value, ci95)
+    result = StepResult(evaluation.test_steps, *scores, *(unknown,) * (4 - len(scores)))
     cells = tuple(result if step == evaluation.test_steps else None for step in grid.steps)
     return GridRow(figure.whose, UNKNOWN_STEPS, None, cells)
 

@@ -53,7 +53,8 @@ def task_of(run: ListedRun) -> str:
     if run.profile is None:
         return ""
     task = run.profile.task.at_test
-    return task_name(run.profile.data.set, task.way, task.shot)
+    way = 0 if run.profile.is_regression else task.way
+    return task_name(run.profile.data.set, way, task.shot)
 
 
 def kept_of(run: ListedRun) -> list[int]:
@@ -128,15 +129,16 @@ def unmeasured(run: ListedRun, settings: Settings) -> Evaluation:
     profile = run.profile
     assert profile is not None
     task = profile.task.at_test
+    accuracy = None if profile.is_regression else UNKNOWN
     unknown = tuple(
-        StepResult(step, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN) for step in settings.steps_of(profile)
+        StepResult(step, accuracy, UNKNOWN, UNKNOWN, UNKNOWN) for step in settings.steps_of(profile)
     )
     return Evaluation(
         run=run.name,
         profile=profile.name,
         data=profile.data.set,
         data_hash="",
-        way=task.way,
+        way=0 if profile.is_regression else task.way,
         shot=task.shot,
         query=task.query,
         train_steps=profile.inner.steps,

@@ -29,7 +29,7 @@ class Section:
     grid: Grid
     title: str
     reference: float | None = None
-    """The published accuracy that differences are taken to, in percent."""
+    """The published score that differences are taken to, as people read it."""
     status: Mapping[str, str] = field(default_factory=dict)
     """How far each run is, in a word or number, by its name."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Section:
 
 
 def is_measured(cell: StepResult | None) -> bool:
-    return cell is not None and not math.isnan(cell.accuracy)
+    return cell is not None and not math.isnan(cell.score.value)
 
 
 def cell_parts(cell: StepResult | None, shown: Shown, reference: float | None) -> tuple[str, str]:
@@ -53,9 +53,15 @@ def cell_parts(cell: StepResult | None, shown: Shown, reference: float | None) -
     if shown == "loss":
         return (MISSING if math.isnan(cell.loss) else f"{cell.loss:.4f}"), ""
     if shown == "difference":
-        return ("", "") if reference is None else (f"{100 * cell.accuracy - reference:+.2f}", "")
-    interval = "" if math.isnan(cell.accuracy_ci95) else f"±{100 * cell.accuracy_ci95:.2f}"
-    return f"{100 * cell.accuracy:.2f}", interval
+        return ("", "") if reference is None else (to_reference(cell, reference), "")
+    metric, value, ci95 = cell.score.metric, cell.score.value, cell.score.ci95
+    return metric.number(value), "" if math.isnan(ci95) else f"±{metric.number(ci95)}"
+
+
+def to_reference(cell: StepResult, reference: float) -> str:
+    """The difference to a published score, with its sign."""
+    metric = cell.score.metric
+    return f"{metric.factor * cell.score.value - reference:+.{metric.decimals}f}"
 
 
 def best_column(row: GridRow, shown: Shown) -> int | None:
@@ -75,6 +81,7 @@ def best_row(rows: Sequence[GridRow], shown: Shown) -> int | None:
 
 
 def _goodness(cell: StepResult | None, shown: Shown) -> tuple[float, float]:
-    """Greater is better: by the loss where it is shown, else by accuracy, then by the loss."""
+    """Greater is better: by the loss where it is shown, else by the score, then by the loss."""
     assert cell is not None
-    return (-cell.loss, 0.0) if shown == "loss" else (cell.accuracy, -cell.loss)
+    score = cell.score
+    return (-cell.loss, 0.0) if shown == "loss" else (-score.metric.rank(score.value), -cell.loss)

@@ -275,12 +275,12 @@ class ResultGrid(Widget, can_focus=True):
         return segments
 
     def _shade(self, line: Line, cell: StepResult | None) -> Style:
-        """A background by how good the accuracy is among those of the section."""
+        """A background by how good the score is among those of the section."""
         if cell is None or not is_measured(cell) or line.worst_and_best is None:
             return Style.null()
         accent = self.get_visual_style("grid--title").foreground
         worst, best = line.worst_and_best
-        share = (cell.accuracy - worst) / (best - worst) if best > worst else 0.0
+        share = (cell.score.value - worst) / (best - worst) if best != worst else 0.0
         if accent is None:
             return Style.null()
         shade = self.background_colors[1].blend(accent, SHADES * share)
@@ -351,8 +351,9 @@ def _trained(row: GridRow) -> str:
 def _lines(section: Section, shown: Shown) -> list[Line]:
     rows = section.grid.rows
     best = best_row(rows, shown)
-    accuracies = [cell.accuracy for row in rows for cell in row.cells if cell and is_measured(cell)]
-    ends = (min(accuracies), max(accuracies)) if accuracies else None
+    scores = [cell.score.value for row in rows for cell in row.cells if cell and is_measured(cell)]
+    scores.sort(key=section.grid.metric.rank, reverse=True)
+    ends = (scores[0], scores[-1]) if scores else None
     return [
         Line(section),
         *(

@@ -10,7 +10,7 @@ from textual.content import Content
 from mamltui.measures import duration
 from mamltui.profiles import Profile
 from mamltui.profiles.steps import steps_text
-from mamltui.results import Evaluation, GridRow, accuracy_cell, describe
+from mamltui.results import Evaluation, GridRow, describe, score_cell
 from mamltui.runs import ListedRun
 from mamltui.text import visible
 from mamltui.tui.evaluate.board import Board, first_comparison
@@ -21,6 +21,7 @@ from mamltui.tui.evaluate.cells import (
     Section,
     Shown,
     is_measured,
+    to_reference,
 )
 from mamltui.tui.evaluate.grid import BEST_OF_ALL, BEST_OF_ROW, HEADLINE
 from mamltui.tui.evaluate.sweep import Sweep
@@ -47,6 +48,9 @@ def settings_line(
         "v": "transductive" if statistics == "transductive" else "support stats",
         "m": SHOWN_WORDS[shown],
     }
+    if profiles and all(profile.is_regression for profile in profiles):
+        del parts["v"]  # such networks normalise nothing
+        parts["m"] = SHOWN_WORDS[shown] if shown == "difference" else profiles[0].metric.name
     return Content("  ").join(
         [Content.assemble((key, "$accent"), f" {text}") for key, text in parts.items()]
     )
@@ -105,8 +109,12 @@ def cell_text(section: Section, row: GridRow, steps: int) -> str:
     after = f"after {steps} inner step{'' if steps == 1 else 's'}" if steps else "before adaptation"
     scores = "not measured"
     if cell is not None and is_measured(cell):
-        scores = f"{accuracy_cell(cell)} %"
-        scores += "" if math.isnan(cell.loss) else f", loss {cell.loss:.4f}"
+        metric = cell.score.metric
+        if metric.is_error:
+            scores = f"{metric.name} {score_cell(cell)}"
+        else:
+            scores = f"{score_cell(cell)} %"
+            scores += "" if math.isnan(cell.loss) else f", loss {cell.loss:.4f}"
     headline = " (headline)" if row.headline == steps else ""
     trained = "" if row.train_steps == UNKNOWN_STEPS else f", {row.train_steps} in training"
     return f"{scores} {after}{headline}; {row.label}{trained}"
@@ -114,16 +122,20 @@ def cell_text(section: Section, row: GridRow, steps: int) -> str:
 
 def published_text(evaluation: Evaluation, steps: int, statistics: str) -> str:
     """How a cell stands to the published figure, in words."""
+    if statistics not in evaluation.statistics:
+        statistics = evaluation.statistics[0]
     comparison = first_comparison(evaluation, statistics)
     cell = next((item for item in evaluation.results(statistics) if item.steps == steps), None)
     if comparison is None:
-        return f"There is no published figure for {evaluation.task}, {statistics} statistics."
+        kind = "" if evaluation.metric.is_error else f", {statistics} statistics"
+        return f"There is no published figure for {evaluation.task}{kind}."
     figure = comparison.figure
     if cell is None or not is_measured(cell):
         return f"{figure.whose} {figure.printed} [{figure.cited}]"
-    points = 100 * cell.accuracy - float(figure.accuracy)
+    points = "" if figure.metric.is_error else " points"
+    difference = f"{to_reference(cell, float(figure.value))}{points}"
     if steps == evaluation.test_steps:
-        text = f"{points:+.2f} points: {comparison.words} [{figure.cited}]"
+        text = f"{difference}: {comparison.words} [{figure.cited}]"
     else:
-        text = f"{points:+.2f} points to {figure.whose} {figure.printed} [{figure.cited}]"
+        text = f"{difference} to {figure.whose} {figure.printed} [{figure.cited}]"
     return "; ".join((text, *comparison.differences))

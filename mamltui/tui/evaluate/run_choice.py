@@ -127,7 +127,7 @@ class RunChoice(RowList):
                 (task_of(run), "plain"),
                 (run.state, "plain"),
                 (train, "plain"),
-                ("" if best is None else f"{100 * best.accuracy:.2f}", "plain"),
+                ("" if best is None else best.score.narrow, "plain"),
             ),
             marked=marked,
         )

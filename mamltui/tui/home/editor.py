@@ -167,8 +167,8 @@ class EditorScreen(Screen[Path | None]):
         lines = {fault.line - 1 for fault in self._faults if fault.line is not None}
         self._area.show_faulty(frozenset(lines))
         if isinstance(verdict, Profile):
-            task, length = verdict.task, verdict.meta.iterations
-            about = f"{task.way}-way {task.shot}-shot on {verdict.data.set}, {length:,} iterations"
+            length = verdict.meta.iterations
+            about = f"{verdict.shape} on {verdict.data.set}, {length:,} iterations"
             entries = [Entry.of(("valid", "$success"), about)]
         else:
             entries = [

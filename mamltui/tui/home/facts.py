@@ -6,15 +6,16 @@ from datetime import datetime
 from itertools import chain
 
 from mamltui.measures import age, counted, duration
-from mamltui.profiles import Key, Profile, keys_of, method_of
+from mamltui.profiles import Key, Profile, method_of
 from mamltui.profiles.keys import toml_value
+from mamltui.profiles.regression import keys_for
 from mamltui.results import (
     Evaluation,
-    accuracy_cell,
     compare_with_published,
     published_figures,
+    score_cell,
 )
-from mamltui.runs import ListedRun, RunInfo
+from mamltui.runs import Best, ListedRun, RunInfo
 from mamltui.runs.differing import changed_settings
 from mamltui.runs.seeds import SeedGroup, spread_words
 from mamltui.text import visible
@@ -52,7 +53,7 @@ def value_entries(profile: Profile) -> list[Entry]:
     """Every value, section by section."""
     entries = [Entry.of(("* is not the default", MUTED))]
     section = ""
-    for key in keys_of(Profile):
+    for key in keys_for(profile):
         if not key.section:
             continue
         if key.section != section:
@@ -87,8 +88,7 @@ def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
         entries.append(
             Entry.of(
                 ("validation", MUTED),
-                f"best {100 * info.best.accuracy:.2f} %, loss {info.best.loss:.4f}, "
-                f"at iteration {info.best.iteration:,}",
+                f"best {_with_loss(info.best)}, at iteration {info.best.iteration:,}",
             )
         )
     if info.tags or info.starred or info.archived:
@@ -117,17 +117,25 @@ def run_entries(listed: ListedRun, now: datetime) -> list[Entry]:
     return entries
 
 
+def _with_loss(best: Best) -> str:
+    """The score, and beside an accuracy the loss."""
+    score = best.score
+    if score.metric.is_error:
+        return f"{score.metric.name} {score.full}"
+    return f"{score.full}, loss {best.loss:.4f}"
+
+
 def group_entries(group: SeedGroup) -> list[Entry]:
     """Of runs that differ in the seed alone: what they reach together, then each."""
     entries = [Entry.of(("group", MUTED), f"{group.words}, alike but for the seed")]
     for label, values in (("test", group.tests), ("validation", group.validations)):
         if values:
-            entries.append(Entry.of((label, MUTED), spread_words(values)))
+            entries.append(Entry.of((label, MUTED), spread_words(values, group.metric)))
     entries += [*_experiment(group.first), SPACE]
     for run in group.runs:
         seed = f"seed {run.info.seed}" if run.info else ""
         test = run.headline
-        score = f"test {accuracy_cell(test.headline())} %" if test else ""
+        score = f"test {score_cell(test.headline())}{test.metric.unit}" if test else ""
         text = f"{seed:<12}{run.what:<13}{score:<22}{run.title}"
         entries.append(Entry.of(visible(text)))
     return entries
@@ -156,17 +164,17 @@ def _is_changed(profile: Profile, key: Key) -> bool:
 
 def _published(profile: Profile) -> list[Entry]:
     """What is published for the profile's task."""
-    task = profile.task
-    wanted = (profile.data.set, task.way, task.shot)
+    way = 0 if profile.is_regression else profile.task.way
     figures = [
         figure
         for figure in published_figures()
-        if figure.verified and (figure.data, figure.way, figure.shot) == wanted
+        if figure.is_of(profile.data.set, way, profile.task.shot)
     ]
     return [
         Entry.of(
             (_label("published", index), MUTED),
-            f"{figure.printed:<16}{figure.method} [{figure.cited}]",
+            f"{figure.printed:<16}{figure.method} [{figure.cited}]"
+            f"{', second hand' if figure.second_hand else ''}",
         )
         for index, figure in enumerate(figures)
     ]
@@ -186,14 +194,19 @@ def _state(listed: ListedRun, info: RunInfo) -> Entry:
 
 def _test(test: Evaluation, listed: ListedRun) -> Entry:
     """The headline, or a test by another protocol than the profile's, which says so."""
-    own, support = test.headline("transductive"), test.headline("support")
+    own, *others = (
+        f"{score_cell(test.headline(statistics))}{test.metric.unit}"
+        for statistics in test.statistics
+    )
+    what = f"{test.metric.name} " if test.metric.is_error else ""
+    support = "".join(f" (support statistics: {each})" for each in others)
     steps = f"{test.test_steps} inner step{'' if test.test_steps == 1 else 's'}"
     departures = ", ".join(listed.departures)
     other = f"; not the profile's own protocol: {departures}" if departures else ""
     return Entry.of(
         ("test", MUTED),
-        f"{accuracy_cell(own)} % after {steps}, {test.episodes:,} episodes, "
-        f"{test.checkpoint} checkpoint (support statistics: {accuracy_cell(support)} %){other}",
+        f"{what}{own} after {steps}, {test.episodes:,} episodes, "
+        f"{test.checkpoint} checkpoint{support}{other}",
     )
 
 
@@ -220,6 +233,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
     if profile is None:
         return [Entry.of(("profile", MUTED), (visible(listed.profile_problem), "$error"))]
     task, inner, info = profile.task, profile.inner, listed.info
+    is_regression = profile.is_regression
     data: str = profile.data.set
     if info is not None and info.data is not None:
         data = f"{info.data.name}, split {info.data.split}"
@@ -229,7 +243,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
         Entry.of(("profile", MUTED), visible(f"{profile.name}{about}")),
         Entry.of(
             ("task", MUTED),
-            f"{task.way}-way {task.shot}-shot, {task.query} query a class; "
+            f"{profile.shape}, {task.query} query {'points' if is_regression else 'a class'}; "
             f"{profile.meta.batch} tasks a meta-iteration, seed {profile.meta.seed}",
         ),
         Entry.of(

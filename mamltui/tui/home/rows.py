@@ -83,12 +83,12 @@ def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) ->
     interval = seed_interval(values) if values else None
     name = f"{visible(first.info.profile if first.info else first.name)}, {group.words}"
     if interval is not None and len(values) > 1:
-        name += f" ± {100 * interval.half_width:.2f}"
+        name += f" ± {group.metric.number(interval.half_width)}"
     states = {run.what for run in group.runs}
     state: tuple[str, Tone] = ("mixed", "plain")
     if len(states) == 1:
         state = (first.what, STATE_TONES.get(first.state, "plain"))
-    score = f"{100 * interval.mean:.2f} %" if interval is not None else ""
+    score = group.metric.text(interval.mean) if interval is not None else ""
     return Row(
         first.name,
         name,
@@ -106,7 +106,7 @@ def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) ->
 
 
 def curve_of(listed: ListedRun) -> str:
-    """Its validation accuracies as a sparkline of at most ``SPARK`` cells."""
+    """Its validation scores as a sparkline of at most ``SPARK`` cells."""
     return sparkline(averaged(listed.validations, SPARK))
 
 
@@ -124,7 +124,7 @@ def _days(listed: ListedRun, now: datetime) -> float | None:
 
 
 def run_score(listed: ListedRun) -> tuple[str, str]:
-    """The number that says most about a run, in percent, and what it is.
+    """The number that says most about a run, with its unit, and what it is.
 
     The test of a run that is over by its profile's own protocol, else another one, called
     so; else its best validation; of a run that may go on how much of it is done.
@@ -135,9 +135,10 @@ def run_score(listed: ListedRun) -> tuple[str, str]:
         test = listed.newest_test
         if test is not None:
             kind = "test" if listed.headline is not None else "other"
-            return f"{100 * test.headline().accuracy:.2f} %", kind
+            score = test.headline().score
+            return score.full, "error" if score.metric.is_error and kind == "test" else kind
         if listed.info.best is not None:
-            return f"{100 * listed.info.best.accuracy:.2f} %", "valid."
+            return listed.info.best.score.full, "valid."
     return f"{int(100 * listed.share)} %", "done"
 
 
@@ -151,8 +152,7 @@ def profile_passes(listed: ListedProfile, words: list[str]) -> bool:
 
 
 def _task(listed: ListedProfile) -> str:
-    profile = listed.profile
-    return f"{profile.task.way}-way {profile.task.shot}-shot" if profile else ""
+    return listed.profile.shape if listed.profile else ""
 
 
 def _holds(about: list[str], words: list[str]) -> bool:

@@ -167,10 +167,11 @@ def _words(event: Event) -> tuple[str, str]:
             )
         case Validated():
             best = ", best so far" if event.is_best else ""
-            return "validated", (
-                f"{100 * event.accuracy:6.2f} ± {100 * event.ci95:.2f} %, "
-                f"loss {event.loss:.4f}{best}"
-            )
+            metric, value, ci95 = event.score.metric, event.score.value, event.score.ci95
+            text = f"{metric.number(value):>6} ± {metric.number(ci95)}"
+            if metric.is_error:
+                return "validated", f"{text} {metric.name}{best}"
+            return "validated", f"{text}{metric.unit}, loss {event.loss:.4f}{best}"
         case Checkpointed():
             return "checkpoint", f"{event.kind}: {event.path}"
         case Paused():
@@ -186,8 +187,9 @@ def _words(event: Event) -> tuple[str, str]:
         case Failed():
             return "failed", event.error
         case Finished():
+            score = event.best_score
             return "finished", (
-                f"best validation {100 * event.best_accuracy:.2f} % at {event.best_iteration:,}, "
+                f"best validation {score.full} at {event.best_iteration:,}, "
                 f"in {duration(event.elapsed)}"
             )
         case _:

@@ -14,7 +14,6 @@ from textual.screen import ModalScreen
 from textual.widgets import Label
 
 from mamltui.errors import MamltuiError
-from mamltui.measures import percent
 from mamltui.runs import RunFolder, RunInfo
 from mamltui.studies.waiting import TrainingQueue, Waiting
 from mamltui.text import visible
@@ -50,14 +49,14 @@ def queue_row(known: Known) -> Row:
         return Row(waiting.id, name, note=visible(f"{waiting.state}: {waiting.why}"))
     info = run_and_info[1] if run_and_info else None
     share = info.iteration / max(1, info.iterations) if info else None
-    best = info.best.accuracy if info and info.best else None
+    best = info.best.score.text if info and info.best else ""
     return Row(
         waiting.id,
         name,
         (
             (waiting.state, TONES[waiting.state]),
             (f"{int(100 * share)} %" if share is not None else "", "plain"),
-            (percent(best) if best is not None else "", "plain"),
+            (best, "plain"),
             (visible(run_and_info[0].name) if run_and_info else "", "muted"),
         ),
     )

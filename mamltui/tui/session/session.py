@@ -233,8 +233,9 @@ class Session:
             self.tell_error(f"{name} failed", training.error)
         elif training.evaluation is not None:
             headline = training.evaluation.headline()
-            accuracy, ci95 = 100 * headline.accuracy, 100 * headline.accuracy_ci95
-            self.tell(f"{name} finished", f"test accuracy {accuracy:.2f} ± {ci95:.2f} %")
+            score, metric = headline.score, headline.score.metric
+            text = f"test {metric.name} {score.with_interval}{metric.unit}"
+            self.tell(f"{name} finished", text)
         else:
             state = training.history.newest().state
             severity: Severity = "error" if state == "diverged" else "information"

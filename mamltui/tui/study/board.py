@@ -83,7 +83,7 @@ class BoardReader:
                     results = each.evaluation.transductive
                     self._by_steps[key] = Series(
                         [result.steps for result in results],
-                        [result.accuracy for result in results],
+                        [result.score.value for result in results],
                     )
                 by_steps[each.cell.name] = self._by_steps[key]
         return Board(
@@ -117,6 +117,6 @@ class BoardReader:
             followed.series = Series()
         for logged in page.records:
             if isinstance(logged.event, Validated):
-                followed.series.append(logged.event.iteration, logged.event.accuracy)
+                followed.series.append(logged.event.iteration, logged.event.score.value)
         followed.position = page.position
         return followed.series

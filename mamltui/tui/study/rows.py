@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mamltui.measures import percent
 from mamltui.studies.standing import Standing
 from mamltui.text import visible
 from mamltui.tui.shared.row_list import Column, Row, Tone
@@ -57,7 +56,7 @@ def cell_row(standing: Standing) -> Row:
     test = ""
     if evaluation is not None:
         score = evaluation.headline()
-        test = f"{100 * score.accuracy:.2f} ± {100 * score.accuracy_ci95:.2f}"
+        test = score.score.with_interval
     return Row(
         standing.cell.name,
         standing.cell.name,
@@ -65,7 +64,7 @@ def cell_row(standing: Standing) -> Row:
             (standing.state, TONES[standing.state]),
             (f"{100 * standing.share:.0f} %" if info else "", "plain"),
             (f"{standing.core_minutes:.1f}" if info else "", "plain"),
-            (percent(info.best.accuracy) if info and info.best else "", "plain"),
+            (info.best.score.text if info and info.best else "", "plain"),
             (test, "plain"),
         ),
     )

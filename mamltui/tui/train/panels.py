@@ -12,6 +12,7 @@ from mamltui.events import Step, Validated
 from mamltui.measures import duration, sparkline
 from mamltui.profiles import Profile
 from mamltui.results import Figure, StepResult, published_figures
+from mamltui.score import ACCURACY, Metric, Score
 from mamltui.text import visible
 from mamltui.tui.session.watched import Watched
 
@@ -34,18 +35,14 @@ WIDE_TILES = 142
 
 def task_text(profile: Profile) -> str:
     """E.g. ``5-way 1-shot omniglot``."""
-    return f"{profile.task.way}-way {profile.task.shot}-shot {profile.data.set}"
+    return f"{profile.shape} {profile.data.set}"
 
 
 def paper_figure(profile: Profile) -> Figure | None:
-    """The MAML paper's accuracy for a profile's task, if it has one."""
+    """The MAML paper's accuracy for a profile's task, if it has one; of waves, another's error."""
+    way = 0 if profile.is_regression else profile.task.way
     for figure in published_figures():
-        same = (figure.data, figure.way, figure.shot) == (
-            profile.data.set,
-            profile.task.way,
-            profile.task.shot,
-        )
-        if same and figure.method == "MAML" and figure.verified:
+        if figure.method == "MAML" and figure.is_of(profile.data.set, way, profile.task.shot):
             return figure
     return None
 
@@ -63,22 +60,31 @@ def headline(watched: Watched, newest: Newest, width: int) -> Content:
 
 
 def tiles(
-    newest: Newest, figure: Figure | None, width: int, test: StepResult | None = None
+    newest: Newest,
+    figure: Figure | None,
+    width: int,
+    test: StepResult | None = None,
+    metric: Metric = ACCURACY,
 ) -> list[Content]:
     """Two lines: what is measured, and below each name its value, right-aligned."""
     step, validated, best = newest.step, newest.validated, newest.best
+    name = ("error", "query error") if metric.is_error else ("accuracy", "query accuracy")
     cells = [
-        ("accuracy", "query accuracy", _percent(step.query_accuracy if step else None)),
-        ("before", "before adapt.", _percent(step.query_accuracy_per_step[0] if step else None)),
+        (*name, _text(step.score if step else None)),
+        ("before", "before adapt.", _text(step.scores_per_step[0] if step else None)),
         ("loss", "query loss", f"{step.query_loss:.4f}" if step else "-"),
-        ("valid.", "validation", _percent(validated.accuracy if validated else None)),
-        ("best", "best valid.", _percent(best.accuracy if best else None)),
+        ("valid.", "validation", _text(validated.score if validated else None)),
+        ("best", "best valid.", _text(best.score if best else None)),
     ]
+    if metric.is_error:  # the loss is the error
+        del cells[2]
     if test is not None:
-        ci95 = f" ± {100 * test.accuracy_ci95:.2f}" if width >= WIDE_TILES else " %"
-        cells.insert(0, ("test", "test", f"{100 * test.accuracy:.2f}{ci95}"))
+        score = test.score
+        ci95 = f" ± {metric.number(score.ci95)}" if width >= WIDE_TILES else metric.unit
+        cells.insert(0, ("test", "test", f"{metric.number(score.value)}{ci95}"))
     if figure is not None:
-        cells.append(("to paper", "to the paper", _difference(best, figure)))
+        label = ("to publ.", "to published") if metric.is_error else ("to paper", "to the paper")
+        cells.append((*label, _difference(best, figure)))
     cells += [
         ("norm", "gradient norm", f"{step.gradient_norm:.3g}" if step else "-"),
         ("it/s", "it/s", f"{step.iterations_per_second:.2f}" if step else "-"),
@@ -93,14 +99,15 @@ def tiles(
     return [Content.styled(labels, MUTED), Content.styled(values, "bold")]
 
 
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f} %"
+def _text(score: Score | None) -> str:
+    return "-" if score is None else score.text
 
 
 def _difference(best: Validated | None, figure: Figure) -> str:
     if best is None:
         return "-"
-    return f"{Decimal(100 * best.accuracy) - figure.accuracy:+.1f}"
+    metric, decimals = figure.metric, figure.metric.decimals if figure.metric.is_error else 1
+    return f"{Decimal(metric.factor * best.score.value) - figure.value:+.{decimals}f}"
 
 
 def progress(newest: Newest, elapsed: float, since: float, width: int) -> Content:
@@ -138,20 +145,22 @@ def _bar(share: float, width: int) -> Content:
 
 
 def step_curve(newest: Newest, height: int, width: int) -> list[Content]:
-    """Query accuracy after each inner step: of the last training episodes, and of validation."""
-    train = newest.step.query_accuracy_per_step if newest.step else ()
-    validation = newest.validated.accuracy_per_step if newest.validated else ()
+    """Query score after each inner step: of the last training episodes, and of validation."""
+    train = newest.step.scores_per_step if newest.step else ()
+    validation = newest.validated.scores_per_step if newest.validated else ()
     lines = [Content.styled(f"{'inner step':<11} {'train':>7} {'valid.':>7}", MUTED)]
     count = max(len(train), len(validation))
     if not count:
         return [*lines, Content.styled("none yet", MUTED)]
     rows = _spread(count, max(1, height - 1))
+    errors = [score.value for score in (*train, *validation) if score.metric.is_error]
+    whole = max(errors, default=1.0) or 1.0
     room = max(0, width - 30)
     for row in rows:
         name = "0 before" if row == 0 else str(row)
         values = [train[row] if row < len(train) else None]
         values.append(validation[row] if row < len(validation) else None)
-        shown = [f"{100 * value:7.1f}" if value is not None else "      -" for value in values]
+        shown = [f"{_bare(value):>7}" if value is not None else "      -" for value in values]
         known = values[1] if values[1] is not None else values[0]
         lines.append(
             Content.assemble(
@@ -161,10 +170,15 @@ def step_curve(newest: Newest, height: int, width: int) -> list[Content]:
                 " ",
                 (shown[1], "bold"),
                 "  ",
-                _bar(known or 0.0, room),
+                _bar(min(1.0, known.value / whole) if known else 0.0, room),
             )
         )
     return lines
+
+
+def _bare(score: Score) -> str:
+    """Without a unit."""
+    return score.text.removesuffix(score.metric.unit)
 
 
 def _spread(count: int, rows: int) -> list[int]:
@@ -188,6 +202,10 @@ def sparks(watched: Watched, width: int) -> list[Content]:
     """The last logged values of four metrics, each as a sparkline with its newest value."""
     lines = [Content.styled("last logged steps", MUTED)]
     for label, metric, form in SPARKS:
+        if watched.profile.metric.is_error:
+            if metric == "query_accuracy":
+                continue
+            label = label.replace("loss", "error")
         curve = watched.history.curve(metric)
         value = form.format(curve.y[-1]).replace("%", " %") if len(curve) else "-"
         room = max(0, width - 22)
@@ -197,18 +215,21 @@ def sparks(watched: Watched, width: int) -> list[Content]:
 
 
 RECENT = (("iteration", 9), ("query loss", 12), ("query acc", 11), ("before", 9), ("norm", 8))
-"""The columns of the table of recent steps, and their widths."""
+"""The columns of the table of recent steps, and their widths; of errors without the accuracy."""
 
 
 def recent_table(
-    steps: Sequence[Step], validations: Sequence[Validated], rows: int
+    steps: Sequence[Step],
+    validations: Sequence[Validated],
+    rows: int,
+    metric: Metric = ACCURACY,
 ) -> list[Content]:
     """The newest logged steps and validations, newest first, below the names of the columns."""
     entries = [
         (
             step.iteration,
             0,
-            (step.query_loss, step.query_accuracy, step.query_accuracy_per_step[0]),
+            (step.query_loss, step.score, step.scores_per_step[0]),
             f"{step.gradient_norm:.3g}",
         )
         for step in steps[-rows:]
@@ -217,14 +238,17 @@ def recent_table(
         (
             validated.iteration,
             1,
-            (validated.loss, validated.accuracy, validated.accuracy_per_step[0]),
+            (validated.loss, validated.score, validated.scores_per_step[0]),
             "best *" if validated.is_best else "valid.",
         )
         for validated in validations[-rows:]
     ]
-    lines = [Content.styled("".join(f"{name:>{width}}" for name, width in RECENT), MUTED)]
+    columns = [each for each in RECENT if not (metric.is_error and each[0] == "query acc")]
+    names = "".join(f"{name:>{width}}" for name, width in columns)
+    lines = [Content.styled(names.replace("loss", "error") if metric.is_error else names, MUTED)]
     for entry in sorted(entries, key=lambda entry: entry[:2], reverse=True)[:rows]:
-        iteration, is_validation, (loss, accuracy, before), norm = entry
-        text = f"{iteration:>9,}{loss:>12.4f}{_percent(accuracy):>11}{_percent(before):>9}{norm:>8}"
+        iteration, is_validation, (loss, score, before), norm = entry
+        accuracy = "" if metric.is_error else f"{score.text:>11}"
+        text = f"{iteration:>9,}{loss:>12.4f}{accuracy}{before.text:>9}{norm:>8}"
         lines.append(Content.styled(text, "bold" if is_validation else ""))
     return lines

@@ -34,6 +34,18 @@ METRICS = {
     "speed": ("iterations_per_second", None, "meta-iterations a second"),
 }
 """What the chart can show: the curve of training, of validation, and the title."""
+ERRORS = {
+    "accuracy": ("query_loss", "validation_loss", "mean squared error"),
+    "gradient norm": METRICS["gradient norm"],
+    "support error": ("support_loss", None, "support error before adaptation"),
+    "speed": METRICS["speed"],
+}
+"""The same of a run that fits numbers; its score stands where the others have theirs."""
+
+
+def _metrics(watched: Watched | None) -> dict[str, tuple[str, str | None, str]]:
+    """What the chart can show of a run."""
+    return ERRORS if watched is not None and watched.profile.metric.is_error else METRICS
 
 
 class TrainScreen(AppScreen):
@@ -109,7 +121,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
     def on_mount(self) -> None:
         memory = self.session.memory
         self._metric = memory.get("train.metric", "accuracy")
-        if self._metric not in METRICS:
+        if self._metric not in METRICS | ERRORS:
             self._metric = "accuracy"
         self._smooth = memory.get("train.smooth", 0.9)
         self._table = memory.get("train.table", False)
@@ -166,7 +178,8 @@ accuracy minus what the MAML paper prints for the test split, in points.
         newest, width = watched.history.newest(), self.size.width - 2
         if newest.elapsed != self._heard[0]:
             self._heard = (newest.elapsed, time.monotonic())
-        tiles = panels.tiles(newest, self._figure, width, watched.test)
+        metric = watched.profile.metric
+        tiles = panels.tiles(newest, self._figure, width, watched.test, metric)
         self.query_one("#tiles", Lines).show(tiles)
 
     def _show_part(self, part: Part, watched: Watched) -> None:
@@ -189,15 +202,19 @@ accuracy minus what the MAML paper prints for the test split, in points.
         return lines
 
     def _show_chart(self, watched: Watched) -> None:
-        train, validation, title = METRICS[self._metric]
+        metrics = _metrics(watched)
+        shown_metric = self._metric if self._metric in metrics else "accuracy"
+        train, validation, title = metrics[shown_metric]
         history, chart = watched.history, self.query_one(Chart)
         curves = [Curve("train", history.curve(train), "accent", smooth=self._smooth)]
         if validation is not None:
             curves.append(Curve("validation", history.curve(validation), "second", marks=True))
         references = []
-        if self._metric == "accuracy" and self._figure is not None:
-            value = float(self._figure.accuracy) / 100
-            references.append(Reference(f"MAML paper {self._figure.printed}", value))
+        if shown_metric == "accuracy" and self._figure is not None:
+            figure = self._figure
+            value = float(figure.value) / figure.metric.factor
+            name = f"{figure.cited}," if figure.metric.is_error else "MAML paper"
+            references.append(Reference(f"{name} {figure.printed}", value))
         chart.percent = title.endswith("%")
         shown = [f"smoothing {self._smooth}"] if self._smooth else []
         shown += ["log axis"] if chart.log_y else []
@@ -218,7 +235,8 @@ accuracy minus what the MAML paper prints for the test split, in points.
         if recent.display:
             rows = max(1, (recent.size.height or 6) - 1)
             steps, validations = history.steps(rows), history.validations(rows)
-            recent.show(panels.recent_table(steps, validations, rows))
+            metric = watched.profile.metric
+            recent.show(panels.recent_table(steps, validations, rows, metric))
 
     def _show_progress(self, watched: Watched) -> None:
         newest = watched.history.newest()
@@ -308,8 +326,9 @@ accuracy minus what the MAML paper prints for the test split, in points.
 
     def action_metric(self) -> None:
         """Another metric in the chart."""
-        names = list(METRICS)
-        self._metric = names[(names.index(self._metric) + 1) % len(names)]
+        names = list(_metrics(self.session.watched))
+        position = names.index(self._metric) if self._metric in names else 0
+        self._metric = names[(position + 1) % len(names)]
         self.session.memory.set("train.metric", self._metric)
         self.redraw()
 
