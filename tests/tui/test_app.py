@@ -213,3 +213,15 @@ async def test_letters_of_a_cyrillic_layout_are_the_keys_they_are_on(make_app: M
         await until(pilot, lambda: "›  5way1shot" in screen_text(app))
         await pilot.press("slash", "т", "у")  # typed, not taken for keys
         await until(pilot, lambda: "ту" in screen_text(app))
+
+
+@pytest.mark.usefixtures("place")
+async def test_a_click_on_a_key_at_the_foot_is_as_the_key(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        for word in ("? Help", "Help"):
+            await until(pilot, lambda word=word: word in screen_text(app).splitlines()[-1])
+            await pilot.click(offset=(screen_text(app).splitlines()[-1].index(word), 35))
+            await until(pilot, lambda: isinstance(app.screen, Page))
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, AppScreen))

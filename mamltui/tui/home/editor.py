@@ -15,7 +15,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Footer, Input, Label, TextArea
+from textual.widgets import Input, Label, TextArea
 
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
@@ -26,6 +26,7 @@ from mamltui.tui.home.faults import Fault
 from mamltui.tui.shared.background import in_background
 from mamltui.tui.shared.details import Details, Entry
 from mamltui.tui.shared.dialogs import Confirm
+from mamltui.tui.shared.key_line import KeyLine
 from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.screen import AppScreen
 
@@ -119,7 +120,7 @@ class EditorScreen(Screen[Path | None]):
         )
         yield Lines(id="key")
         yield Details(id="verdict")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one("#heading", Lines).show([Content(visible(self._draft.title))])

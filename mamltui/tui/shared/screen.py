@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.screen import Screen
-from textual.widgets import Footer
 
+from mamltui.tui.shared.key_line import KeyLine
 from mamltui.tui.shared.status_line import StatusLine
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ class AppScreen(Screen[None]):
 
     HELP: ClassVar[str] = ""
     """Markdown: what the screen shows and what its keys do."""
-    _foot_width_shown = 0
     CHANGES: ClassVar[frozenset[str]] = frozenset()
     """Actions that train, steer or write: an app that only reads does not have them."""
     MORE_KEYS: ClassVar[tuple[str, ...]] = ()
@@ -49,7 +48,7 @@ class AppScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield StatusLine(id="status")
         yield from self.body()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
@@ -88,9 +87,6 @@ class AppScreen(Screen[None]):
     def bring_up_to_date(self) -> None:
         """Redraw the screen and its status line, if it has been built and is not being left."""
         if self.is_mounted and self.app.is_running:
-            if self.size.width != self._foot_width_shown:
-                self._foot_width_shown = self.size.width
-                self.refresh_bindings()  # another width names other keys
             self.redraw()
             self.query_one(StatusLine).update()
 
