@@ -84,13 +84,16 @@ def listed(place: Path, runs: int) -> tuple[float, float]:
 
 
 def make_runs(place: Path, count: int) -> None:
-    """Run folders as trainings of quickstart leave them, without metrics and checkpoints."""
+    """Run folders as trainings of quickstart leave them, without metrics and checkpoints.
+
+    Each has a seed of its own, so that no two profiles are the same.
+    """
     from mamltui.events import Validated
     from mamltui.profiles import load_profile
     from mamltui.runs import Best, RunFolder
 
-    profile = load_profile("quickstart")
     for number in range(count):
+        profile = load_profile("quickstart", [f"meta.seed={number}"])
         run = RunFolder.create(profile, place / "runs")
         for done in range(100, 2100, 100):
             accuracy = 0.3 + done / 4000

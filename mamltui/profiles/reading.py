@@ -159,13 +159,14 @@ class _Reading:
         head = self.checked(Head, {"name": name, **top}, ())
         parts.update(head)
         wrong = {path for path, _, _ in self.faults}
+        profile = Profile.model_construct(**parts)  # each part is checked, and the rules are below
         rules = [
             rule
-            for rule in broken_rules(Profile.model_construct(**parts))
+            for rule in broken_rules(profile)
             if not any(path in wrong or path[:1] in wrong for path in rule.paths)
         ]
         if not (self.faults or rules or self.refused):
-            return Profile(**parts)
+            return profile
         faults = sorted(self.faults, key=lambda fault: self.line(fault[0]))
         located = [(self.line(fault[0]), self.problem(*fault)) for fault in faults[:LISTED]]
         for rule in rules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from mamltui.text import shortened
 
 LARGEST = 1_000_000
 """Bytes; a profile has a few thousand."""
+LARGEST_IN_PARTS = 50_000
+"""Characters of a text whose tables are kept, parsed, for others that have the same."""
 
 EXTENDS = "extends"
 """The key at the top of a profile that names another one, whose values it begins with."""
@@ -72,7 +75,14 @@ def packaged_profiles() -> dict[str, Path]:
     Raises:
         ProfileError: the installation is incomplete.
     """
-    paths = {path.stem: path for path in packaged_folder().glob("*.toml")}
+    folder = packaged_folder()
+    return dict(_profiles_in(folder, folder.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=2)
+def _profiles_in(folder: Path, _changed: int) -> dict[str, Path]:
+    """Listed again when the folder has changed: each profile that extends another asks for it."""
+    paths = {path.stem: path for path in folder.glob("*.toml")}
     return {name: paths[name] for name in sorted(paths, key=_by_purpose)}
 
 
@@ -163,6 +173,9 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     Raises:
         ProfileError: it is none.
     """
+    by_parts = _parsed_by_parts(text)
+    if by_parts is not None:
+        return by_parts
     try:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
@@ -176,6 +189,38 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         raise ProfileError("not a profile: nested too deeply", where=source) from error
     except ValueError as error:
         raise ProfileError("not a profile: a number has too many digits", where=source) from error
+
+
+_TABLE = re.compile(r"^(?=\[)", re.MULTILINE)
+
+
+def _parsed_by_parts(text: str) -> dict[str, Any] | None:
+    """The values of a document parsed table by table, or None where it has to be parsed whole.
+
+    Profiles of many runs have most tables in common, and each is parsed once. What is TOML by
+    itself ends where a table may begin, so the parts that are, with no key in two of them, say
+    what the whole does.
+    """
+    if len(text) > LARGEST_IN_PARTS:
+        return None
+    values: dict[str, Any] = {}
+    for part in _TABLE.split(text):
+        try:
+            table = _parsed_part(part)
+        except (ValueError, RecursionError):
+            return None
+        if not values.keys().isdisjoint(table):
+            return None
+        # Overrides change tables, so everyone gets their own.
+        values.update(
+            (key, dict(value) if isinstance(value, dict) else value) for key, value in table.items()
+        )
+    return values
+
+
+@lru_cache(maxsize=1024)
+def _parsed_part(text: str) -> dict[str, Any]:
+    return tomli.loads(text)
 
 
 def extended(

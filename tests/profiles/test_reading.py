@@ -7,9 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+import tomli
 
 from mamltui.errors import ExitCode, ProfileError
 from mamltui.profiles import Profile, load_profile, packaged_profiles, parse_profile, profile_name
+from mamltui.profiles.sources import parse_toml
 
 
 def refusal(path_or_name: str | Path) -> ProfileError:
@@ -177,6 +179,42 @@ def test_text_that_is_not_toml_is_refused_with_line_and_column(toml: str, place:
 def test_toml_that_python_cannot_hold_is_refused(toml: str) -> None:
     with pytest.raises(ProfileError):
         parse_profile(toml, "x.toml")
+
+
+TABLES = "[meta]\nseed = 3\n[inner]\nsteps = [\n  1,\n]\n"
+"""Parts that other documents have too."""
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "",
+        TABLES,
+        f"name = 'x'\r\n\r\n{TABLES}",
+        f'text = """\n[meta]\nseed = 4\n"""\n{TABLES}',
+        f"text = '''\n[meta]\nseed = 4\n'''\n{TABLES}",
+        f"pairs = [\n[1, 2],\n[3, 4]\n]\n{TABLES}",
+        f"[a.b]\nc = 1\n[a.d]\ne = 2\n{TABLES}",
+        f"[[a]]\nb = 1\n[[a]]\nb = 2\n{TABLES}",
+        f"# a comment\n# [meta]\n{TABLES}# the end",
+    ],
+)
+def test_a_document_has_the_same_values_in_whole_and_table_by_table(toml: str) -> None:
+    assert parse_toml(toml, "profile.toml") == tomli.loads(toml)
+    assert parse_toml(TABLES, "profile.toml") == {"meta": {"seed": 3}, "inner": {"steps": [1]}}
+
+
+@pytest.mark.parametrize("first", ["[meta]\nseed = 4\n", "meta = 4\n", "meta.seed = 4\n"])
+def test_a_table_that_is_there_already_is_refused(first: str) -> None:
+    parse_toml(first, "profile.toml")
+    with pytest.raises(ProfileError):
+        parse_toml(first + TABLES, "profile.toml")
+
+
+def test_an_override_changes_no_other_profile_of_the_same_text() -> None:
+    text = "[meta]\nseed = 3\n"
+    assert parse_profile(text, "a.toml", ["meta.seed=4"]).meta.seed == 4
+    assert parse_profile(text, "b.toml").meta.seed == 3
 
 
 def test_a_profile_keeps_the_name_that_it_says() -> None:
