@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from mamltui import __version__
+from mamltui.errors import UsageError
 
 
 class Command(NamedTuple):
@@ -61,6 +63,16 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("mamltui.cli.checks", "doctor", "Show what mamltui finds on this machine."),
 }
 
+SYNONYMS = {
+    "train": "run",
+    "evaluate": "eval",
+    "test": "eval",
+    "score": "eval",
+    "watch": "attach",
+    "classify": "adapt",
+    "predict": "adapt",
+}
+"""What people call a command otherwise."""
 ROOT_OPTIONS = ("-h", "--help", "--version")
 
 
@@ -76,12 +88,35 @@ class LazyGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         # Without a command the app opens, perhaps with a profile: mamltui my.toml --device cpu
         if not args or (args[0] not in COMMANDS and args[0] not in ROOT_OPTIONS):
+            if args:  # before words after it are refused as those of the app
+                _check_first_word(args[0])
             args = ["app", *args]
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
+
+
+def _check_first_word(word: str) -> None:
+    """Refuse a word that is no command and can be no profile, with what may have been meant.
+
+    Raises:
+        UsageError: it is such a word.
+    """
+    from mamltui.profiles.sources import packaged_profiles
+
+    if not word.isidentifier() or Path(word).exists() or word in packaged_profiles():
+        return
+    from difflib import get_close_matches
+
+    meant = SYNONYMS.get(word)
+    near = [meant] if meant else get_close_matches(word, [*COMMANDS, *packaged_profiles()], n=1)
+    known = f"The commands are {', '.join(COMMANDS)}; profiles: mamltui profiles list."
+    raise UsageError(
+        f"there is no command and no profile {word!r}",
+        hint=f"Did you mean `mamltui {near[0]}`?" if near else known,
+    )
 
 
 def load_command(name: str) -> Any:

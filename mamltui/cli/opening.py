@@ -6,37 +6,26 @@ import gc
 import os
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mamltui.commands import run_command
-from mamltui.errors import ProfileError, UsageError
+from mamltui.errors import UsageError
 
 if TYPE_CHECKING:
     from mamltui.tui.session.options import Options
-
-
-SYNONYMS = {
-    "train": "run",
-    "evaluate": "eval",
-    "test": "eval",
-    "score": "eval",
-    "watch": "attach",
-    "classify": "adapt",
-    "predict": "adapt",
-}
-"""What people call a command otherwise."""
 
 
 def open_app(options: Options) -> int:
     """Run the app to its end; the exit code.
 
     Raises:
-        UsageError: this is no terminal, or there is no such profile or command.
-        ProfileError: the profile is not valid.
+        UsageError: this is no terminal.
+        ProfileError: there is no such profile, or it is not valid.
     """
     if options.profile:
-        _check_profile(options)
+        from mamltui.profiles import load_profile
+
+        load_profile(options.profile, options.overrides)
     # Textual reads keys from stdin and draws on stderr; a pipe on stdout wants data, unless it
     # leads to a browser.
     is_served = "web_driver" in os.environ.get("TEXTUAL_DRIVER", "")
@@ -54,25 +43,3 @@ def open_app(options: Options) -> int:
         # A thread inside torch would be torn down by the interpreter's end, sometimes loudly.
         os._exit(code)
     return code
-
-
-def _check_profile(options: Options) -> None:
-    from mamltui.profiles import load_profile, packaged_profiles
-
-    name = options.profile
-    try:
-        load_profile(name, options.overrides)
-    except ProfileError:
-        from difflib import get_close_matches
-
-        from mamltui.cli.group import COMMANDS
-
-        if not name.isidentifier() or Path(name).exists() or name in packaged_profiles():
-            raise
-        meant = SYNONYMS.get(name)
-        near = [meant] if meant else get_close_matches(name, COMMANDS, n=1)
-        known = f"The commands are {', '.join(COMMANDS)}; profiles: mamltui profiles list."
-        raise UsageError(
-            f"there is no command and no profile {name!r}",
-            hint=f"Did you mean `mamltui {near[0]}`?" if near else known,
-        ) from None

@@ -74,13 +74,15 @@ def test_without_arguments_and_terminal_it_says_what_to_do_instead(
     [
         ("rnu", "Did you mean `mamltui run`?"),
         ("evaluate", "Did you mean `mamltui eval`?"),
+        ("quickstrat", "Did you mean `mamltui quickstart`?"),
         ("xyzzy", "The commands are app, serve, run, attach, eval"),
     ],
 )
+@pytest.mark.parametrize("more", [[], ["some-run"], ["5way1shot", "--headless"]])
 def test_an_unknown_command_is_refused_with_what_was_meant(
-    typed: str, hint: str, capsys: pytest.CaptureFixture[str]
+    typed: str, hint: str, more: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([typed]) == 2
+    assert main([typed, *more]) == 2
     error = capsys.readouterr().err
     assert f"there is no command and no profile '{typed}'" in error
     assert hint in error
