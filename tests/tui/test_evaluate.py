@@ -308,7 +308,7 @@ async def test_tab_goes_to_the_grid_and_enter_opens_the_episodes_of_a_cell(
         await pilot.press("tab", "l", "enter")
         await until(pilot, lambda: seen)
         await pilot.press("tab")
-        assert screen.focused is screen.query_one(RunChoice)
+        await until(pilot, lambda: screen.focused is screen.query_one(RunChoice))
     assert seen == [(tiny_run.resolve(), "test", 3)]
 
 
@@ -360,7 +360,17 @@ async def test_a_window_made_small_and_large_again_shows_the_list_again(
     async with opened(make_app, (80, 24)) as (pilot, screen):
         await pilot.resize_terminal(40, 10)
         await until(pilot, lambda: not screen.query_one(RunChoice).display)
-        assert screen.focused is screen.query_one(ResultGrid)
+        await until(pilot, lambda: screen.focused is screen.query_one(ResultGrid))
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: screen.query_one(RunChoice).display)
         assert tiny_run.name[-4:] in list_text(screen)
+
+
+async def test_what_is_known_of_a_cell_is_told_whole_on_a_small_screen(
+    place: Path, make_app: MakeApp
+) -> None:
+    run = make_run(place, "a-name-of-a-run")
+    async with opened(make_app, (80, 24)) as (pilot, _):
+        whole = f"not measured after 2 inner steps (headline); {run.name}, 1 in training"
+        await until(pilot, lambda: whole in " ".join(screen_text(pilot.app).split()))
+        assert "transductive statistics." in " ".join(screen_text(pilot.app).split())

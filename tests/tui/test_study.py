@@ -121,3 +121,28 @@ async def test_run_goes_on_in_a_process_of_its_own_and_stop_asks_it_to_end(
         await until(pilot, lambda: bool(signals))
         assert signals == [(os.getpid(), signal.SIGINT)]
         lock.release()
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+@pytest.mark.usefixtures("place")
+async def test_what_a_study_is_about_is_told_whole(
+    size: tuple[int, int], make_app: MakeApp
+) -> None:
+    app = make_app()
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(app.screen, StudyScreen))
+        screen = app.screen
+        assert isinstance(screen, StudyScreen)
+        await until(pilot, lambda: screen._study_list.go_to("quick"))
+        for listed in screen._studies or ():
+            screen._study_list.go_to(listed.name)
+            assert listed.study is not None
+            words = listed.study.description.split()
+            await until(pilot, lambda words=words: _note(screen)[: len(words)] == words)
+
+
+def _note(screen: StudyScreen) -> list[str]:
+    """The words beside the list of studies."""
+    note = screen._note
+    return " ".join(note.render_line(y).text for y in range(note.size.height)).split()

@@ -39,6 +39,9 @@ from mamltui.tui.shared.files import ask_and_write
 from mamltui.tui.shared.filter_input import QUERY_HINT, FilterInput
 from mamltui.tui.shared.screen import AppScreen
 
+DETAILS = 4
+"""Lines about the cell at the cursor, as in the style sheet."""
+
 
 class EvaluateScreen(AppScreen):
     """Runs to choose above, their results below."""
@@ -218,9 +221,10 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         width = max(1, self.size.width - 2)
         if self._chart.display:
             self._chart.show_section(cell[0] if cell is not None else None)
-        self._update(
-            "details", Content("\n").join(line.truncate(width, ellipsis=True) for line in lines[:3])
-        )
+        whole = [part for line in lines for part in line.wrap(width)]
+        if len(whole) > DETAILS:
+            whole = [line.truncate(width, ellipsis=True) for line in lines[:DETAILS]]
+        self._update("details", Content("\n").join(whole))
 
     def _show_progress(self) -> None:
         self._update("progress", progress_line(self._board.sweep))

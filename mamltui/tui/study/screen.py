@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 import time
 from typing import ClassVar
 
@@ -156,7 +157,11 @@ base and seed as the one at the cursor.
         text = ""
         if listed is not None:
             text = listed.study.description if listed.study else listed.problem
-        lines = [Content.styled(visible(line), "$text-muted") for line in text.splitlines()[:1]]
+        words = textwrap.wrap(visible(" ".join(text.splitlines()[:1])), self._note.size.width or 80)
+        room = max(1, self._note.size.height - 1)
+        if len(words) > room:
+            words[room - 1 :] = [" ".join(words[room - 1 :])]  # which is cut
+        lines = [Content.styled(line, "$text-muted") for line in words]
         hint = Content.styled("Enter opens the study, r runs it, ? explains", "$text-muted")
         self._note.show([*lines, hint])
 
