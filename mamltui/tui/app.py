@@ -260,7 +260,9 @@ class MamltuiApp(App[None]):
             else:
                 self.notify(f"{profile.name} waits; Q shows the queue.", markup=False)
 
-        text = "A training is running. This one is begun when it is over, also if you quit."
+        text = (
+            "A training is running. This one begins when it is over, even if you have quit by then."
+        )
         self.push_screen(Confirm(f"Queue {profile.name}?", text), answered)
 
     def action_queue(self) -> None:
@@ -304,8 +306,12 @@ class MamltuiApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """What the command palette offers."""
+        offered = set()
         for node, binding, enabled, _ in screen.active_bindings.values():
             if enabled and binding.description and node is not self:
+                if (node, binding.action) in offered:
+                    continue  # by another key
+                offered.add((node, binding.action))
                 here = partial(self.run_action, binding.action, node)
                 key = self.get_key_display(binding)
                 name = binding.tooltip or binding.description

@@ -9,6 +9,7 @@ import pytest
 from textual.containers import VerticalScroll
 from textual.widgets import Input
 
+from mamltui.profiles import Profile
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.help import Page
 from mamltui.tui.shared.dialogs import Ask, Confirm
@@ -139,3 +140,15 @@ async def test_the_palette_copies_the_command_of_the_screen(make_app: MakeApp) -
             pilot,
             lambda: app.clipboard == "mamltui run quickstart --headless --device cpu",
         )
+
+
+async def test_the_queue_counts_what_is_in_it(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        for count in ("1 training ", "2 trainings "):
+            app.session.queue.add(Profile(name="later"))
+            await pilot.press("Q")
+            await until(pilot, lambda count=count: count in screen_text(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, AppScreen))

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Label
 
 from mamltui.errors import MamltuiError
+from mamltui.measures import counted
 from mamltui.runs import RunFolder, RunInfo
 from mamltui.studies.waiting import TrainingQueue, Waiting
 from mamltui.text import visible
@@ -97,8 +98,8 @@ class QueueDialog(ModalScreen[RunFolder | None]):
             yield Label("Queue", id="queue-title", classes="dialog-title", markup=False)
             yield RowList("Trainings", COLUMNS, id="queue")
             yield Label(
-                "r works on it, x stops after a checkpoint, J K change the order, a once more, "
-                "D takes it out, Enter opens the run, Escape closes",
+                "r works on it, x stops it after a checkpoint, J K change the order, a tries a "
+                "training again, D takes it out, Enter opens its run, Escape closes",
                 classes="dialog-keys",
                 markup=False,
             )
@@ -127,7 +128,7 @@ class QueueDialog(ModalScreen[RunFolder | None]):
         self._known = known
         rows = [queue_row(each) for each in known]
         empty = "nothing waits: r during a training asks to queue another"
-        self.query_one(RowList).show(rows, title=f"{len(rows)} trainings", empty=empty)
+        self.query_one(RowList).show(rows, title=counted(len(rows), "training"), empty=empty)
         state = "a process of its own works on it" if is_worked_on else "nobody works on it now"
         if not is_worked_on and self._session.is_training:
             state = "goes on when the training of this app is over"
@@ -165,7 +166,7 @@ class QueueDialog(ModalScreen[RunFolder | None]):
     def action_start(self) -> None:
         """Have a process of its own work on it."""
         if self._session.is_training:
-            self.notify("It goes on when the training of this app is over.", markup=False)
+            self.notify("The queue goes on when the training of this app is over.", markup=False)
         else:
             common = self._session.options.common
             self._change(lambda: self._queue.start(common))

@@ -99,8 +99,8 @@ class Leave(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         text = (
-            "A training is running. It saves a checkpoint; then it stops, and can be resumed from "
-            "Home or with mamltui run --resume, or it goes on in a process of its own, which "
+            "A training is running. Stopped, it saves a checkpoint, and can be resumed from Home "
+            "or with mamltui run --resume. Left running, it goes on in a process of its own, which "
             "mamltui attach watches."
         )
         with Vertical(classes="dialog-box"):

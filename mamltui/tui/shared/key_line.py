@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textual import events
-from textual.binding import Binding
+from textual.binding import ActiveBinding
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
@@ -34,21 +34,34 @@ class KeyLine(Widget):
             self.refresh()
 
     def render(self) -> Content:
-        """The keys that are shown, in their order; those that cannot be taken now are dim."""
-        shown: dict[str, tuple[Binding, bool]] = {}
-        for _, binding, enabled, _ in self.screen.active_bindings.values():
-            if binding.show:
-                shown.setdefault(binding.action, (binding, enabled))
-        parts: list[tuple[str, str]] = []
+        """The keys that are shown, in their order; those that cannot be taken now are dim.
+
+        Where there is too little room the last of the screen's own are left out, not the app's,
+        which say how to get help and how to leave.
+        """
+        shown: dict[str, ActiveBinding] = {}
+        for active in self.screen.active_bindings.values():
+            if active.binding.show:
+                shown.setdefault(active.binding.action, active)
+        keys = [(active, self._content(active)) for active in shown.values()]
+        excess = sum(content.cell_length for _, content in keys) - 1 - self.size.width
+        for key in [key for key in keys if key[0].node is not self.app][::-1]:
+            if excess <= 0:
+                break
+            keys.remove(key)
+            excess -= key[1].cell_length
         self._spans, column = [], 0
-        for binding, enabled in shown.values():
-            key, dim = self.app.get_key_display(binding), "" if enabled else " dim"
-            words = f" {binding.description}" if binding.description else ""
-            parts += [(key, f"bold $footer-key-foreground{dim}"), (f"{words} ", dim)]
-            end = column + Content(f"{key}{words}").cell_length
-            self._spans.append((column, end, binding.key))
-            column = end + 1
-        return Content.assemble(*parts)
+        for active, content in keys:
+            end = column + content.cell_length
+            self._spans.append((column, end - 1, active.binding.key))
+            column = end
+        return Content.assemble(*(content for _, content in keys))
+
+    def _content(self, active: ActiveBinding) -> Content:
+        """A key, what it does, and a space."""
+        dim = "" if active.enabled else " dim"
+        key = (self.app.get_key_display(active.binding), f"bold $footer-key-foreground{dim}")
+        return Content.assemble(key, (f" {active.binding.description} ", dim.strip()))
 
     def on_click(self, event: events.Click) -> None:
         for start, end, key in self._spans:
