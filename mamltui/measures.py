@@ -119,9 +119,13 @@ def sparkline(values: Sequence[float], low: float | None = None, high: float | N
     return "".join(BARS[min(max(round(level), 0), len(BARS) - 1)] for level in levels)
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 step``, ``1,200 steps``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``1 step``, ``1,200 steps``.
+
+    Args:
+        plural: of a noun whose plural is not made by an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def duration(seconds: float | None) -> str:

@@ -97,6 +97,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: its state, its settings, its best validation, its results."""
+    from mamltui.measures import counted
     from mamltui.profiles import method_of
     from mamltui.runs import find_run
     from mamltui.runs.differing import changed_settings
@@ -118,14 +119,16 @@ def show(
         return
     task = profile.task
     inner = profile.inner
+    queries = f"{counted(task.query, 'query', 'queries')} a class"
+    if profile.is_regression:
+        queries = counted(task.query, "query point")
     rows = {
         "run": folder.name,
         "folder": str(folder.path),
         "state": info.state if info.error is None else f"{info.state}: {info.error}",
         "profile": profile.name,
         "about": profile.description,
-        "task": f"{profile.data.set}, {profile.shape}, {task.query} query "
-        f"{'points' if profile.is_regression else 'a class'}",
+        "task": f"{profile.data.set}, {profile.shape}, {queries}",
         "algorithm": method_of(profile),
         "inner loop": f"steps {inner.steps} in training, {inner.test_steps} at test, "
         f"alpha {inner.alpha:g}, {inner.loss_scale} loss",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -213,6 +214,22 @@ async def test_past_six_runs_each_is_a_row_and_the_ends_of_the_curves_are_named(
         await until(pilot, lambda: "7 seeds" in screen_text(app))
         assert table(app)["best validation %"] == ["91.25 ± 0.00"]
         assert "band: lowest to highest" in screen_text(app)
+
+
+async def test_past_six_runs_what_differs_is_seen_on_a_small_screen(
+    make_run: MakeRun, make_app: MakeApp
+) -> None:
+    names = ("quite-a-long-name-one", "quite-a-long-name-two")
+    runs = [
+        make_run(name, meta={"seed": seed, "iterations": 40}) for name in names for seed in range(4)
+    ]
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.session.marked[:] = [run.name for run in runs]
+        app.go("compare")
+        await until(pilot, lambda: "A ●" in screen_text(app).partition("state  iter")[2])
+        for sign, number in ("A ●", 0), ("D ■", 3), ("E ▼", 0):
+            assert re.search(rf"{sign} quite\S*…\S*, seed {number} ", screen_text(app))
 
 
 def test_a_run_too_many_is_refused_in_words(place: Path) -> None:

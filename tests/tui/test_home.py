@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,7 +69,7 @@ async def test_a_row_says_what_matters_most(
         assert row[-6:] == ["finished", f"{100 * headline:.2f}", "%", "test", "2", "h"]
         row = line_of(app, " validated ").split()
         assert row[-6:] == ["finished", "97.12", "%", "valid.", "5", "d"]
-        row = line_of(app, " halfway ").split()
+        row = line_of(app, " halfway  ").split()
         assert row[-6:] == ["interrupted", "50", "%", "done", "3", "min"]
 
 
@@ -302,3 +303,52 @@ async def test_the_cursor_stays_when_home_is_seen_again(tiny_run: Path, make_app
         await pilot.pause()
         assert home(pilot)._lists.current is not None
         assert at_cursor(pilot) == "5way5shot"
+
+
+async def test_the_run_that_can_be_resumed_is_offered_whole(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    for name in ("5way1shot-20261130-005922-9674", "5way1shot-20261130-005922-9675"):
+        run = copy_run(tiny_run, name, iterations=60_000)
+        interrupt(run, iteration=20_000)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        offer = line_of(app, "R resumes")
+        assert offer.endswith("-9675 at 20,000 of 60,000, newest of 2")
+        await pilot.press("l")
+        await until(pilot, lambda: "interrupted  5way1shot" in screen_text(app))
+        offer = line_of(app, "interrupted  5way1shot")
+        assert offer.endswith("-9675 at 20,000 of 60,000, newest of 2")
+
+
+async def test_one_tested_seed_does_not_speak_for_its_group(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    profile = (tiny_run / "profile.toml").read_text()
+    for seed in (7, 8):
+        run = copy_run(tiny_run, f"seed{seed}", seed=seed)
+        change_run(run, best={"iteration": 3, "accuracy": 0.5 + seed / 100, "loss": 0.1})
+        (run / "profile.toml").write_text(re.sub(r"(?m)^seed = 0", f"seed = {seed}", profile))
+        for result in (run / "evaluation").iterdir():
+            result.unlink()
+    app = make_app()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await listed(pilot)
+        await pilot.press("l", "f")
+        await until(pilot, lambda: "3 seeds" in line_of(app, "›"))
+        row = line_of(app, "3 seeds")
+        assert "valid." in row and "test" not in row
+
+
+async def test_at_160_columns_each_run_has_what_differs_and_its_curve(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    profile = (tiny_run / "profile.toml").read_text()
+    run = copy_run(tiny_run, "fast-20way1shot-20261130-005922-a96e", seed=7)
+    (run / "profile.toml").write_text(re.sub(r"(?m)^seed = 0", "seed = 7", profile))
+    app = make_app()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await listed(pilot)
+        row = re.compile("a96e .*seed 7 .*[▁-█]")
+        await until(pilot, lambda: row.search(screen_text(app)))

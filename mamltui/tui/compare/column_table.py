@@ -174,7 +174,9 @@ class ColumnTable(LineView):
     def line(self, row_number: int) -> list[Piece]:
         widths = self._widths
         row = self._rows[row_number]
-        pieces = [(fitted(row.label, self._label_width), row.ink)]
+        # Of a run the end of what it is called says most: what differs, and the seed.
+        fit = fitted if any(head.sign for head in self._heads) else fitted_name
+        pieces = [(fit(row.label, self._label_width), row.ink)]
         for index in self._seen:
             cell = row.cells[index]
             text = fitted(cell.text, widths[index]).rstrip()

@@ -233,7 +233,9 @@ def _experiment(listed: ListedRun) -> list[Entry]:
     if profile is None:
         return [Entry.of(("profile", MUTED), (visible(listed.profile_problem), "$error"))]
     task, inner, info = profile.task, profile.inner, listed.info
-    is_regression = profile.is_regression
+    queries = f"{counted(task.query, 'query', 'queries')} a class"
+    if profile.is_regression:
+        queries = counted(task.query, "query point")
     data: str = profile.data.set
     if info is not None and info.data is not None:
         data = f"{info.data.name}, split {info.data.split}"
@@ -243,7 +245,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
         Entry.of(("profile", MUTED), visible(f"{profile.name}{about}")),
         Entry.of(
             ("task", MUTED),
-            f"{profile.shape}, {task.query} query {'points' if is_regression else 'a class'}; "
+            f"{profile.shape}, {queries}; "
             f"{profile.meta.batch} tasks a meta-iteration, seed {profile.meta.seed}",
         ),
         Entry.of(

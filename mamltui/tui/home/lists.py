@@ -29,7 +29,7 @@ PROFILE_COLUMNS = (
 )
 RUN_COLUMNS = (
     Column("differs in", 20, 5, optional=True),
-    Column("curve", SPARK, 6, least_name=24, optional=True),
+    Column("curve", SPARK, 6, least_name=18, optional=True),
     Column("state", 11, 1),
     Column("result", 7, 2, right=True),
     Column("of", 6, 3),

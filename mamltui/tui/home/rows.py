@@ -79,7 +79,10 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
 def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) -> Row:
     """A row for runs that differ in the seed alone: mean and 95% interval over the seeds."""
     first = group.first
-    values, of = (group.tests, "test") if group.tests else (group.validations, "valid.")
+    tests, validations = group.tests, group.validations
+    # One seed that was tested does not speak for all.
+    is_test = len(tests) > 1 or not validations
+    values, of = (tests, "test") if is_test else (validations, "valid.")
     interval = seed_interval(values) if values else None
     name = f"{visible(first.info.profile if first.info else first.name)}, {group.words}"
     if interval is not None and len(values) > 1:

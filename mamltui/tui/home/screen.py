@@ -202,10 +202,10 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
             line.show([])
             return
         offered, count = interrupted[0], len(interrupted)
-        more = f", the newest of {count}" if count > 1 else ""
+        more = f", newest of {count}" if count > 1 else ""
         here = self._lists.at_hand == "profiles" or self._lists.run == offered
-        key = ("R resumes" if here else "R there resumes", "$warning")
-        text = f"  {visible(offered.name)}, interrupted at {offered.done}{more}"
+        key = ("R resumes" if here else "interrupted", "$warning")
+        text = f"  {visible(offered.name)} at {offered.done}{more}"
         line.show([Content.assemble(key, text)])
 
     # Moving and filtering.

@@ -224,7 +224,10 @@ def test_the_best_row_is_never_a_published_one() -> None:
 
 
 def test_names_are_cut_in_their_middle_and_wide_characters_counted() -> None:
-    assert fitted_name("5way5shot-20260131-142501-3f9a", 16) == "5way5sho…01-3f9a"
+    assert fitted_name("5way5shot-20260131-142501-3f9a", 16) == "5way5shot…3f9a  "
+    assert fitted_name("5way5shot-20260131-142501-3f9a", 12) == "5way5sh…3f9a"
+    assert fitted_name("5way5shot-20260131-142501-3f9a", 8) == "5way…f9a"
+    assert fitted_name("quite-a-long-name, seed 7", 16) == "quite-a-… seed 7"
     assert fitted_name("short", 8) == "short   "
     assert fitted("文字文字", 6) == "文字 …"
     assert fitted("文字", 6) == "文字  "
