@@ -28,7 +28,7 @@ def adapt(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
     query: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILES]...", help="More images to classify."),
+        typer.Argument(metavar="FILES", help="More images to classify."),
     ] = None,
     support: Annotated[
         Path | None,

@@ -39,7 +39,7 @@ def tag(
 def rename(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
     title: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="What it is called; without one, its folder.")
+        str, typer.Argument(metavar="NAME", help="What it is called; without one, its folder.")
     ] = "",
     runs_dir: RunsDir = None,
 ) -> None:
@@ -56,7 +56,7 @@ def rename(
 def note(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or the name of a run.")],
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="The notes from now on; '' for none.")
+        str | None, typer.Argument(metavar="TEXT", help="The notes from now on; '' for none.")
     ] = None,
     runs_dir: RunsDir = None,
 ) -> None:

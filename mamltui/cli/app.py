@@ -18,7 +18,7 @@ ReadOnly = Annotated[
 def app(
     profile: Annotated[
         str,
-        typer.Argument(metavar="[PROFILE]", help="A file, or the name of a packaged profile."),
+        typer.Argument(metavar="PROFILE", help="A file, or the name of a packaged profile."),
     ] = "",
     overrides: Annotated[
         list[str] | None,
@@ -47,7 +47,7 @@ def attach(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A run folder, or a name [default: the newest that is trained].",
         ),
     ] = "",
@@ -80,7 +80,7 @@ def draw(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A run folder, or a name [default: one that came with mamltui].",
         ),
     ] = "",

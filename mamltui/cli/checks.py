@@ -29,7 +29,7 @@ def verify(
     profile: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PROFILE]",
+            metavar="PROFILE",
             help="Whose network is checked: a file or a packaged profile; else a small Conv-4.",
         ),
     ] = None,

@@ -50,7 +50,7 @@ complete -c mamltui -a '(__mamltui_words)'
 def completion(
     shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")],
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORD...]", help="Of words: what is typed.")
+        list[str] | None, typer.Argument(metavar="WORD", help="Of words: what is typed.")
     ] = None,
 ) -> None:
     """Print a script that completes commands, options and names in your shell.

@@ -29,7 +29,7 @@ class DataSet(str, Enum):
     cifar_fs = "cifar-fs"
 
 
-Which = Annotated[DataSet, typer.Argument(metavar="[SET]", help="omniglot or cifar-fs.")]
+Which = Annotated[DataSet, typer.Argument(metavar="SET", help="omniglot or cifar-fs.")]
 
 
 @app.command()

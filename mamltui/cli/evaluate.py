@@ -40,9 +40,7 @@ class CheckpointName(str, Enum):
 def evaluate(
     runs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN...", help="Run folders, or names of runs; several make a grid."
-        ),
+        typer.Argument(metavar="RUN", help="Run folders, or names of runs; several make a grid."),
     ],
     steps: Annotated[
         str | None,

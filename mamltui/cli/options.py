@@ -74,10 +74,10 @@ Where = Annotated[
     ),
 ]
 SomeRuns = Annotated[
-    list[str] | None, typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
+    list[str] | None, typer.Argument(metavar="RUN", help="Run folders, or names of runs.")
 ]
 RunNames = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help="Run folders, or names of runs.")
+    list[str], typer.Argument(metavar="RUN", help="Run folders, or names of runs.")
 ]
 Off = Annotated[bool, typer.Option("--off", help="Take it back.")]
 

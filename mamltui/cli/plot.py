@@ -15,7 +15,7 @@ def plot(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Run folders, or names of runs; with --minutes also CSV files of anything.",
         ),
     ],

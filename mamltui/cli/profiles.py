@@ -66,7 +66,7 @@ def show(profile: ProfileArgument) -> None:
 def validate(
     profiles: Annotated[
         list[str],
-        typer.Argument(metavar="PROFILE...", help="Files, or names of packaged profiles."),
+        typer.Argument(metavar="PROFILE", help="Files, or names of packaged profiles."),
     ],
 ) -> None:
     """Check profiles; exit code 2 if one of them is not valid."""
