@@ -374,3 +374,17 @@ async def test_what_is_known_of_a_cell_is_told_whole_on_a_small_screen(
         whole = f"not measured after 2 inner steps (headline); {run.name}, 1 in training"
         await until(pilot, lambda: whole in " ".join(screen_text(pilot.app).split()))
         assert "transductive statistics." in " ".join(screen_text(pilot.app).split())
+
+
+async def test_the_grid_keeps_its_rows_beside_a_long_list_and_the_chart(
+    place: Path, make_app: MakeApp
+) -> None:
+    for number in range(12):
+        make_run(place, f"run{number}")
+    async with opened(make_app, (120, 36)) as (pilot, screen):
+        await until(pilot, lambda: "12 runs" in list_text(screen))
+        await pilot.press("space", "space")
+        await until(pilot, lambda: "2 marked" in list_text(screen))
+        await until(pilot, lambda: grid_text(screen).count("run") >= 3)  # and the head
+        assert screen.max_scroll_y == 0
+        assert "best of all" in screen_text(pilot.app)

@@ -59,7 +59,7 @@ def test_a_run_without_checkpoints_is_refused(place: Path) -> None:
     folder = make_run(place, "one")
     for kind in ("best", "last"):
         folder.checkpoint_path(kind).unlink()
-    assert refusal(listed(place)["one"], "last") == "it has no checkpoint yet"
+    assert refusal(listed(place)["one"], "last") == "it has no checkpoint"
 
 
 @pytest.mark.parametrize(("file", "problem"), [("run.json", "run.json"), ("profile.toml", "TOML")])

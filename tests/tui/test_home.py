@@ -341,14 +341,15 @@ async def test_one_tested_seed_does_not_speak_for_its_group(
         assert "valid." in row and "test" not in row
 
 
-async def test_at_160_columns_each_run_has_what_differs_and_its_curve(
-    tiny_run: Path, make_app: MakeApp
+@pytest.mark.parametrize("size", [(120, 36), (160, 45)])
+async def test_on_a_wide_screen_each_run_has_what_differs_and_its_curve(
+    size: tuple[int, int], tiny_run: Path, make_app: MakeApp
 ) -> None:
     profile = (tiny_run / "profile.toml").read_text()
     run = copy_run(tiny_run, "fast-20way1shot-20261130-005922-a96e", seed=7)
     (run / "profile.toml").write_text(re.sub(r"(?m)^seed = 0", "seed = 7", profile))
     app = make_app()
-    async with app.run_test(size=(160, 45)) as pilot:
+    async with app.run_test(size=size) as pilot:
         await listed(pilot)
         row = re.compile("a96e .*seed 7 .*[▁-█]")
         await until(pilot, lambda: row.search(screen_text(app)))

@@ -69,7 +69,7 @@ def refusal(run: ListedRun, checkpoint: Kind) -> str:
     kinds: list[Kind] = [kind for kind in KINDS if kind in run.checkpoints]
     kinds += ["ensemble"] if kept_of(run) else []
     if not kinds:
-        return "it has no checkpoint yet"
+        return "it has no checkpoint"
     if checkpoint in kinds:
         return ""
     if checkpoint == "ensemble":

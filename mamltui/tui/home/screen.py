@@ -38,6 +38,8 @@ class HomeScreen(AppScreen):
     """The profiles and the runs."""
 
     CSS_PATH = "home.tcss"
+    # Side by side only where a run has room for its name, what differs and its curve.
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal"), (140, "-wide")]  # noqa: RUF012
     MORE_KEYS = ("R", "d", "D", "s", "t", "f", "a", "m", "N", "S")
     CHANGES = frozenset({"run", "resume", "new", "edit", "annotate", "remove"})
     BINDINGS: ClassVar[list[BindingType]] = [
