@@ -34,6 +34,7 @@ async def test_every_screen_opens_by_its_key_at_every_size(
             await pilot.press(key)
             await until(pilot, lambda name=name: app.current_mode == name)
             assert isinstance(app.screen, AppScreen)
+            assert not app.screen.show_vertical_scrollbar
             await pilot.resize_terminal(30, 8)
             await pilot.resize_terminal(*size)
             await pilot.pause()
