@@ -13,8 +13,9 @@ from mamltui.data.banks import Banks
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.glyphs import draw
-from mamltui.tui.episode.inspector import EpisodeInspector, EpisodeView, Images, Request
+from mamltui.tui.episode.inspector import EpisodeInspector, EpisodeView, Images
 from mamltui.tui.episode.query import Query, queries_of, query_lines, rival, wrong_queries
+from mamltui.tui.episode.request import Request
 from mamltui.tui.episode.search import (
     alphabet_of,
     confusions,

@@ -14,15 +14,8 @@ from mamltui.data.banks import Banks
 from mamltui.errors import CheckpointError, DataError, RunError
 from mamltui.profiles import AugmentSection
 from mamltui.runs import RunFolder
-from mamltui.tui.episode.inspector import (
-    LARGEST_TASK,
-    SPLITS,
-    EpisodeInspector,
-    EpisodeView,
-    Request,
-    alpha_problem,
-    read_task,
-)
+from mamltui.tui.episode.inspector import EpisodeInspector, EpisodeView
+from mamltui.tui.episode.request import LARGEST_TASK, SPLITS, Request, alpha_problem, read_task
 from mamltui.tui.session.training import Training
 from tests.cli.run_folders import trained_run, write_characters
 

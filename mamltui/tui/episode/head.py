@@ -11,8 +11,10 @@ from textual.message import Message
 from textual.widget import Widget
 
 from mamltui.profiles import learns_rates
+from mamltui.score import SQUARED_ERROR
 from mamltui.text import visible
-from mamltui.tui.episode.inspector import EpisodeView
+from mamltui.tui.episode.inspector import View
+from mamltui.tui.episode.wave import WaveView
 
 LABEL_WIDTH = 19
 COLUMN_WIDTH = 9
@@ -46,12 +48,12 @@ class EpisodeHead(Widget):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._view: EpisodeView | None = None
+        self._view: View | None = None
         self._step = 0
         self._status = ""
         self._form = "short"
 
-    def show(self, view: EpisodeView | None, step: int, status: str, form: str) -> None:
+    def show(self, view: View | None, step: int, status: str, form: str) -> None:
         """Show the scores of ``view`` with inner step ``step`` marked; ``status`` is a word."""
         if (view, step, status, form) == (self._view, self._step, self._status, self._form):
             return
@@ -64,8 +66,7 @@ class EpisodeHead(Widget):
         if view is None:
             return self._line([(self._status, "head--quiet")], width)
         if self._form == "one":
-            accuracy = f"{100 * view.query.accuracy[self._step]:.1f} %"
-            words = (step_words(view, self._step), accuracy, task_words(view))
+            words = (step_words(view, self._step), _score(view, self._step), task_words(view))
             return self._line([("  ".join(words), "")], width)
         lines = [
             spread(source_words(view), self._status, width),
@@ -88,14 +89,14 @@ class EpisodeHead(Widget):
         return Content.assemble(*styled).truncate(width, ellipsis=True)
 
 
-def source_words(view: EpisodeView) -> str:
+def source_words(view: View) -> str:
     """The run, and whose parameters these are."""
     source = view.request.source
     whose = "in training" if source == "live" else f"{source} checkpoint"
     return f"{visible(view.request.run.name)}   {whose}, iteration {view.iteration:,}"
 
 
-def task_words(view: EpisodeView) -> str:
+def task_words(view: View) -> str:
     """The episode's split and number; of the training's also where it is met."""
     split, task = view.request.split, view.request.task
     if split != "train":
@@ -105,7 +106,7 @@ def task_words(view: EpisodeView) -> str:
     return f"train task {task:,}: {words}"
 
 
-def settings_words(view: EpisodeView) -> str:
+def settings_words(view: View) -> str:
     """Alpha and the number of steps, with the profile's where they differ."""
     inner, request = view.profile.inner, view.request
     alpha, steps = f"alpha {request.alpha:g}", f"{request.steps} inner steps"
@@ -122,7 +123,7 @@ def settings_words(view: EpisodeView) -> str:
     return f"{alpha}   {steps}"
 
 
-def step_words(view: EpisodeView, step: int) -> str:
+def step_words(view: View, step: int) -> str:
     """The inner step that is shown."""
     return f"step {step} / {view.steps}" if step else "before adaptation"
 
@@ -133,19 +134,13 @@ def spread(left: str, right: str, width: int) -> list[Part]:
     return [(left, "")] + ([(" " * room, ""), (right, "head--quiet")] if room >= 2 else [])
 
 
-def score_table(
-    view: EpisodeView, step: int, width: int, *, with_support: bool
-) -> list[list[Part]]:
-    """Accuracy and loss after each inner step."""
+def score_table(view: View, step: int, width: int, *, with_support: bool) -> list[list[Part]]:
+    """The scores after each inner step."""
     shown = shown_steps(view, step, width)
     headings = [_heading(column, column == step) for column in shown]
     rows = [(step_words(view, step), "head--title", headings, "head--quiet")]
-    sets = [("query", view.query)] + ([("support", view.support)] if with_support else [])
-    for name, images in sets:
-        accuracies = [f"{100 * images.accuracy[column]:.1f} " for column in shown]
-        losses = [f"{_loss(images.loss[column])} " for column in shown]
-        rows.append((f"{name} accuracy %", "head--quiet", accuracies, ""))
-        rows.append((f"{name} loss", "head--quiet", losses, ""))
+    for label, scores in _scores(view, with_support=with_support):
+        rows.append((label, "head--quiet", [f"{scores[column]} " for column in shown], ""))
     return [
         [
             (f"{label:<{LABEL_WIDTH}}", label_style),
@@ -158,7 +153,33 @@ def score_table(
     ]
 
 
-def shown_steps(view: EpisodeView, step: int, width: int) -> range:
+def _score(view: View, step: int) -> str:
+    """The score of the query set, with its name or unit."""
+    if isinstance(view, WaveView):
+        return f"squared error {SQUARED_ERROR.number(view.fit.error(step))}"
+    return f"{100 * view.query.accuracy[step]:.1f} %"
+
+
+def _scores(view: View, *, with_support: bool) -> list[tuple[str, list[str]]]:
+    """What is measured, and its value after each inner step."""
+    if isinstance(view, WaveView):  # both: there is room where images have twice as many
+        whole = [_loss(view.fit.error(step)) for step in range(view.steps + 1)]
+        return [
+            ("squared error", whole),
+            ("at the points", list(map(_loss, view.fit.support_error))),
+        ]
+    sets = [("query", view.query)] + ([("support", view.support)] if with_support else [])
+    return [
+        row
+        for name, images in sets
+        for row in (
+            (f"{name} accuracy %", [f"{100 * each:.1f}" for each in images.accuracy]),
+            (f"{name} loss", list(map(_loss, images.loss))),
+        )
+    ]
+
+
+def shown_steps(view: View, step: int, width: int) -> range:
     """The inner steps that have a column; where not all fit, those around ``step``."""
     fitting = max(1, (width - LABEL_WIDTH) // COLUMN_WIDTH)
     first = max(0, min(step - fitting // 2, view.steps + 1 - fitting))

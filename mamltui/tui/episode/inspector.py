@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mamltui.errors import CheckpointError, RunError
 from mamltui.profiles import Profile, learns_rates
-from mamltui.runs import RunFolder
 from mamltui.tui.episode.glyphs import Glyph, draw
+from mamltui.tui.episode.request import Request, parameters_of
+from mamltui.tui.episode.wave import WaveView, look_at_wave
 
 if TYPE_CHECKING:  # these import torch, which takes seconds: only threads do
     from mamltui.data.banks import Banks
     from mamltui.data.episodes import EpisodeSampler
     from mamltui.maml.adaptation import Adaptation, Predictions
-    from mamltui.maml.learner import Learner
-    from mamltui.maml.parameters import Parameters
-    from mamltui.tui.session.training import Training
-
-Split = Literal["test", "validation", "train"]
-Source = Literal["live", "last", "best"]
-SPLITS: tuple[Split, ...] = ("test", "validation", "train")
-LARGEST_TASK = 10**15
-"""Within the sampler's 64-bit integers, and beyond all that can be trained on."""
-
-ANSWER_SECONDS = 0.1
-"""Between two looks at whether a snapshot is still wanted."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """An episode, and how to adapt to it."""
-
-    run: RunFolder
-    source: Source
-    """Where the parameters are from: the training that goes on, or a checkpoint."""
-    training: Training | None
-    """Asked for ``live`` parameters."""
-    split: Split
-    task: int
-    """Number t of the sampler's tasks."""
-    alpha: float
-    """Learned step sizes change in the ratio of this to the profile's."""
-    steps: int
-    """Inner steps."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +66,9 @@ class EpisodeView:
         return next((glyph.note for row in self.query.drawn for glyph in row), "")
 
 
+View: TypeAlias = EpisodeView | WaveView
+
+
 class EpisodeInspector:
     """Looks at episodes, one request at a time; used from background threads.
 
@@ -111,7 +82,7 @@ class EpisodeInspector:
         self._banks = banks
         self._kept: tuple[tuple[object, ...], EpisodeSampler] | None = None
 
-    def inspect(self, request: Request, should_stop: Callable[[], bool]) -> EpisodeView | None:
+    def inspect(self, request: Request, should_stop: Callable[[], bool]) -> View | None:
         """Draw the episode and adapt to it; None when ``should_stop`` came before the end.
 
         Raises:
@@ -120,6 +91,8 @@ class EpisodeInspector:
         from mamltui.maml.chunks import Interrupted
 
         try:
+            if request.run.profile.is_regression:
+                return look_at_wave(request, self._banks, should_stop)
             return self._inspect(request, should_stop)
         except Interrupted:
             return None
@@ -132,7 +105,7 @@ class EpisodeInspector:
         sampler = self._sampler(request, profile)
         bank, way = sampler.bank, profile.task.way
         learner = learner_of(profile, bank)
-        iteration, parameters = _parameters(request, learner, should_stop)
+        iteration, parameters = parameters_of(request, learner, should_stop)
         episodes = sampler.batch(request.task, 1)
         plan = sampler.plan(request.task, 1)
         inner = replace(learner.inner, alpha=request.alpha)
@@ -175,7 +148,7 @@ class EpisodeInspector:
             profile = request.run.profile
             sampler = self._sampler(request, profile)
             learner = learner_of(profile, sampler.bank)
-            _, parameters = _parameters(request, learner, should_stop)
+            _, parameters = parameters_of(request, learner, should_stop)
             inner = replace(learner.inner, alpha=request.alpha)
             if learns_rates(profile):
                 parameters = learner.with_rates_times(
@@ -217,34 +190,6 @@ class EpisodeInspector:
         return sampler
 
 
-def _parameters(
-    request: Request, learner: Learner, should_stop: Callable[[], bool]
-) -> tuple[int, Parameters]:
-    """The iteration, and the parameters on the CPU."""
-    if request.source != "live":
-        path = request.run.checkpoint_path(request.source)
-        if not path.exists():
-            raise CheckpointError(
-                f"the run has no {request.source} checkpoint yet", where=str(request.run.path)
-            )
-        checkpoint = request.run.load_checkpoint(request.source, learner)
-        return checkpoint.iteration, checkpoint.parameters
-    answer = request.training.snapshot() if request.training is not None else None
-    if answer is None:
-        raise RunError("the run is not training now", where=str(request.run.path))
-    while True:
-        try:
-            snapshot = answer.result(ANSWER_SECONDS)
-        except FutureTimeout:
-            if should_stop():
-                from mamltui.maml.chunks import Interrupted
-
-                answer.cancel()
-                raise Interrupted from None
-        else:
-            return snapshot.iteration, snapshot.parameters
-
-
 def _images(pixels: NDArray[np.float32], seen: Predictions, way: int) -> Images:
     """Of one task; ``pixels`` [way * examples, channels, size, size]."""
     glyphs = [draw(image) for image in pixels]
@@ -256,40 +201,3 @@ def _images(pixels: NDArray[np.float32], seen: Predictions, way: int) -> Images:
         loss=seen.scores.loss[0].numpy(),
         accuracy=seen.scores.accuracy[0].numpy(),
     )
-
-
-def alpha_problem(text: str) -> str:
-    """What is wrong with a step size that was typed; empty if nothing."""
-    try:
-        value = float(text)
-    except ValueError:
-        return "a number, for instance 0.4"
-    return "" if math.isfinite(value) and value > 0 else "a number above 0"
-
-
-def read_task(text: str, batch: int | None) -> int:
-    """The number of a task from ``17``, or of the training's from ``iteration:task``.
-
-    Args:
-        batch: tasks of a meta-iteration; None: the tasks are not the training's.
-
-    Raises:
-        ValueError: says what would be right.
-    """
-    numbers = [part.strip() for part in text.split(":")]
-    if len(numbers) > 2 or not all(part.isascii() and part.isdigit() for part in numbers):
-        raise ValueError("a number, for instance 17")
-    if max(map(len, numbers)) > len(str(LARGEST_TASK)):
-        raise ValueError(f"at most {LARGEST_TASK:,}")
-    first, *rest = map(int, numbers)
-    if not rest:
-        task = first
-    elif batch is None:
-        raise ValueError("iteration:task is for the train split (d)")
-    elif first < 1 or not 1 <= rest[0] <= batch:
-        raise ValueError(f"iterations count from 1, the tasks of each from 1 to {batch}")
-    else:
-        task = (first - 1) * batch + rest[0] - 1
-    if task > LARGEST_TASK:
-        raise ValueError(f"at most {LARGEST_TASK:,}")
-    return task

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from mamltui.errors import MamltuiError
 from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
-from mamltui.tui.episode.inspector import EpisodeInspector, EpisodeView, Request, Source, Split
+from mamltui.tui.episode.inspector import EpisodeInspector, View
+from mamltui.tui.episode.request import Request, Source, Split
 from mamltui.tui.shared.background import Newest
 from mamltui.tui.shared.screen import AppScreen
 
@@ -74,7 +75,7 @@ class Looks:
     """
 
     def __init__(self, screen: AppScreen, changed: Callable[[], None]) -> None:
-        self.view: EpisodeView | None = None
+        self.view: View | None = None
         self.problem = ""
         self._screen, self._changed = screen, changed
         self._requests = Newest(screen, self._inspect, self._done, self._failed)
@@ -151,7 +152,7 @@ class Looks:
             self._live_version = subject.training.history.version
         return self._live_version
 
-    def _inspect(self, request: Request) -> EpisodeView | None:
+    def _inspect(self, request: Request) -> View | None:
         """What is seen of an episode, in a thread; it is given up when a newer request waits."""
         app, inspector, begun = self._screen.app, self._inspector, time.monotonic()
         assert inspector is not None
@@ -162,7 +163,7 @@ class Looks:
 
         return inspector.inspect(request, should_stop)
 
-    def _done(self, request: Request, view: EpisodeView | None) -> None:
+    def _done(self, request: Request, view: View | None) -> None:
         self._looked_at = time.monotonic()
         if view is not None and self._run is not None and request.run.path == self._run.path:
             self.view, self.problem = view, ""

@@ -15,19 +15,15 @@ from mamltui.profiles import learns_rates
 from mamltui.profiles.steps import MOST_STEPS
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.head import EpisodeHead
-from mamltui.tui.episode.inspector import (
-    LARGEST_TASK,
-    SPLITS,
-    EpisodeView,
-    Split,
-    alpha_problem,
-    read_task,
-)
+from mamltui.tui.episode.inspector import EpisodeView, View
 from mamltui.tui.episode.looks import Looks, Selection, Subject
 from mamltui.tui.episode.query import Query, QueryView, queries_of, wrong_queries
+from mamltui.tui.episode.request import LARGEST_TASK, SPLITS, Split, alpha_problem, read_task
 from mamltui.tui.episode.searches import Searches
 from mamltui.tui.episode.sheet import EpisodeSheet
+from mamltui.tui.episode.wave import WaveView, wave_lines
 from mamltui.tui.shared.dialogs import Ask
+from mamltui.tui.shared.lines import Lines
 from mamltui.tui.shared.screen import AppScreen
 
 BESIDE = 120
@@ -71,6 +67,9 @@ the support of the class it is taken for; Escape: none |
 | c | which alphabets are taken for which, over a hundred tasks |
 | up, down | scroll |
 
+Of a run that fits sine waves it shows the wave (dotted), the points it is fitted from (o) and the
+fitted curve, before any step and after the one that is chosen.
+
 From 120 columns on the query stands beside the images, from 160 on it is drawn large.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -100,6 +99,9 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         self._head = EpisodeHead(id="head")
         self._sheet = EpisodeSheet(id="sheet")
         self._query_view = QueryView(id="query")
+        self._wave = Lines(id="wave")
+        self._drawn: tuple[object, ...] = ()
+        """Of the wave: what was drawn last, and in which room."""
         self._query: Query | None = None
         """Chosen by the user, until another episode is shown."""
         self._shown_run: RunFolder | None = None
@@ -122,6 +124,7 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         with Horizontal(id="episode"):
             yield self._sheet
             yield self._query_view
+            yield self._wave
 
     def show_run(self, run: RunFolder, split: str, step: int) -> None:
         """Show the first episode of ``run`` on a split, after ``step`` inner steps."""
@@ -192,10 +195,16 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
         if problem or view is None:
             head.show(None, 0, "" if problem else self._status(), "one")
             sheet.say(problem)
-            self.set_class(False, "-query", "-beside")
+            self.set_class(False, "-query", "-beside", "-wave")
             self._query_view.show(None, None, 0)
             return
         step = self._step_of(view)
+        self.set_class(isinstance(view, WaveView), "-wave")
+        if isinstance(view, WaveView):
+            self.set_class(False, "-query", "-beside")
+            head.show(view, step, self._status(), "one" if small else "short")
+            self._draw_wave(view, step)
+            return
         query = self._query if self._query in queries_of(view) else None
         beside = not small and width >= BESIDE
         self.set_class(beside, "-beside")
@@ -212,11 +221,30 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
             shown = (wrong_queries(view, step) or queries_of(view))[0]
         self._query_view.show(view, shown, step)
 
+    def _draw_wave(self, view: WaveView, step: int) -> None:
+        """Into the room that the head leaves, once it is laid out."""
+
+        def draw() -> None:
+            size = self._wave.content_size
+            if (view, step, size) != self._drawn:
+                self._drawn = (view, step, size)
+                self._wave.show(wave_lines(view, step, size.width, size.height))
+
+        self.call_after_refresh(draw)
+
+    def _images(self) -> EpisodeView | None:
+        """What is shown, if it is images; None after telling that there are none."""
+        view = self._looks.view
+        if isinstance(view, WaveView):
+            self.notify("A wave has no images that are answered right or wrong.", markup=False)
+            return None
+        return view
+
     def _status(self) -> str:
         """A word for work that takes so long that one wonders."""
         return self._searches.status or self._looks.status
 
-    def _step_of(self, view: EpisodeView) -> int:
+    def _step_of(self, view: View) -> int:
         return view.steps if self._step is None else min(self._step, view.steps)
 
     def action_step(self, by: int) -> None:
@@ -236,7 +264,7 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_query(self, by: int) -> None:
         """Choose the next query: those answered wrong first, then the others."""
-        view = self._looks.view
+        view = self._images()
         if view is None:
             return
         wrong = wrong_queries(view, self._step_of(view))
@@ -260,19 +288,19 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
 
     def action_next_error(self) -> None:
         """Go to the next task with an error after the step that is shown."""
-        request, view = self._looks.request, self._looks.view
+        request, view = self._looks.request, self._images()
         if request is not None and view is not None:
             self._searches.next_error(request, self._step_of(view))
 
     def action_confusion(self) -> None:
         """Count which alphabets are taken for which."""
-        request, view = self._looks.request, self._looks.view
+        request, view = self._looks.request, self._images()
         if request is not None and view is not None:
             self._searches.confusion(request, self._step_of(view))
 
     def action_worst(self) -> None:
         """List the worst tasks of an evaluation, to go to one."""
-        request, view = self._looks.request, self._looks.view
+        request, view = self._looks.request, self._images()
         if request is not None and view is not None:
             self._searches.worst(request, view.profile.meta.seed)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mamltui.results import Evaluation
-from mamltui.tui.episode.inspector import LARGEST_TASK, EpisodeInspector, Request
+from mamltui.tui.episode.inspector import EpisodeInspector
+from mamltui.tui.episode.request import LARGEST_TASK, Request
 
 AT_ONCE = 16
 """Tasks that are adapted to side by side."""

@@ -11,7 +11,8 @@ from mamltui.measures import counted
 from mamltui.results import Evaluation
 from mamltui.runs import ListedRun
 from mamltui.text import visible
-from mamltui.tui.episode.inspector import EpisodeInspector, Request
+from mamltui.tui.episode.inspector import EpisodeInspector
+from mamltui.tui.episode.request import Request
 from mamltui.tui.episode.search import (
     CONFUSION_TASKS,
     MOST_SEARCHED,

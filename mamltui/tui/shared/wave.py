@@ -13,7 +13,9 @@ if TYPE_CHECKING:  # torch takes a second to import
     from mamltui.waves import Fit
 
 LEVELS = 5.5
-"""The waves lie within plus and minus this."""
+"""The highest that is drawn: the waves lie within plus and minus 5."""
+MARGIN = 1.1
+"""Of the highest of the curves, what is drawn."""
 POINT = "o"
 
 
@@ -26,9 +28,11 @@ def drawn(fit: Fit, step: int, width: int, height: int) -> list[str]:
     """
     across, down = 2 * width, 4 * height
     bits = np.zeros((down, across), np.bool_)
+    curves = np.abs([fit.wave, *fit.fitted])  # of all steps: the scale is the same from one to next
+    levels = min(LEVELS, MARGIN * float(curves.max()))
 
     def row(y: float) -> int:
-        return round((LEVELS - min(max(y, -LEVELS), LEVELS)) / (2 * LEVELS) * (down - 1))
+        return round((levels - min(max(y, -levels), levels)) / (2 * levels) * (down - 1))
 
     for column, y in enumerate(_resampled(fit.wave, across)):
         if column % 3 == 0:

@@ -13,7 +13,8 @@ from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.glyphs import draw
 from mamltui.tui.episode.head import settings_words, shown_steps, task_words
-from mamltui.tui.episode.inspector import EpisodeView, Images, Request
+from mamltui.tui.episode.inspector import EpisodeView, Images
+from mamltui.tui.episode.request import Request
 from mamltui.tui.episode.sheet import (
     CELL,
     GAP,
