@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,7 +49,7 @@ def attach(
         str,
         typer.Argument(
             metavar="RUN",
-            help="A run folder, or a name [default: the newest that is trained].",
+            help="A run folder, or a name [default: the newest that is trained, or is next].",
         ),
     ] = "",
     read_only: ReadOnly = False,
@@ -63,17 +64,28 @@ def attach(
 
     if not run:
         running = [listed for listed in list_runs(out) if listed.state in ("running", "paused")]
-        if not running:
+        run = str(running[0].path) if running else _next_of_queue(out)
+        if not run:
             raise RunError(
                 "no run is being trained there",
                 where=str(runs_root(out)),
                 hint="Name a run to look at: mamltui attach RUN (mamltui runs list).",
             )
-        run = str(running[0].path)
     find_run(run, out)  # what is wrong with it is said here, not in the app
     common = CommonOptions(out, data_dir, device.value)
     options = Options(attach=run, read_only=read_only, common=common)
     raise typer.Exit(open_app(options))
+
+
+def _next_of_queue(runs: Path | None) -> str:
+    """The run that the queue goes on with, such as one that was left running a moment ago."""
+    from mamltui.studies.waiting import TrainingQueue
+
+    queue = TrainingQueue(runs)
+    for waiting in queue.read():
+        if waiting.state in ("running", "waiting") and (known := queue.run_of(waiting)):
+            return str(known[0].path)
+    return ""
 
 
 def draw(

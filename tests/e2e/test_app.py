@@ -217,9 +217,8 @@ def test_a_training_outlives_the_app_and_an_attached_one_steers_it(place: Path) 
         assert terminal.wait_for_end() == 0
         assert f"Watch it with: mamltui attach {folder.name}" in terminal.text
     left_at, limit = folder.info().iteration, time.monotonic() + SECONDS
-    while folder.info().pid == mine and time.monotonic() < limit:  # the queue starts it
-        time.sleep(0.1)
-    with Terminal(["attach"], place, columns=100, rows=30) as terminal:  # the newest that trains
+    # The one that the queue is about to go on with, before it does.
+    with Terminal(["attach"], place, columns=100, rows=30) as terminal:
         terminal.wait_for(folder.name)
         while (now := folder.info()).iteration <= left_at and time.monotonic() < limit:
             terminal.press("k")  # a checkpoint tells how far it is
