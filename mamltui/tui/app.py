@@ -318,6 +318,8 @@ class MamltuiApp(App[None]):
                 yield SystemCommand(name, f"Here, key {key}", here)
         for name, (key, title) in SCREENS.items():
             yield SystemCommand(f"Go to {title}", f"Screen {key}", lambda name=name: self.go(name))
+        yield SystemCommand("Queue", "The trainings that wait, run and are done", self.action_queue)
+        yield SystemCommand("Help", "This screen and its keys", self.action_help)
         yield SystemCommand(
             "Copy command", "The headless command of this screen", self.action_copy_command
         )

@@ -18,9 +18,10 @@ EVERYWHERE = """
 | 1 to 8, F1 to F8 | Home, Train, Episode, Evaluate, Compare, Log, Study, Draw |
 | ? | this help; Escape, q or ? closes it |
 | ctrl+p | command palette: everything that can be done, by name; also the theme |
-| Esc | back to the screen where you came from |
+| Escape | back to the screen where you came from |
+| Q | the queue: trainings that wait, run and are done |
 | C | copy the headless command that repeats what is on the screen |
-| ctrl+q, ctrl+c | quit; a training is stopped after a checkpoint, if you agree |
+| ctrl+q, ctrl+c | quit; a training is stopped after a checkpoint or left running, as you choose |
 
 Titles, rows and charts take the mouse as well. `NO_COLOR=1` shows no colours,
 `TEXTUAL_ANIMATIONS=none` stops all movement.

@@ -152,3 +152,17 @@ async def test_the_queue_counts_what_is_in_it(make_app: MakeApp) -> None:
             await until(pilot, lambda count=count: count in screen_text(app))
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(app.screen, AppScreen))
+
+
+async def test_the_palette_opens_the_queue_and_the_help_names_its_key(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 40)) as pilot:
+        await listed(pilot)
+        await pilot.press("ctrl+p", *"queue")
+        await until(pilot, lambda: "The trainings that wait, run and are done" in screen_text(app))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "nothing waits" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, AppScreen))
+        await pilot.press("question_mark", "G", "end")
+        await until(pilot, lambda: "the queue: trainings that wait" in screen_text(app))
