@@ -19,7 +19,14 @@ from mamltui.errors import MamltuiError, UsageError
 from mamltui.events import Finished, Step, Validated
 from mamltui.profiles import InvalidProfileError, load_profile, parse_profile
 from mamltui.profiles.regression import OF_IMAGES
-from mamltui.results import Evaluation, compare_with_published, csv_text, grids, read_evaluations
+from mamltui.results import (
+    Evaluation,
+    compare_with_published,
+    csv_text,
+    grids,
+    read_evaluations,
+    result_stem,
+)
 from mamltui.results.markdown import markdown_text
 from mamltui.results.paired import unpaired_reason
 from mamltui.runs import ListedRun, RunFolder
@@ -236,6 +243,9 @@ def test_other_waves_are_scored_and_options_of_images_refused(run: RunFolder) ->
     more = api.evaluate(api.Run(run), steps=[0, 1], episodes=10, shot=10, query=50, device="cpu")
     assert (more.shot, more.query, more.trained_on) == (10, 50, "5-shot")
     assert not more.is_plain
+    finer = api.evaluate(api.Run(run), steps=[0, 1], episodes=10, query=50, device="cpu")
+    usual = api.evaluate(api.Run(run), steps=[0, 1], episodes=10, device="cpu")
+    assert len({result_stem(each) for each in (more, finer, usual)}) == 3
     for options in ({"way": 5}, {"head": "fresh"}, {"disjoint": True}):
         with pytest.raises(UsageError, match="no classes and no images"):
             api.evaluate(api.Run(run), device="cpu", **options)  # type: ignore[arg-type]
@@ -266,6 +276,18 @@ def test_the_commands_for_runs_tell_errors(
         assert "WRONG" not in verified and "the same to the last digit" in verified
     finally:
         shutil.rmtree(copy)
+
+
+def test_python_gets_the_network_and_the_measures(run: RunFolder) -> None:
+    of = api.Run(run)
+    network = run.load_checkpoint("best").network
+    x = torch.linspace(-5, 5, 7).view(7, 1)
+    values = {name: torch.from_numpy(value) for name, value in of.parameters().items()}
+    expected, _ = network.apply(values, x.unsqueeze(0))
+    assert torch.allclose(of.module()(x), expected[0], atol=1e-6)
+    assert "query_loss" in of.metrics() and "query_accuracy" not in of.metrics()
+    assert all(row["accuracy"] is None for row in of.validations())
+    assert {row["accuracy_percent"] for row in api.table(result_of(run))} == {""}
 
 
 def test_queries_do_not_compare_an_error_with_an_accuracy(run: RunFolder) -> None:

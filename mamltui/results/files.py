@@ -231,7 +231,7 @@ def result_stem(evaluation: Evaluation) -> str:
         steps = hashlib.sha256(steps.encode()).hexdigest()[:16]
     checkpoint = evaluation.checkpoint.replace(" ", "-")
     task = ""
-    if evaluation.trained_on or evaluation.head == "fresh":
+    if evaluation.trained_on or evaluation.head == "fresh" or evaluation.is_other_task:
         way = f"{evaluation.way}way" if evaluation.way else ""
         task = f"{way}{evaluation.shot}shot{evaluation.query}query-{evaluation.head}-"
     return (

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from mamltui.cli import main
-from mamltui.results import COLUMNS, compare_with_published, published_figures, result_stem
+from mamltui.results import (
+    COLUMNS,
+    compare_with_published,
+    kept_evaluations,
+    published_figures,
+    result_stem,
+)
+from mamltui.runs import RunFolder
 from tests.results.examples import evaluation, step_result
 
 ROOT = Path(__file__).parents[2]
@@ -113,3 +120,22 @@ def test_the_figures_of_reference_runs_are_what_the_command_prints(
         assert len(ours) >= 2
         for figure in ours:
             assert figure in shown, (page, name, figure)
+
+
+def test_the_errors_of_reference_runs_are_those_of_their_results() -> None:
+    shipped = sorted((ROOT / "runs" / "reference").glob("sinusoid-*"))
+    rows = re.findall(r"^\| `(sinusoid-\w+)` \|(.*)\|$", PAGE, flags=re.MULTILINE)
+    assert sorted(name for name, _ in rows) == [path.name.rsplit("-", 3)[0] for path in shipped]
+    for path in shipped:
+        run = RunFolder(path)
+        info, (evaluation,) = run.info(), kept_evaluations(run.evaluation)
+        assert not evaluation.departures(run.profile)
+        (comparison,) = compare_with_published(evaluation)
+        errors = {result.steps: result.score.with_interval for result in evaluation.transductive}
+        assert info.processor_seconds is not None
+        assert [cell.strip() for cell in dict(rows)[run.profile.name].split("|")] == [
+            f"{info.processor_seconds / 60:.1f}",
+            f"{info.iteration:,}",
+            *(errors[steps] for steps in (0, 1, 2, 5, 10)),
+            comparison.figure.printed,
+        ]
