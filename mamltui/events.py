@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from mamltui.score import Score
+from mamltui.score import ACCURACY, SQUARED_ERROR, Score
 from mamltui.untrusted import (
     Amount,
     Count,
@@ -208,9 +208,9 @@ class Finished(Event):
 
 
 def _per_step(accuracies: tuple[float, ...], losses: tuple[float, ...]) -> tuple[Score, ...]:
-    if not accuracies:
-        return tuple(Score.of(None, loss) for loss in losses)
-    return tuple(Score.of(*pair) for pair in zip(accuracies, losses, strict=False))
+    if accuracies:
+        return tuple(Score(ACCURACY, accuracy) for accuracy in accuracies)
+    return tuple(Score(SQUARED_ERROR, loss) for loss in losses)
 
 
 EVENTS: dict[str, type[Event]] = {
