@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -103,7 +104,8 @@ def test_the_headers_of_the_tables_end_where_their_numbers_do(
 def test_many_inner_steps_are_shown_from_the_first_to_the_last(newest: Newest) -> None:
     assert newest.validated is not None
     accuracies = tuple(index / 20 for index in range(21))
-    newest.validated = Validated(**{**newest.validated.__dict__, "accuracy_per_step": accuracies})
+    losses = (0.5,) * len(accuracies)
+    newest.validated = replace(newest.validated, accuracy_per_step=accuracies, loss_per_step=losses)
     rows = [line.plain.split()[0] for line in panels.step_curve(newest, 6, 60)[1:]]
     assert len(rows) == 5
     assert (rows[0], rows[-1]) == ("0", "20")
