@@ -35,7 +35,7 @@ def open_app(options: Options) -> int:
             "the app needs a terminal",
             hint=f"Without one: {run_command(name, options.common, overrides=options.overrides)}",
         )
-    gc.disable()  # until the first paint: nothing is thrown away before, and looking costs time
+    gc.disable()  # until Home is filled: nothing is thrown away before, and looking costs time
     from mamltui.tui.app import run_app
 
     code = run_app(options)

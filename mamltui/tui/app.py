@@ -142,7 +142,6 @@ class MamltuiApp(App[None]):
 
     def _after_first_paint(self) -> None:
         """What the first paint does not wait for."""
-        gc.enable()
         from mamltui.tui.opening import open_asked
 
         try:
@@ -155,6 +154,7 @@ class MamltuiApp(App[None]):
         """Import torch behind what is seen, once, when Home has been filled."""
         if not self._loads_torch:
             self._loads_torch = True
+            gc.enable()  # the lists stay: nothing of them is thrown away
             from mamltui.tui.opening import load_torch
 
             load_torch()
