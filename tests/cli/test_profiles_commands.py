@@ -23,7 +23,7 @@ def test_list_shows_every_packaged_profile_in_a_row_of_its_own(
     head, *lines = capsys.readouterr().out.splitlines()
     rows = [line[2:] for line in lines if line.startswith("  ")]
     purposes = [line for line in lines if not line.startswith("  ")]
-    assert purposes[:3] == ["first look:", "MAML paper:", "laptop:"] and len({*purposes}) == 8
+    assert purposes[:3] == ["first look:", "MAML paper:", "laptop:"] and len({*purposes}) == 9
     assert lines[lines.index("laptop:") + 1].split()[0] == "fast-5way1shot"
     assert head.split() == ["NAME", "WAY", "SHOT", "DATA", "SET", "ITERATIONS", "DESCRIPTION"]
     assert [row.split()[0] for row in rows] == list(packaged_profiles())
