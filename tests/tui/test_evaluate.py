@@ -140,7 +140,8 @@ async def test_an_export_proposes_a_name_and_never_overwrites(
         await pilot.press("escape", "E")
         await until(pilot, lambda: isinstance(pilot.app.screen, Ask))
         await pilot.press("enter")
-        await until(pilot, lambda: list(Path().glob("evaluation-*.csv")))
+        # It is there, empty, before its content is.
+        await until(pilot, lambda: "CSV written" in screen_text(pilot.app))
     assert tiny_run.name in next(Path().glob("evaluation-*.csv")).read_text()
 
 
