@@ -204,15 +204,19 @@ class Chromium:
         return Image.open(io.BytesIO(base64.b64decode(content))).convert("L")
 
     async def drawn(self, but: Image.Image | None = None) -> Image.Image:
-        """The page, as soon as text is on it, and other text than in a picture before."""
-        limit = time.monotonic() + SECONDS
+        """The page at rest, with text on it, and other text than in a picture before."""
+        limit, before = time.monotonic() + SECONDS, None
         while time.monotonic() < limit:
             picture = await self.picture()
-            if sum(picture.histogram()[128:]) > 5000 and (
-                but is None or ImageChops.difference(picture, but).getbbox()
+            is_at_rest = before is not None and picture.tobytes() == before.tobytes()
+            if (
+                is_at_rest
+                and sum(picture.histogram()[128:]) > 5000
+                and (but is None or ImageChops.difference(picture, but).getbbox())
             ):
                 return picture
-            await asyncio.sleep(0.3)
+            before = picture
+            await asyncio.sleep(1.0)  # Home fills its lists after it is painted
         raise AssertionError("the page stays as it is")
 
 
