@@ -28,6 +28,7 @@ from mamltui.tui.shared.terminal import (
     RESTORE_TITLE,
     SAVE_TITLE,
     notification_sequence,
+    outliving,
     title_sequence,
 )
 from mamltui.tui.themes import DARK, THEMES
@@ -109,8 +110,11 @@ class MamltuiApp(App[None]):
         self.stylesheet.set_variables(self.get_css_variables())
 
     def get_driver_class(self) -> type[Driver]:
-        """The driver of this terminal, which writes no character that the terminal lacks."""
-        return with_fallback(super().get_driver_class())
+        """The driver of this terminal, which writes no character that the terminal lacks.
+
+        It goes on where the terminal does not.
+        """
+        return outliving(with_fallback(super().get_driver_class()))
 
     def on_key(self, event: events.Key) -> None:
         """A letter that nothing heeds is taken for the Latin one on the same key."""

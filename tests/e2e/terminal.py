@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -57,12 +58,20 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        os.close(self._parent)
+        if self._parent >= 0:
+            os.close(self._parent)
 
     @property
     def text(self) -> str:
         """The screen, line by line."""
         return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def hang_up(self) -> None:
+        """Take the terminal away, as a lost connection does; the system sends these signals."""
+        os.close(self._parent)
+        self._parent = -1
+        for each in (signal.SIGHUP, signal.SIGCONT):
+            os.killpg(self.process.pid, each)
 
     def press(self, *keys: str) -> None:
         """Type keys: a name of ``KEYS``, or the characters themselves."""

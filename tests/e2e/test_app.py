@@ -122,6 +122,19 @@ def test_a_signal_ends_it_after_a_checkpoint(place: Path, by: signal.Signals, co
     assert left.checkpoint_path("last").exists()
 
 
+@pytest.mark.parametrize("keys", ["", "1e"], ids=["train", "editor"])
+def test_a_terminal_that_is_gone_ends_it_after_a_checkpoint(place: Path, keys: str) -> None:
+    with Terminal(["run", "tiny.toml", "--device", "cpu", *ENDLESS], place) as terminal:
+        terminal.wait_for("elapsed")
+        terminal.press(*keys)
+        terminal.read(1.0)
+        terminal.hang_up()
+        assert terminal.process.wait(timeout=SECONDS) == 129
+    left = RunFolder(only_run(place))
+    assert left.info().state == "interrupted"
+    assert left.checkpoint_path("last").exists()
+
+
 def test_a_killed_app_leaves_a_run_that_goes_on(place: Path) -> None:
     arguments = ["run", "tiny.toml", "--device", "cpu", *ENDLESS]
     with Terminal(arguments, place) as terminal:
