@@ -3,8 +3,8 @@
 python docs/make_pictures.py 5way1shot --screen train --svg docs/train.svg
 python docs/make_pictures.py 5way1shot --screen episode --data-dir DIR --svg docs/episode.svg
 python docs/make_pictures.py fast-5way1shot --screen draw --keys o enter --svg docs/draw.svg
-python docs/make_pictures.py fast-5way1shot --screen home --keys tab space space down space 5 \\
-    --wait 5 --out EMPTY_DIR --svg docs/compare.svg
+python docs/make_pictures.py fast-5way1shot --screen home --wait 5 \\
+    --keys tab space down space down space 5 --out EMPTY_DIR --svg docs/compare.svg
 """
 
 from __future__ import annotations
