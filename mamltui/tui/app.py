@@ -131,6 +131,9 @@ class MamltuiApp(App[None]):
         self.set_interval(1 / REDRAWS_PER_SECOND, self._tick)
         self.call_after_refresh(self._after_first_paint)
 
+    def on_unmount(self) -> None:
+        self.session.let_go()
+
     def _heed_signals(self) -> None:
         """A lost connection or a shutdown ends the app as its user would; SIGUSR1 saves."""
         loop = asyncio.get_running_loop()
@@ -150,6 +153,7 @@ class MamltuiApp(App[None]):
 
         try:
             if open_asked(self.session):
+                gc.enable()  # Home is behind what is opened, and filled who knows when
                 self.go(self.session.options.screen)
         except MamltuiError as error:
             self.report("Cannot be opened", error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Callable
@@ -38,6 +39,30 @@ async def test_every_screen_opens_by_its_key_at_every_size(
             await pilot.resize_terminal(30, 8)
             await pilot.resize_terminal(*size)
             await pilot.pause()
+
+
+@pytest.mark.parametrize("attached", [True, False])
+async def test_garbage_is_looked_for_whichever_screen_comes_first(
+    attached: bool, tiny_run: Path, make_app: MakeApp
+) -> None:
+    gc.disable()  # as the command does before it makes the app
+    try:
+        app = make_app(attach=tiny_run.name if attached else None)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(pilot, gc.isenabled)
+    finally:
+        gc.enable()
+
+
+async def test_an_app_that_is_left_follows_no_run(tiny_run: Path, make_app: MakeApp) -> None:
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.session.watched is not None)
+        assert app.session.watched is not None
+        follower = app.session.watched.follower
+    assert follower is not None
+    follower._thread.join(30)
+    assert not follower._thread.is_alive()
 
 
 @pytest.mark.usefixtures("place")

@@ -50,7 +50,7 @@ async def test_files_of_a_run_that_is_left_out_are_let_go(place: Path, make_app:
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await open_compare(app, pilot, run)
-        assert len(reading_threads()) == 1
+        await until(pilot, lambda: len(reading_threads()) == 1)
         await pilot.press("space")
         await until(pilot, lambda: not reading_threads())
         assert table(app) == {}
@@ -62,8 +62,8 @@ async def test_files_are_let_go_when_the_app_is_left(place: Path, make_app: Make
     app = make_app()
     async with app.run_test(size=(80, 24)) as pilot:
         await open_compare(app, pilot, *runs)
+        await until(pilot, lambda: len(reading_threads()) == 2)
         threads = reading_threads()
-        assert len(threads) == 2
     for thread in threads:
         thread.join(30)
         assert not thread.is_alive()

@@ -40,7 +40,7 @@ STATE_TONES: dict[str, Tone] = {"success": "good", "error": "bad", "warning": "w
 COLUMNS = (
     Column("curve", 5, 1),
     Column("differs in", 20, 3, optional=True),
-    Column("state", 11, 4),
+    Column("state", 11, 4, least_name=20),
     Column("best %", 6, 2, right=True),
 )
 LOOKS = len(MARKS)

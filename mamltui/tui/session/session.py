@@ -169,9 +169,13 @@ class Session:
         self._watch(Watched(run.profile, source, follower=Follower(run).start()))
 
     def _watch(self, watched: Watched) -> None:
+        self.let_go()
+        self.watched = watched
+
+    def let_go(self) -> None:
+        """Follow the files of the watched run no more."""
         if self.watched is not None and self.watched.follower is not None:
             self.watched.follower.close()
-        self.watched = watched
 
     def start(
         self,
@@ -243,7 +247,6 @@ class Session:
 
     def stop(self) -> None:
         """Have everything stop; ``is_training`` says when the training has."""
-        if self.watched is not None and self.watched.follower is not None:
-            self.watched.follower.close()
+        self.let_go()
         if self.training is not None:
             self.training.stop("stopped when the app was closed")
