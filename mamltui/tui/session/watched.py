@@ -73,6 +73,11 @@ class Watched:
         return "training" if info.state == "running" else info.state
 
     @property
+    def is_reading(self) -> bool:
+        """Whether only a part of a run's files has been read so far."""
+        return self.follower is not None and not self.follower.is_loaded
+
+    @property
     def note(self) -> str:
         """What is done just now, or why it ended; in words, often empty."""
         if self.training is not None:
@@ -80,7 +85,7 @@ class Watched:
             return training.error_text() or training.note or self._remark
         if self.follower is None:
             return ""
-        if self.follower.problem or not self.follower.is_loaded:
+        if self.follower.problem or self.is_reading:
             return self.follower.problem or "reading the run's files"
         return (self.follower.info and self.follower.info.error) or self._remark
 

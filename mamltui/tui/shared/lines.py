@@ -28,6 +28,8 @@ class Lines(Widget):
         before, self._lines = self._lines, list(lines)
         if len(before) != len(lines):
             self._strips.clear()
+            # A second layout that is asked for before the first is done would be given its height.
+            self._layout_updates += 1
             self.refresh(layout=self.styles.is_auto_height)
             return
         for y, (old, new) in enumerate(zip(before, lines, strict=True)):

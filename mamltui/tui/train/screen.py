@@ -97,6 +97,7 @@ accuracy minus what the MAML paper prints for the test split, in points.
     def __init__(self) -> None:
         super().__init__()
         self._seen: tuple[object, ...] = ()
+        self._was_reading = False
         self._version = -1
         """Of the history, when its numbers were shown last."""
         self._behind: list[Part] = []
@@ -141,9 +142,12 @@ accuracy minus what the MAML paper prints for the test split, in points.
         if watched is None:
             self._show_nothing()
             return
-        seen = (watched.state, watched.note, watched.test, self._options())
+        seen = (watched.is_reading, watched.state, watched.note, watched.test, self._options())
         version = watched.history.version
         if seen != self._seen:
+            if self._was_reading and not watched.is_reading:
+                self.query_one(Chart).forget_axis()  # which was made for a part of the run
+            self._was_reading = watched.is_reading
             self._seen, self._version, self._behind = seen, version, []
             self._show(watched)
         elif version != self._version:

@@ -107,6 +107,11 @@ class Chart(Widget, can_focus=True):
             self._picture.references = tuple(references)
             self._redraw()
 
+    def forget_axis(self) -> None:
+        """Begin anew with the y axis at the next ``show``; it stays while it suits what is seen."""
+        self._shown = None
+        self._picture.forget_axis()
+
     @property
     def cursor(self) -> float | None:
         """The iteration that is read out; None while none is."""

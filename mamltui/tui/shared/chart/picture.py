@@ -115,6 +115,10 @@ class Picture:
         width = self.layout.columns * ACROSS
         return lines(self.window.curves, low, high, width, positive=self.log_y)
 
+    def forget_axis(self) -> None:
+        """Begin anew with the y axis."""
+        self._axis_of = None
+
     def _forget_other_axis(self) -> None:
         labels = tuple(curve.label for curve in self.window.curves)
         shown = (labels, self.title, self.percent, self.log_y)
