@@ -137,16 +137,17 @@ class Engine:
             for chunk in Episodes(*(tensor[done:] for tensor in episodes)).chunks(size):
                 if should_stop is not None and should_stop():
                     raise Interrupted
-                if self._recorded is not None:
-                    use(self._recorded.task_gradients(inner, parameters, chunk))
-                else:
-                    gradients = outer.task_gradients(
-                        self.network, inner, parameters, chunk, self._backend
-                    )
-                    use(gradients)
+                use(self._chunk_gradients(inner, parameters, chunk))
                 done += chunk.tasks
 
         self._halving(episodes, inner.steps, work)
+
+    def _chunk_gradients(
+        self, inner: InnerLoop, parameters: Parameters, chunk: Episodes
+    ) -> MetaGradient:
+        if self._recorded is not None:
+            return self._recorded.task_gradients(inner, parameters, chunk)
+        return outer.task_gradients(self.network, inner, parameters, chunk, self._backend)
 
     def score(
         self,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from mamltui.maml import outer
 from mamltui.maml.episode import Episodes
@@ -72,6 +73,24 @@ def ran_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
+class PlacedWeights:
+    """Weights of the query losses after 0, 1, ... inner steps, where a graph reads them."""
+
+    def __init__(self, steps: int, device: torch.device) -> None:
+        self.tensors = [
+            torch.zeros((), dtype=torch.float64, device=device) for _ in range(steps + 1)
+        ]
+
+    def put(self, inner: InnerLoop) -> None:
+        """Those of ``inner``, for the next replay."""
+        for step, weight in enumerate(inner.query_weights, 1):
+            self.tensors[step].fill_(weight)
+
+    def of(self, kind: InnerLoop) -> list[Tensor] | None:
+        """What the outer loop is given for this kind; None: the last loss alone counts."""
+        return self.tensors if kind.query_weights else None
+
+
 class RecordedGradients:
     """The gradients of blocks of tasks, from a graph for each shape and each kind of inner loop.
 
@@ -125,10 +144,7 @@ class _Block:
         self._network, self._kind, self._backend = network, kind, backend
         self._parameters = {name: value.detach().clone() for name, value in parameters.items()}
         self._episodes = Episodes(*(tensor.clone() for tensor in episodes))
-        self._weights = [
-            torch.zeros((), dtype=torch.float64, device=episodes.support_x.device)
-            for _ in range(kind.steps + 1)
-        ]
+        self._weights = PlacedWeights(kind.steps, episodes.support_x.device)
 
     def task_gradients(
         self, inner: InnerLoop, parameters: Parameters, episodes: Episodes
@@ -137,8 +153,7 @@ class _Block:
             value.copy_(parameters[name])
         for tensor, given in zip(self._episodes, episodes, strict=True):
             tensor.copy_(given)
-        for step, weight in enumerate(inner.query_weights, 1):
-            self._weights[step].fill_(weight)
+        self._weights.put(inner)
         if self.graph is None:
             self.compute()
         else:
@@ -158,5 +173,5 @@ class _Block:
             self._parameters,
             self._episodes,
             self._backend,
-            weights=self._weights if self._kind.query_weights else None,
+            weights=self._weights.of(self._kind),
         )

@@ -21,7 +21,7 @@ import torch
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.maml import outer
 from mamltui.maml.chunks import choose_task_chunk
-from mamltui.maml.graphs import kind_of, ran_out_of_memory, record
+from mamltui.maml.graphs import PlacedWeights, kind_of, ran_out_of_memory, record
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.outer import Backend
@@ -83,11 +83,7 @@ class CapturedStep:
         self._backend: Backend = partial(Analytic, precision=precision)
         self._first_task = torch.tensor(state.iteration * batch, device=device)
         self._metrics = torch.zeros(len(Metrics._fields), device=device)
-        self._weights = [
-            torch.zeros((), dtype=torch.float64, device=device)
-            for _ in range(learner.inner.steps + 1)
-        ]
-        """Where a graph finds those of the query losses after 0, 1, ... inner steps."""
+        self._weights = PlacedWeights(learner.inner.steps, device)
         self._graphs: dict[InnerLoop, torch.cuda.CUDAGraph] = {}
         # A graph reads from addresses: the sampler's tables must not go when it works elsewhere.
         self._tables = sampler.tables(device)
@@ -116,8 +112,7 @@ class CapturedStep:
         """One meta-iteration; on CUDA it is launched and not waited for."""
         self._state.place_rate()
         inner = self._inner_at(self._state.iteration)
-        for step, weight in enumerate(inner.query_weights, 1):
-            self._weights[step].fill_(weight)
+        self._weights.put(inner)
         kind = kind_of(inner)
         if kind in self._graphs:
             self._graphs[kind].replay()
@@ -170,7 +165,6 @@ class CapturedStep:
     def _iteration(self, kind: InnerLoop) -> None:
         """Finn et al. 2017, Algorithm 2, lines 3-10; tensor work alone."""
         state, watch = self._state, self._watch
-        weights = self._weights if kind.query_weights else None
         episodes = self._sampler.batch(self._first_task, self._batch, self._device)
         total = None
         for chunk in episodes.chunks(self.task_chunk):
@@ -180,7 +174,7 @@ class CapturedStep:
                 state.parameters,
                 chunk,
                 self._backend,
-                weights=weights,
+                weights=self._weights.of(kind),
                 onto=total,
             )
         assert total is not None  # there are tasks

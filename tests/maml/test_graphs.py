@@ -19,14 +19,13 @@ from mamltui.maml.graphs import RecordedGradients, kind_of
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.parameters import Parameters
 from mamltui.maml.strategies.analytic import Analytic
-from tests.fake_cuda import CUDA, Launches, fake_cuda
+from tests.fake_cuda import CUDA, Launches, fake_cuda, needs_cuda
 
 from .reference import random_problem, relative_difference
 
 INNER = InnerLoop(2, 0.4)
 FIRST_ORDER = InnerLoop(2, 0.4, first_order=True)
 MULTI_STEP = [InnerLoop(2, 0.4, query_weights=weights) for weights in ((0.5, 0.5), (0.25, 0.75))]
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 class Graph:

@@ -18,12 +18,11 @@ from mamltui.maml.outer import meta_gradient as outer_gradient
 from mamltui.maml.precision import PRECISIONS, Products
 from mamltui.maml.strategies.analytic import Analytic
 from mamltui.maml.strategies.native import Kernels
-from tests.fake_cuda import CUDA, Launches, fake_cuda
+from tests.fake_cuda import CUDA, Launches, fake_cuda, needs_cuda
 
 from .reference import Weights, meta_gradient, random_problem, relative_difference
 
 CPU = torch.device("cpu")
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 BF16_BOUND, TF32_BOUND = 0.7, 0.5
 PRODUCTS = ("aten.mm.", "aten.bmm.", "aten.addmm", "aten.baddbmm")
 

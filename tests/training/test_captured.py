@@ -31,7 +31,7 @@ from mamltui.training.clock import Seconds
 from mamltui.training.divergence import Divergence, Watch
 from mamltui.training.meta_step import MetaStep
 from mamltui.training.state import TrainingState
-from tests.fake_cuda import CUDA, Launches, fake_cuda
+from tests.fake_cuda import CUDA, Launches, fake_cuda, needs_cuda
 from tests.training.small import (
     ALL_REMEDIES,
     CPU,
@@ -67,7 +67,6 @@ ANNEALED = (
     "plus.first_order_iterations=3",
 )
 """Three kinds of meta-iteration within the 12 of ``small``."""
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def make_sampler(augmentation: AugmentSection | None = None) -> EpisodeSampler:
@@ -433,13 +432,13 @@ def test_a_graph_finds_the_weights_of_each_iteration_where_it_was_captured() -> 
         step, _, _ = make_step(CUDA, sampler, task_chunk=3, **annealing(*ANNEALED))
         for kind in step._kinds():
             used = []
-            for weight in step._weights:
+            for weight in step._weights.tensors:
                 with Uses(weight) as captured:
                     step._iteration(kind)
                 assert not any(name.startswith("aten.fill_") for name in captured.names)
                 used.append(bool(captured.names))
             assert used == [False, *(bool(weight) for weight in kind.query_weights or (0, 0))]
-        with Uses(step._weights[1]) as whole:
+        with Uses(step._weights.tensors[1]) as whole:
             step.run()
     assert whole.names[0] == "aten.fill_.Scalar"
     assert len(whole.names) == 2
