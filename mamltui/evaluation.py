@@ -152,7 +152,7 @@ def evaluate_run(
         profile=profile.name,
         data=bank.name,
         data_hash=bank.content_hash,
-        way=0 if profile.is_regression else profile.task.way,
+        way=profile.classes_of(profile.task),
         shot=profile.task.shot,
         query=profile.task.query,
         train_steps=profile.inner.steps,

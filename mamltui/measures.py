@@ -7,8 +7,12 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from mamltui.events import Event, Resumed, Started, Step, Validated
+
+if TYPE_CHECKING:
+    from mamltui.profiles import Profile
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -126,6 +130,13 @@ def counted(count: int, noun: str, plural: str = "") -> str:
         plural: of a noun whose plural is not made by an s.
     """
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def queries_text(profile: Profile) -> str:
+    """Of a task: ``5 queries a class``, or of a wave ``10 query points``."""
+    if profile.is_regression:
+        return counted(profile.task.query, "query point")
+    return f"{counted(profile.task.query, 'query', 'queries')} a class"
 
 
 def duration(seconds: float | None) -> str:

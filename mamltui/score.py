@@ -52,9 +52,6 @@ class Metric:
         text = self.number(value)
         return text if math.isnan(ci95) else f"{text} {plus_minus} {self.number(ci95)}"
 
-    def is_better(self, value: float, other: float) -> bool:
-        return value < other if self.is_error else value > other
-
     def rank(self, value: float) -> float:
         """Least for the best."""
         return value if self.is_error else -value

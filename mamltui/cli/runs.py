@@ -97,7 +97,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run: its state, its settings, its best validation, its results."""
-    from mamltui.measures import counted
+    from mamltui.measures import queries_text
     from mamltui.profiles import method_of
     from mamltui.runs import find_run
     from mamltui.runs.differing import changed_settings
@@ -117,18 +117,14 @@ def show(
         }
         _print_json(document)
         return
-    task = profile.task
     inner = profile.inner
-    queries = f"{counted(task.query, 'query', 'queries')} a class"
-    if profile.is_regression:
-        queries = counted(task.query, "query point")
     rows = {
         "run": folder.name,
         "folder": str(folder.path),
         "state": info.state if info.error is None else f"{info.state}: {info.error}",
         "profile": profile.name,
         "about": profile.description,
-        "task": f"{profile.data.set}, {profile.shape}, {queries}",
+        "task": f"{profile.data.set}, {profile.shape}, {queries_text(profile)}",
         "algorithm": method_of(profile),
         "inner loop": f"steps {inner.steps} in training, {inner.test_steps} at test, "
         f"alpha {inner.alpha:g}, {inner.loss_scale} loss",

@@ -116,10 +116,9 @@ def _beside(left: Sequence[str], right: Sequence[str]) -> str:
 
 
 def _published(profile: Profile) -> Figure:
-    from mamltui.results import published_figures
+    from mamltui.results import figures_of
 
-    task = (profile.data.set, 0, profile.task.shot)
-    return next(figure for figure in published_figures() if figure.is_of(*task))
+    return figures_of(profile)[0]
 
 
 def _table(profile: Profile, tasks: int, results: Sequence[tuple[float, float]]) -> str:

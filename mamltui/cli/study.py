@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mamltui.cli.options import Device, DeviceName
+from mamltui.cli.options import Device, DeviceName, OutDir
 from mamltui.cli.output import narrate
 from mamltui.errors import ExitCode, UsageError
 
@@ -23,15 +23,6 @@ app = typer.Typer(help="Run, watch and report sets of experiments.", no_args_is_
 
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="A file, or the name of a packaged study.")
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--runs-dir",
-        "--out",
-        metavar="DIR",
-        help="The folder that holds the run folders [default: MAMLTUI_RUNS_DIR, or runs].",
-    ),
 ]
 POLL_SECONDS = 0.5
 
@@ -119,7 +110,7 @@ def run(
         typer.Option(metavar="NAME", help="Only these cells: a base, a variant, or a cell."),
     ] = None,
     device: Device = DeviceName.auto,
-    out: OutOption = None,
+    out: OutDir = None,
     data_dir: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="A folder to look in for Omniglot or CIFAR-100 first."),
@@ -177,7 +168,7 @@ def run(
 @app.command("status")
 def status(
     study: StudyArgument,
-    out: OutOption = None,
+    out: OutDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show where each cell of a study stands, as the study was last run."""
@@ -193,7 +184,7 @@ def status(
 @app.command("report")
 def report(
     study: StudyArgument,
-    out: OutOption = None,
+    out: OutDir = None,
     to: Annotated[
         Path | None,
         typer.Option("--to", metavar="DIR", help="Where to write [default: RUNS/studies/NAME]."),
@@ -217,7 +208,7 @@ def report(
 def slim(
     study: StudyArgument,
     to: Annotated[Path, typer.Option(metavar="DIR", help="The folder to copy the runs into.")],
-    out: OutOption = None,
+    out: OutDir = None,
 ) -> None:
     """Copy the runs of a study without what only going on with them needs, about 0.6 MB each.
 

@@ -651,7 +651,11 @@ class Values(Head):
     @property
     def shape(self) -> str:
         """Of a task in words: ``5-way 1-shot``, or of a wave ``10-shot``."""
-        return shape_text(0 if self.is_regression else self.task.way, self.task.shot)
+        return shape_text(self.classes_of(self.task), self.task.shot)
+
+    def classes_of(self, task: TaskSection) -> int:
+        """Of a task of this profile's data; 0 of a regression, which has none."""
+        return 0 if self.is_regression else task.way
 
 
 def shape_text(way: int, shot: int) -> str:

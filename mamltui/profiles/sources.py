@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -211,10 +212,7 @@ def _parsed_by_parts(text: str) -> dict[str, Any] | None:
             return None
         if not values.keys().isdisjoint(table):
             return None
-        # Overrides change tables, so everyone gets their own.
-        values.update(
-            (key, dict(value) if isinstance(value, dict) else value) for key, value in table.items()
-        )
+        values.update(deepcopy(table))  # overrides change tables, so everyone gets their own
     return values
 
 

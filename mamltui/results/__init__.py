@@ -31,6 +31,7 @@ from mamltui.results.published import (
     Comparison,
     Figure,
     compare_with_published,
+    figures_of,
     published_figures,
 )
 from mamltui.results.tables import COLUMNS, csv_table, csv_text, spreadsheet_safe
@@ -53,6 +54,7 @@ __all__ = [
     "csv_text",
     "describe",
     "ensemble_of",
+    "figures_of",
     "grids",
     "json_text",
     "kept_evaluations",

@@ -189,13 +189,12 @@ class Evaluation:
         """
         own, task = profile.evaluation.episodes, profile.task.at_test
         asked = (self.way, self.shot, self.query)
-        own_way = 0 if profile.is_regression else task.way
         queries = f"{self.query} query {'images a class' if self.way else 'points'}"
         return [
             *(["other images than the training had"] if self.is_other_data else []),
             *(
                 []
-                if asked == (own_way, task.shot, task.query)
+                if asked == (profile.classes_of(task), task.shot, task.query)
                 else [f"{shape_text(self.way, self.shot)}, {queries}"]
             ),
             *([f"a {self.head} head"] if self.is_head_changed(profile) else []),

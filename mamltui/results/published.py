@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli
 
 from mamltui.results.evaluation import Evaluation, StepResult, task_name
 from mamltui.score import ACCURACY, SQUARED_ERROR, Metric
+
+if TYPE_CHECKING:
+    from mamltui.profiles import Profile
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,12 @@ def published_sweeps() -> tuple[Sweep, ...]:
                 )
             )
     return tuple(Sweep(*key, tuple(results)) for key, results in rows.items())
+
+
+def figures_of(profile: Profile) -> list[Figure]:
+    """What is published for the profile's task, and may be shown."""
+    task = (profile.data.set, profile.classes_of(profile.task), profile.task.shot)
+    return [figure for figure in published_figures() if figure.is_of(*task)]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from mamltui.training.plan import Plan
 from mamltui.training.schedule import is_constant
 from mamltui.training.state import TrainingState
 from mamltui.training.transfer import find_transfer
+from mamltui.training.validation import rank
 
 TOLERANCE = 1e-4
 """Relative; what rounding may make of a loss in the iterations between two logged ones."""
@@ -137,11 +138,8 @@ def _validations(run: RunFolder, info: RunInfo, reached: int) -> Check:
     if iterations != sorted({*iterations}):
         return Check("validations", False, "they are not in order, or stand twice")
     if validations and info.best is not None:
-        by_loss = run.profile.validation.criterion == "loss"
-        best = min(
-            validations,
-            key=lambda each: each.loss if by_loss else each.score.metric.rank(each.score.value),
-        )
+        criterion = run.profile.validation.criterion
+        best = min(validations, key=lambda each: rank(each, criterion))
         if best.iteration != info.best.iteration:
             return Check(
                 "validations",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from mamltui.data.sampling import Sampler
+from mamltui.events import Validated
 from mamltui.learner import with_way
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
@@ -98,11 +99,11 @@ class Validator:
         if best is None:
             return True
         by = self._profile.validation.criterion
-        return _rank(candidate, by) < _rank(best, by)
+        return rank(candidate, by) < rank(best, by)
 
 
-def _rank(candidate: Best, criterion: str) -> float:
-    """Least for the best."""
+def rank(candidate: Best | Validated, criterion: str) -> float:
+    """Least for the best by ``validation.criterion``."""
     if criterion == "accuracy" and candidate.accuracy is not None:
         return -candidate.accuracy
     return candidate.loss
@@ -116,7 +117,7 @@ def ranked(candidates: Iterable[Best], validation: ValidationSection) -> tuple[B
     if validation.keep == 1:
         return ()
 
-    def rank(each: Best) -> tuple[float, int]:
-        return _rank(each, validation.criterion), each.iteration
+    def order(each: Best) -> tuple[float, int]:
+        return rank(each, validation.criterion), each.iteration
 
-    return tuple(sorted(candidates, key=rank)[: validation.keep])
+    return tuple(sorted(candidates, key=order)[: validation.keep])

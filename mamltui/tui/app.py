@@ -110,10 +110,7 @@ class MamltuiApp(App[None]):
         self.stylesheet.set_variables(self.get_css_variables())
 
     def get_driver_class(self) -> type[Driver]:
-        """The driver of this terminal, which writes no character that the terminal lacks.
-
-        It goes on where the terminal does not.
-        """
+        """The driver of this terminal, which draws what it can show, and may lose it."""
         return outliving(with_fallback(super().get_driver_class()))
 
     def on_key(self, event: events.Key) -> None:

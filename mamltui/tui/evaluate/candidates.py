@@ -53,8 +53,7 @@ def task_of(run: ListedRun) -> str:
     if run.profile is None:
         return ""
     task = run.profile.task.at_test
-    way = 0 if run.profile.is_regression else task.way
-    return task_name(run.profile.data.set, way, task.shot)
+    return task_name(run.profile.data.set, run.profile.classes_of(task), task.shot)
 
 
 def kept_of(run: ListedRun) -> list[int]:
@@ -138,7 +137,7 @@ def unmeasured(run: ListedRun, settings: Settings) -> Evaluation:
         profile=profile.name,
         data=profile.data.set,
         data_hash="",
-        way=0 if profile.is_regression else task.way,
+        way=profile.classes_of(task),
         shot=task.shot,
         query=task.query,
         train_steps=profile.inner.steps,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import chain
 
-from mamltui.measures import age, counted, duration
+from mamltui.measures import age, counted, duration, queries_text
 from mamltui.profiles import Key, Profile, method_of
 from mamltui.profiles.keys import toml_value
 from mamltui.profiles.regression import keys_for
 from mamltui.results import (
     Evaluation,
     compare_with_published,
-    published_figures,
+    figures_of,
     score_cell,
 )
 from mamltui.runs import Best, ListedRun, RunInfo
@@ -164,19 +164,13 @@ def _is_changed(profile: Profile, key: Key) -> bool:
 
 def _published(profile: Profile) -> list[Entry]:
     """What is published for the profile's task."""
-    way = 0 if profile.is_regression else profile.task.way
-    figures = [
-        figure
-        for figure in published_figures()
-        if figure.is_of(profile.data.set, way, profile.task.shot)
-    ]
     return [
         Entry.of(
             (_label("published", index), MUTED),
             f"{figure.printed:<16}{figure.method} [{figure.cited}]"
             f"{', second hand' if figure.second_hand else ''}",
         )
-        for index, figure in enumerate(figures)
+        for index, figure in enumerate(figures_of(profile))
     ]
 
 
@@ -232,10 +226,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
     profile = listed.profile
     if profile is None:
         return [Entry.of(("profile", MUTED), (visible(listed.profile_problem), "$error"))]
-    task, inner, info = profile.task, profile.inner, listed.info
-    queries = f"{counted(task.query, 'query', 'queries')} a class"
-    if profile.is_regression:
-        queries = counted(task.query, "query point")
+    inner, info = profile.inner, listed.info
     data: str = profile.data.set
     if info is not None and info.data is not None:
         data = f"{info.data.name}, split {info.data.split}"
@@ -245,7 +236,7 @@ def _experiment(listed: ListedRun) -> list[Entry]:
         Entry.of(("profile", MUTED), visible(f"{profile.name}{about}")),
         Entry.of(
             ("task", MUTED),
-            f"{profile.shape}, {queries}; "
+            f"{profile.shape}, {queries_text(profile)}; "
             f"{profile.meta.batch} tasks a meta-iteration, seed {profile.meta.seed}",
         ),
         Entry.of(

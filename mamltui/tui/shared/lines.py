@@ -28,7 +28,7 @@ class Lines(Widget):
         before, self._lines = self._lines, list(lines)
         if len(before) != len(lines):
             self._strips.clear()
-            # A second layout that is asked for before the first is done would be given its height.
+            # Textual keeps sizes by this number, which two refreshes in a row raise only once.
             self._layout_updates += 1
             self.refresh(layout=self.styles.is_auto_height)
             return

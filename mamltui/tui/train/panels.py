@@ -11,7 +11,7 @@ from mamltui.curves.history import Newest
 from mamltui.events import Step, Validated
 from mamltui.measures import duration, sparkline
 from mamltui.profiles import Profile
-from mamltui.results import Figure, StepResult, published_figures
+from mamltui.results import Figure, StepResult, figures_of
 from mamltui.score import ACCURACY, Metric, Score
 from mamltui.text import visible
 from mamltui.tui.session.watched import Watched
@@ -40,11 +40,7 @@ def task_text(profile: Profile) -> str:
 
 def paper_figure(profile: Profile) -> Figure | None:
     """The MAML paper's accuracy for a profile's task, if it has one; of waves, another's error."""
-    way = 0 if profile.is_regression else profile.task.way
-    for figure in published_figures():
-        if figure.method == "MAML" and figure.is_of(profile.data.set, way, profile.task.shot):
-            return figure
-    return None
+    return next((each for each in figures_of(profile) if each.method == "MAML"), None)
 
 
 def headline(watched: Watched, newest: Newest, width: int) -> Content:
