@@ -36,8 +36,11 @@ from mamltui.text import shortened
 
 LISTED = 50
 """Wrong keys beyond these are counted, not explained: nobody reads on."""
+SECTIONS_KEPT, LONGEST_KEPT = 4096, 2000
+"""Checked sections in memory, and the letters of the longest of them."""
 
 _Path = tuple[str, ...]
+_sections: dict[tuple[type[Any], str], Any] = {}
 
 
 def load_profile(path_or_name: str, overrides: Sequence[str] = ()) -> Profile:
@@ -182,7 +185,7 @@ class _Reading:
     def checked(self, model: type[Any], values: dict[str, Any], prefix: _Path) -> Any:
         """The model of all values that are allowed; the others become faults."""
         try:
-            return model.model_validate(values)
+            return _section(model, values)
         except ValidationError as error:
             wrong = set()
             for fault in error.errors():
@@ -218,6 +221,26 @@ class _Reading:
         if path in self.overridden:
             return 2**31
         return self.lines.get(path, 0)
+
+
+def _section(model: type[Any], values: dict[str, Any]) -> Any:
+    """The values as a model, the same object for the same values: sections cannot be changed.
+
+    Profiles of many runs have most sections in common, and each is checked once.
+
+    Raises:
+        ValidationError: a value is not allowed.
+    """
+    # Not the values themselves: 1, 1.0 and true are equal, and not all of them allowed.
+    key = (model, repr(values))
+    if key not in _sections:
+        checked = model.model_validate(values)
+        if len(_sections) >= SECTIONS_KEPT:
+            _sections.clear()
+        if len(key[1]) > LONGEST_KEPT:
+            return checked
+        _sections[key] = checked
+    return _sections[key]
 
 
 def _override_value(text: str, kind: str) -> object:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from copy import deepcopy
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -212,8 +211,13 @@ def _parsed_by_parts(text: str) -> dict[str, Any] | None:
             return None
         if not values.keys().isdisjoint(table):
             return None
-        values.update(deepcopy(table))  # overrides change tables, so everyone gets their own
+        # Overrides change tables, so everyone gets their own.
+        values.update({key: _own(value) for key, value in table.items()})
     return values
+
+
+def _own(value: Any) -> Any:
+    return dict(value) if isinstance(value, dict) else value
 
 
 @lru_cache(maxsize=1024)

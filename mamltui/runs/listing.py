@@ -59,11 +59,13 @@ class ListedRun:
     @classmethod
     def read(cls, path: Path, stamp: RunStamp | None = None) -> ListedRun:
         """The run in the folder ``path``, damaged or not."""
-        stamp = stamp or RunStamp.of(path)
+        stamp, folder = stamp or RunStamp.of(path), RunFolder(path)
         try:
-            return cls(path, RunFolder(path).info(), stamp=stamp)
+            run = cls(path, folder.info(), stamp=stamp)
         except RunError as error:
-            return cls(path, None, str(error), stamp)
+            run = cls(path, None, str(error), stamp)
+        run.__dict__["_folder"] = folder  # as if it had been asked for before
+        return run
 
     def load(self) -> ListedRun:
         """Read all that is known of it now, so that nothing is read when it is shown."""

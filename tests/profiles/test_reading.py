@@ -267,3 +267,16 @@ def test_where_keys_are_is_looked_for_when_something_is_wrong(
     assert parse_profile("[task]\nway = 7\n", "a.toml").task.way == 7  # hundreds are read at once
     with pytest.raises(AssertionError):
         parse_profile("[task]\nway = 1\n", "a.toml")
+
+
+def test_sections_that_are_equal_in_python_but_not_in_toml_are_checked_each_by_itself() -> None:
+    parse_profile("[inner]\nsteps = 1\n", "one.toml")
+    for text in ("steps = true", "steps = 1.0"):
+        with pytest.raises(ProfileError):
+            parse_profile(f"[inner]\n{text}\n", "other.toml")
+
+
+def test_an_override_leaves_other_readings_of_the_same_text_alone() -> None:
+    text = "[inner]\nsteps = 3\n"
+    assert parse_profile(text, "a.toml", ["inner.steps=7"]).inner.steps == 7
+    assert parse_profile(text, "a.toml").inner.steps == 3
