@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from mamltui.results import StepResult, score_cell
-from mamltui.results.published import published_sweeps
+from mamltui.results.published import Sweep, published_sweeps
 from mamltui.studies import plots
 from mamltui.studies.arms import Arm
 from mamltui.studies.curves import minutes_panel, steps_panel, training_panels
@@ -195,10 +195,13 @@ def _stability(base: str, arms: Sequence[Arm]) -> Table:
 def _by_steps(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
     swept = [arm for arm in arms if len(arm.tested_steps) > 1]
     for suffix, title, part in _parts(swept):
+        published = [
+            (index, sweep) for index, arm in enumerate(part) for sweep in _sweeps_beside(arm)
+        ]
         yield plots.curves(
             f"steps-{base}{suffix}",
             f"{base}{title}: test accuracy after each number of inner steps",
-            [steps_panel([(arm.title, arm.evaluations) for arm in part])],
+            [steps_panel([(arm.title, arm.evaluations) for arm in part], published)],
         )
     steps = sorted({step for arm in swept for step in arm.tested_steps})
     shown = (
@@ -220,17 +223,22 @@ def _by_steps(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
 
 def _grid(base: str, arms: Sequence[Arm]) -> Table:
     """Arms x steps at test in the layout of the earlier study, beside its own rows."""
-    task = arms[0].evaluations[0].task
     rows = []
     for arm in arms:
         rows.append(_grid_row(arm.title, arm.evaluations[0].train_steps, arm.at))
-        for sweep in published_sweeps():
-            same = (sweep.task, sweep.train_steps) == (task, arm.evaluations[0].train_steps)
-            if same and "inner.steps" in dict(arm.cell.point):
-                results = {result.steps: result for result in sweep.results}
-                rows.append(_grid_row(sweep.source, sweep.train_steps, results.get))
+        for sweep in _sweeps_beside(arm):
+            results = {result.steps: result for result in sweep.results}
+            rows.append(_grid_row(sweep.source, sweep.train_steps, results.get))
     columns = [f"after {step}" for step in GRID_STEPS]
     return Table(f"grid-{base}", ("arm", "train steps", *columns), tuple(rows))
+
+
+def _sweeps_beside(arm: Arm) -> list[Sweep]:
+    """What is published for the arm's task and steps in training, if the study varies those."""
+    if "inner.steps" not in dict(arm.cell.point):
+        return []
+    ours = (arm.evaluations[0].task, arm.evaluations[0].train_steps)
+    return [sweep for sweep in published_sweeps() if (sweep.task, sweep.train_steps) == ours]
 
 
 def _grid_row(

@@ -12,7 +12,9 @@ from typing import Literal
 
 from mamltui.errors import MamltuiError
 from mamltui.events import Step, Validated
+from mamltui.measures import counted
 from mamltui.results import Evaluation
+from mamltui.results.published import Sweep
 from mamltui.runs import RunFolder
 from mamltui.score import ACCURACY, Metric
 from mamltui.studies.plots import Line, Panel
@@ -36,11 +38,11 @@ class Curve:
     def of(cls, events: Sequence[Step] | Sequence[Validated], values: Iterable[float]) -> Curve:
         """One value for each of ``events``."""
         processors = [event.processor_seconds for event in events]
-        counted = [seconds / 60 for seconds in processors if seconds is not None]
+        core_minutes = [seconds / 60 for seconds in processors if seconds is not None]
         return cls(
             tuple(event.iteration for event in events),
             tuple(event.elapsed / 60 for event in events),
-            tuple(counted) if len(counted) == len(processors) else None,
+            tuple(core_minutes) if len(core_minutes) == len(processors) else None,
             tuple(values),
         )
 
@@ -173,9 +175,16 @@ def minutes_panel(
     return Panel("validation", name, metric.title, (*lines, *beside))
 
 
-def steps_panel(labelled: Sequence[tuple[str, Sequence[Evaluation]]]) -> Panel:
-    """The score on test tasks after each number of inner steps; the evaluations of a line are of
-    trainings that differ in their seed."""
+def steps_panel(
+    labelled: Sequence[tuple[str, Sequence[Evaluation]]],
+    published: Sequence[tuple[int, Sweep]] = (),
+) -> Panel:
+    """The score on test tasks after each number of inner steps.
+
+    Args:
+        labelled: the lines; the evaluations of one are of trainings that differ in their seed.
+        published: sweeps, each with the index of the line that it stands beside.
+    """
     lines = tuple(
         Line(
             label,
@@ -193,7 +202,20 @@ def steps_panel(labelled: Sequence[tuple[str, Sequence[Evaluation]]]) -> Panel:
         for label, evaluations in labelled
     )
     metric = labelled[0][1][0].metric
-    return Panel("test", "inner steps at test", metric.title, lines, marks=True)
+    beside = tuple(
+        Line(
+            f"{sweep.source}, {counted(sweep.train_steps, 'step')}",
+            (
+                (
+                    [result.steps for result in sweep.results],
+                    [metric.factor * result.score.value for result in sweep.results],
+                ),
+            ),
+            published_beside=index,
+        )
+        for index, sweep in published
+    )
+    return Panel("test", "inner steps at test", metric.title, (*lines, *beside), marks=True)
 
 
 def _lines(

@@ -57,6 +57,8 @@ class Line:
     label: str
     runs: tuple[tuple[Sequence[float], Sequence[float]], ...]
     """x and y of each seed."""
+    published_beside: int | None = None
+    """Published values are drawn hollow and unconnected, beside the line of this index."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,19 @@ def _draw(axes: Axes, line: Line, index: int, marks: bool) -> None:
         axes.plot([], [], label=line.label, color=COLOURS[index % LINES])
         return
     x, mean, low, high = _band(runs)
+    if line.published_beside is not None:
+        style = line.published_beside % LINES
+        axes.plot(
+            x,
+            mean,
+            label=line.label,
+            color=COLOURS[style],
+            linestyle="none",
+            marker=MARKS[style],
+            markerfacecolor="white",
+            markersize=6,
+        )
+        return
     style = index % LINES
     axes.plot(
         x,

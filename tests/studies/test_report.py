@@ -217,3 +217,6 @@ def test_words_set_the_grid_beside_that_of_the_earlier_study(tmp_path: Path) -> 
     # The earlier study: 90.64 and 91.64 trained with 1, 88.15 and 92.49 trained with 5.
     assert "higher in 2 of 4 cells, from -2.49 points (trained with 5, after 3)" in words
     assert "to +6.85 (trained with 5, after 1)" in words
+    drawn = (tmp_path / "report" / "plots" / "steps-20way5shot.svg").read_text()
+    assert drawn.count("student study (2022/23), 1 step<") == 1
+    assert "student study (2022/23), 5 steps<" in drawn
