@@ -27,6 +27,7 @@ namespace {
 constexpr int MOST_LAYERS = 16;
 constexpr double NORM_EPSILON = 1e-3;
 
+constexpr int CACHE_LINE = 64;
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64, TILE_VECTORS = 4;
 #elif defined(__AVX__)
@@ -120,11 +121,15 @@ struct Weight {
     Weight from(int k) const { return {data, column, row, k}; }
 };
 
+// Rows that lie a stride apart are fetched ahead of their use: the processor does not foresee them.
+
 // out[m][column + 0 .. N lanes) (+)= sum over segments s and k of a[s][m][k] * b[s](k, column ...)
+// What lies ahead of the rows is used soon.
 template <typename T, int M, int N>
 inline __attribute__((always_inline)) void rows_tile(int segments, const T* const (*a)[BLOCK_ROWS],
                                                      int first, int length, const Weight<T>* b,
-                                                     T* const* out, int column, bool fresh) {
+                                                     T* const* out, int column, bool fresh,
+                                                     size_t ahead) {
     constexpr int L = Lanes<T>::count;
     Vector<T> sum[M][N];
     for (int m = 0; m < M; m++)
@@ -135,7 +140,9 @@ inline __attribute__((always_inline)) void rows_tile(int segments, const T* cons
         for (int m = 0; m < M; m++) row[m] = a[s][first + m];
         const T* right_row = b[s].at(column, N * L);
         const size_t step = b[s].step(N * L);
-        for (int k = 0; k < length; k++, right_row += step) {
+        const T* soon = row[0] + ahead;
+        for (int k = 0; k < length; k++, right_row += step, soon += 4) {
+            __builtin_prefetch(soon, 0, 2);  // to the second-level cache
             Vector<T> right[N];
             for (int n = 0; n < N; n++) right[n] = load(right_row + n * L);
             for (int m = 0; m < M; m++) {
@@ -158,6 +165,7 @@ inline __attribute__((always_inline)) void outer_tile(const T* const* a, const T
         for (int n = 0; n < N; n++) sum[m][n] = Vector<T>{};
     for (int r = 0; r < rows; r++) {
         const T* left = a[r] + k;
+        __builtin_prefetch(left + CACHE_LINE / sizeof(T));
         Vector<T> right[N];
         for (int n = 0; n < N; n++) right[n] = load(g[r] + column + n * L);
         for (int m = 0; m < M; m++) {
@@ -182,10 +190,11 @@ inline void with_rows(int left, Tile tile) {
     }
 }
 
-// out[row] = sum over segments of a[segment][row][0 .. length) @ b[segment][length, columns]
+// out[row] = sum over segments of a[segment][row][0 .. length) @ b[segment][length, columns]; ahead:
+// how far behind these rows those are that later calls take.
 template <typename T>
 STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS], const Weight<T>* b,
-                        int length, int columns, T* const* out) {
+                        int length, int columns, T* const* out, size_t ahead = 0) {
     constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
     const int at_once = std::max<int>(1, PANEL_BYTES / (length * WIDE * sizeof(T)));
     for (int s = 0; s < segments; s += at_once) {
@@ -195,7 +204,7 @@ STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS],
             for (int r = 0; r < rows; r += TILE_ROWS)
                 with_rows<decltype(vectors)::value>(rows - r, [&](auto m, auto n) {
                     rows_tile<T, decltype(m)::value, decltype(n)::value>(
-                        these, a + s, r, length, b + s, out + r, column, s == 0);
+                        these, a + s, r, length, b + s, out + r, column, s == 0, ahead);
                 });
         };
         for (; column + WIDE <= columns; column += WIDE)
@@ -701,7 +710,7 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
             if (gathers)
                 rows_product<T>(rows, 1, a, b, 3 * run, filters, out);
             else
-                rows_product<T>(rows, 3 * count, a, b, run, filters, out);
+                rows_product<T>(rows, 3 * count, a, b, run, filters, out, shape.image());
             add_sums(rows, places);
         });
 }
@@ -731,7 +740,10 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
             }
             for (int h = 0; h < 3; h++) {
                 a[h][slot] = x + window + h * line;
-                if (x2) a[3 + h][slot] = x2 + window + h * line;
+                __builtin_prefetch(a[h][slot]);
+                if (!x2) continue;
+                a[3 + h][slot] = x2 + window + h * line;
+                __builtin_prefetch(a[3 + h][slot]);
             }
         },
         [&](size_t, int rows) {
