@@ -95,9 +95,14 @@ class Score:
         return f"{self.metric.mark}{self.metric.number(self.value)}"
 
     @property
-    def narrow(self) -> str:
-        """The same in six characters: ``98.21``, ``E 0.44``."""
-        return f"E {self.metric.number(self.value, 2)}" if self.metric.is_error else self.listed
+    def named(self) -> str:
+        """For a column of scores of any kind: ``98.21 %``, ``MSE 0.441``."""
+        return f"{self.metric.mark}{self.full}"
+
+    @property
+    def order(self) -> float:
+        """The greater, the better; errors come after all accuracies."""
+        return -self.value if self.metric.is_error else self.value
 
     @property
     def with_interval(self) -> str:

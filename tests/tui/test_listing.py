@@ -15,11 +15,13 @@ import pytest
 from mamltui.errors import RunError
 from mamltui.measures import age
 from mamltui.results import write_results
-from mamltui.runs import ListedRun, RunCatalogue, RunFolder
+from mamltui.runs import Best, ListedRun, RunCatalogue, RunFolder
 from mamltui.runs.removal import check_removable, remove
 from mamltui.runs.slim import slim_run
+from mamltui.tui.home.lists import RUN_COLUMNS
 from mamltui.tui.home.profiles import ProfileCatalogue
 from mamltui.tui.home.rows import run_row, run_score
+from mamltui.tui.shared.row_list import in_order
 from tests.tui.home_place import change_run, copy_run
 
 RUNS = Path("runs")
@@ -209,3 +211,27 @@ def test_reference_runs_come_last_and_are_not_resumed(
     assert row.cells[2] == ("reference", "muted")
     assert catalogue.read() is runs
     assert [run.name for run in RunCatalogue(RUNS).read()] == [tiny_run.name]
+
+
+def test_sorted_by_result_runs_that_go_on_come_last_and_the_least_error_first(
+    tiny_run: Path,
+) -> None:
+    run, now = ListedRun.read(tiny_run), datetime.now(timezone.utc)
+    assert run.info is not None and run.info.best is not None
+
+    def listed(name: str, state: str, accuracy: float | None, loss: float) -> ListedRun:
+        best = Best(iteration=1, accuracy=accuracy, loss=loss)
+        info = run.info.model_copy(update={"state": state, "best": best})  # type: ignore[union-attr]
+        return ListedRun(tiny_run.parent / name, info)
+
+    runs = [
+        listed("half", "interrupted", 0.99, 0.1),
+        listed("error", "failed", None, 0.55),
+        listed("small-error", "failed", None, 0.31),
+        listed("poor", "failed", 0.60, 0.9),
+        listed("good", "failed", 0.98, 0.2),
+    ]
+    rows = [run_row(each, now, marked=False) for each in runs]
+    result = [column.title for column in RUN_COLUMNS].index("result") + 1
+    best_first = [row.key for row in in_order(rows, result, descending=True)]
+    assert best_first == ["good", "poor", "small-error", "error", "half"]

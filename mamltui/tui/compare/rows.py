@@ -41,7 +41,7 @@ COLUMNS = (
     Column("curve", 5, 1),
     Column("differs in", 20, 3, optional=True),
     Column("state", 11, 4, least_name=20),
-    Column("best %", 6, 2, right=True),
+    Column("valid.", 9, 2, right=True),
 )
 LOOKS = len(MARKS)
 """Colours, dashes and marks; further runs begin with the first again."""
@@ -71,14 +71,22 @@ def list_row(listed: ListedRun, run: Compared | None, differs: str) -> Row:
     if run is None and listed.info is None:
         return Row(listed.name, name, note=visible(one_line(listed.damage)))
     known = run or Compared(listed, 0)
+    best = None if known.best is None else Score(known.metric, known.best)
     ink = STATE_INKS.get(known.state, "warning")
     cells: tuple[tuple[str, Tone], ...] = (
         (sign(run), TONES[run.slot % LOOKS]) if run else ("", "plain"),
         (visible(differs), "accent"),
         (known.state, STATE_TONES[ink] if run else "muted"),
-        ("-" if known.best is None else Score(known.metric, known.best).narrow, "plain"),
+        ("-" if best is None else best.named, "plain"),
     )
-    return Row(listed.name, name, cells, marked=run is not None)
+    order = (
+        name,
+        run.letter if run else None,
+        differs or None,
+        known.state,
+        None if best is None else best.order,
+    )
+    return Row(listed.name, name, cells, marked=run is not None, order=order)
 
 
 def table_rows(runs: Sequence[Compared], *, to_baseline: bool) -> list[TableRow]:

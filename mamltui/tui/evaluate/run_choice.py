@@ -18,10 +18,10 @@ from mamltui.tui.shared.row_list import MARGIN, Column, Row, RowList
 
 COLUMNS = (
     Column("differs in", 20, 3, optional=True),
-    Column("task", 24, 5),
+    Column("task", 24, 5, optional=True),
     Column("state", 11, 1),
     Column("train", 5, 4, right=True),
-    Column("valid. %", 8, 2, right=True),
+    Column("valid.", 9, 2, right=True),
 )
 
 
@@ -118,7 +118,7 @@ class RunChoice(RowList):
         if reason := refusal(run, self._checkpoint):
             return Row(run.name, name, note=visible(f"{run.state}: {reason}"), marked=marked)
         train = "" if run.profile is None else str(run.profile.inner.steps)
-        best = run.info.best if run.info else None
+        best = run.info.best.score if run.info and run.info.best else None
         return Row(
             run.name,
             name,
@@ -127,9 +127,17 @@ class RunChoice(RowList):
                 (task_of(run), "plain"),
                 (run.state, "plain"),
                 (train, "plain"),
-                ("" if best is None else best.score.narrow, "plain"),
+                ("" if best is None else best.named, "plain"),
             ),
             marked=marked,
+            order=(
+                name,
+                differs or None,
+                task_of(run),
+                run.state,
+                train,
+                None if best is None else best.order,
+            ),
         )
 
     def _nothing(self) -> str:

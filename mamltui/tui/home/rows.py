@@ -7,6 +7,7 @@ from datetime import datetime
 from mamltui.measures import age, averaged, sparkline
 from mamltui.runs import ListedRun
 from mamltui.runs.seeds import SeedGroup
+from mamltui.score import Score
 from mamltui.statistics import seed_interval
 from mamltui.text import visible
 from mamltui.tui.home.profiles import ListedProfile
@@ -51,7 +52,8 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
     if listed.info is None:
         note = f"{listed.state}: {visible(listed.damage)}"
         return Row(listed.name, name, note=note, marked=marked)
-    score, kind = run_score(listed)
+    text, kind = run_score(listed)
+    score, _ = _score(listed)
     return Row(
         listed.name,
         name,
@@ -59,7 +61,7 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
             (visible(differs), "accent"),
             (curve_of(listed), "muted"),
             (listed.what, "muted" if listed.is_reference else STATE_TONES[listed.state]),
-            (score, "plain"),
+            (text, "plain"),
             (kind, "muted"),
             (age(listed.info.created, now), "muted"),
         ),
@@ -69,7 +71,9 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
             visible(differs) or None,
             listed.validations[-1] if listed.validations else None,
             listed.what,
-            score,
+            None
+            if score is None
+            else score.order,  # how far a run is does not compare with how good others are
             kind,
             _days(listed, now),
         ),
@@ -104,7 +108,15 @@ def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) ->
             (age(first.info.created, now) if first.info else "", "muted"),
         ),
         marked=marked,
-        order=(name, visible(differs) or None, None, state[0], score, of, _days(first, now)),
+        order=(
+            name,
+            visible(differs) or None,
+            None,
+            state[0],
+            Score(group.metric, interval.mean).order if interval is not None else None,
+            of,
+            _days(first, now),
+        ),
     )
 
 
@@ -132,17 +144,21 @@ def run_score(listed: ListedRun) -> tuple[str, str]:
     The test of a run that is over by its profile's own protocol, else another one, called
     so; else its best validation; of a run that may go on how much of it is done.
     """
-    if listed.info is None:
-        return "", ""
-    if listed.is_reference or listed.state not in UNENDED:
-        test = listed.newest_test
-        if test is not None:
-            kind = "test" if listed.headline is not None else "other"
-            score = test.headline().score
-            return score.full, "error" if score.metric.is_error and kind == "test" else kind
-        if listed.info.best is not None:
-            return listed.info.best.score.full, "valid."
-    return f"{int(100 * listed.share)} %", "done"
+    score, kind = _score(listed)
+    if score is not None:
+        is_error = score.metric.is_error and kind == "test"
+        return score.full, "error" if is_error else kind
+    return (f"{int(100 * listed.share)} %", "done") if listed.info is not None else ("", "")
+
+
+def _score(listed: ListedRun) -> tuple[Score | None, str]:
+    """The score of ``run_score``, and what it is of; None of a run that may go on."""
+    if listed.info is None or (listed.state in UNENDED and not listed.is_reference):
+        return None, ""
+    test, best = listed.newest_test, listed.info.best
+    if test is not None:
+        return test.headline().score, "test" if listed.headline is not None else "other"
+    return (best.score if best else None), "valid."
 
 
 def profile_passes(listed: ListedProfile, words: list[str]) -> bool:

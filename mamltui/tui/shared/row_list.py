@@ -36,6 +36,7 @@ class Column:
 
     title: str
     width: int
+    """Cells; of an optional column at most, for it is as narrow as what is in it allows."""
     rank: int
     right: bool = False
     least_name: int = 0
@@ -127,8 +128,8 @@ class RowList(ScrollView, can_focus=True):
         self._sort: tuple[int, bool] | None = None
         """What the rows are sorted by: 0 for the name, 1 for the first column; whether down."""
         self._empty = ""
-        self._empty_columns: set[int] = set()
-        """Optional columns in which no row has anything."""
+        self._widths = [column.width for column in self._columns]
+        """Of the columns, as they are now; 0: an optional one in which no row has anything."""
         self._cursor = 0
 
     @property
@@ -153,12 +154,7 @@ class RowList(ScrollView, can_focus=True):
         """Put the rows in order; the cursor stays on its item."""
         before = self.row
         self._rows = self._given if self._sort is None else in_order(self._given, *self._sort)
-        filled = {index for row in self._rows for index, cell in enumerate(row.cells) if cell[0]}
-        self._empty_columns = {
-            index
-            for index, column in enumerate(self._columns)
-            if column.optional and index not in filled
-        }
+        self._widths = [self._width_of(index) for index in range(len(self._columns))]
         indices = {row.key: index for index, row in enumerate(self._rows)}
         same = indices.get(before.key) if before else None
         self._cursor = same if same is not None else max(0, min(self._cursor, len(self._rows) - 1))
@@ -167,6 +163,14 @@ class RowList(ScrollView, can_focus=True):
         self.refresh()
         if self.row != before:
             self.post_message(self.Moved(self))
+
+    def _width_of(self, index: int) -> int:
+        column = self._columns[index]
+        if not column.optional:
+            return column.width
+        texts = {row.cells[index][0] for row in self._rows if row.cells}
+        widest = max(map(cell_len, texts), default=0)
+        return min(column.width, max(widest, cell_len(column.title))) if widest else 0
 
     def go_to(self, key: str) -> bool:
         """Put the cursor on an item; whether it is there."""
@@ -219,7 +223,7 @@ class RowList(ScrollView, can_focus=True):
         width = max(1, self.scrollable_content_region.width - 1)
         right = width
         for index in reversed(self._shown_columns(width)):
-            right -= GAP + self._columns[index].width
+            right -= GAP + self._widths[index]
             if x >= right:
                 return index + 1
         return 0
@@ -279,24 +283,32 @@ class RowList(ScrollView, can_focus=True):
         room = width - MARGIN - LEAST_NAME
         shown = []
         for index in sorted(range(len(self._columns)), key=lambda at: self._columns[at].rank):
-            if index in self._empty_columns:
+            if not self._widths[index]:
                 continue
-            column = self._columns[index]
-            left = room - GAP - column.width
+            left = room - GAP - self._widths[index]
             if left < 0:
                 break
-            if left >= column.least_name - LEAST_NAME:
+            if left >= self._columns[index].least_name - LEAST_NAME:
                 shown.append(index)
                 room = left
         return sorted(shown)
 
+    def _name_width(self, indices: Sequence[int], width: int) -> int:
+        """What these columns leave the first one."""
+        return width - MARGIN - sum(GAP + self._widths[index] for index in indices)
+
+    def _aligned(self, text: str, index: int) -> str:
+        width = self._widths[index]
+        if self._columns[index].right and cell_len(text) < width:
+            return " " * (width - cell_len(text)) + text
+        return fitted(text, width)
+
     def _titles(self, width: int) -> Strip:
         indices = self._shown_columns(width)
-        columns = [self._columns[index] for index in indices]
-        name = width - MARGIN - sum(GAP + column.width for column in columns)
+        name = self._name_width(indices, width)
         others = "".join(
-            self._mark(index + 1, GAP) + _aligned(column.title, column)
-            for index, column in zip(indices, columns, strict=True)
+            self._mark(index + 1, GAP) + self._aligned(self._columns[index].title, index)
+            for index in indices
         )
         return Strip(
             [
@@ -314,8 +326,9 @@ class RowList(ScrollView, can_focus=True):
     def _line(self, row: Row, is_cursor: bool, width: int) -> Strip:
         under = ("cursor",) if is_cursor else ()
         indices = self._shown_columns(width)
-        columns = [self._columns[index] for index in indices]
-        name = width - MARGIN - sum(GAP + column.width for column in columns)
+        name = self._name_width(indices, width)
+        if row.note:  # it is told whole rather than the name
+            name = max(LEAST_NAME, min(name, width - MARGIN - GAP - cell_len(row.note)))
         segments = [
             Segment("›" if is_cursor else " ", self._style(*under, "accent")),
             Segment("● " if row.marked else "  ", self._style(*under, "accent")),
@@ -326,10 +339,10 @@ class RowList(ScrollView, can_focus=True):
             text = " " * GAP + fitted(row.note, room) if room > 0 else ""
             segments.append(Segment(text, self._style(*under, "bad")))
         else:
-            for index, column in zip(indices, columns, strict=True):
+            for index in indices:
                 text, tone = row.cells[index]
                 segments.append(Segment(" " * GAP, self._style(*under, "plain")))
-                segments.append(Segment(_aligned(text, column), self._style(*under, tone)))
+                segments.append(Segment(self._aligned(text, index), self._style(*under, tone)))
         return Strip(segments).adjust_cell_length(width + 1, self._style(*under, "plain"))
 
 
@@ -353,9 +366,3 @@ def _key(row: Row, column: int) -> tuple[float, str] | None:
             return (math.inf, value.casefold()) if value.strip("-· ") else None
         value = float(match[0].replace(",", ""))
     return None if value is None else (value, "")
-
-
-def _aligned(text: str, column: Column) -> str:
-    if column.right and cell_len(text) < column.width:
-        return " " * (column.width - cell_len(text)) + text
-    return fitted(text, column.width)

@@ -127,3 +127,21 @@ async def test_a_column_that_would_squeeze_the_names_waits_for_room() -> None:
         assert rows._shown_columns(50) == [0]
         assert rows._shown_columns(51) == [0, 1]
         assert rows._shown_columns(17) == []
+
+
+async def test_an_optional_column_is_as_narrow_as_what_is_in_it_and_leaves_names_the_room() -> None:
+    columns = [Column("differs in", 20, 1, optional=True)]
+
+    class Narrow(App[None]):
+        def compose(self) -> ComposeResult:
+            yield RowList("Runs", columns, id="rows")
+
+    name = "train-steps-20way5shot-steps5"
+    async with (app := Narrow()).run_test(size=(46, 6)) as pilot:
+        rows = app.query_one(RowList)
+        for differs, is_whole in (("seed 4", True), ("alpha 0.4, steps 3, seed 4", False)):
+            rows.show([Row("a", name, ((differs, "plain"),))], title="Runs", empty="")
+            await pilot.pause()
+            title, line = rows.render_line(0).text, rows.render_line(1).text
+            assert (name in line) == is_whole
+            assert title.index("differs in") == line.index(differs[:6])
