@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mamltui.profiles import Profile, differences, load_profile, packaged_profiles
 from mamltui.profiles.differences import SECTIONS_THAT_MAY_CHANGE
@@ -66,17 +66,32 @@ def short_labels(runs: Sequence[ListedRun], *, seeds: bool = True) -> dict[str, 
     """For each run, by its name, the fewest words that tell it from the others of these.
 
     The title that people gave it; else its profile, where there are several, and what differs; the
-    folder's name where neither tells it from another.
+    folder's name where neither tells it from another. Words that the names of all the profiles
+    begin with, or end in, are left out: ``steps3`` and ``steps5`` of a study's cells.
 
     Args:
         seeds: tell of the seed, too.
     """
     differing = told_apart(runs, seeds=seeds)
-    profiles = {run.profile.name for run in runs if run.profile is not None}
+    names = _without_common_words({run.profile.name for run in runs if run.profile is not None})
     labels = {}
     for run in runs:
-        parts = [run.profile.name] if run.profile is not None and len(profiles) > 1 else []
+        parts = [names[run.profile.name]] if run.profile is not None and len(names) > 1 else []
         parts += [differing[run.name]] if differing[run.name] else []
         labels[run.name] = run.title if run.title != run.name else ", ".join(parts)
     shared = Counter(labels.values())
     return {name: label if label and shared[label] == 1 else name for name, label in labels.items()}
+
+
+def _without_common_words(names: Collection[str]) -> dict[str, str]:
+    """For each name its words, with hyphens between, but for those that all begin or end with."""
+    words = {name: name.split("-") for name in names}
+
+    def have_in_common(index: int) -> bool:
+        return len({each[index] for each in words.values()}) == 1
+
+    for index in (0, -1):
+        while len(names) > 1 and min(map(len, words.values())) > 1 and have_in_common(index):
+            for each in words.values():
+                del each[index]
+    return {name: "-".join(each) for name, each in words.items()}

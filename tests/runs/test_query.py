@@ -102,6 +102,29 @@ def test_short_labels_tell_runs_apart_in_the_fewest_words(runs: dict[str, Listed
     assert short_labels([titled, b]) == {"a": "the third", "b": "steps 5, seed 0"}
 
 
+@pytest.mark.parametrize(
+    ("profiles", "labels"),
+    [
+        (["study-5way5shot-steps1-seed0", "study-5way5shot-steps3-seed0"], ["steps1", "steps3"]),
+        (
+            ["study-5way-steps1", "study-20way-steps1", "study-20way"],
+            ["5way-steps1", "20way-steps1", "20way"],
+        ),
+        (["fast-5way1shot", "5way1shot"], ["fast-5way1shot", "5way1shot"]),
+        (["one-two", "one"], ["one-two", "one"]),
+    ],
+)
+def test_short_labels_leave_out_what_all_profiles_are_called(
+    profiles: list[str], labels: list[str], tmp_path: Path
+) -> None:
+    runs = []
+    for name in profiles:
+        folder = RunFolder.create(load_profile("5way1shot", [f"name={name}"]), tmp_path)
+        folder.release()
+        runs.append(ListedRun.read(folder.path))
+    assert list(short_labels(runs).values()) == labels
+
+
 def test_archived_runs_are_found_only_when_asked_for(runs: dict[str, ListedRun]) -> None:
     runs["a"].folder.annotate(archived=True)
     archived = ListedRun.read(runs["a"].path)

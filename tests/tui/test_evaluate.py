@@ -346,6 +346,23 @@ async def test_runs_marked_in_home_are_marked_here(place: Path, make_app: MakeAp
         assert f"● {run.name}" in screen_text(app)
 
 
+async def test_the_cursor_is_on_the_run_that_is_open(place: Path, make_app: MakeApp) -> None:
+    first, last = make_run(place, "first"), make_run(place, "last")
+    app = make_app()
+    async with app.run_test(size=(120, 36)) as pilot:
+        for run in (first, last, first):
+            app.session.watch(run)
+            app.go("evaluate")
+            await until(pilot, lambda: app.screen.query(RunChoice))
+            choice = app.screen.query_one(RunChoice)
+            await until(
+                pilot,
+                lambda choice=choice, run=run: (row := choice.row) and row.key == run.name,
+            )
+            await pilot.press("down", "up", "up")  # nor does it come back by itself
+            app.go("home")
+
+
 async def test_without_runs_a_quiet_line_says_what_to_do(place: Path, make_app: MakeApp) -> None:
     assert not (place / "runs").exists()
     async with opened(make_app, (80, 24)) as (pilot, screen):

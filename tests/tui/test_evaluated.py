@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.app import App, ComposeResult
 
 from mamltui.data.banks import Banks
 from mamltui.profiles import load_profile
@@ -22,6 +23,7 @@ from mamltui.tui.evaluate.candidates import (
 )
 from mamltui.tui.evaluate.cells import MISSING, cell_parts
 from mamltui.tui.evaluate.lines import cell_text
+from mamltui.tui.evaluate.steps_chart import StepsChart
 from mamltui.tui.evaluate.sweep import Sweep
 from tests.tui.conftest import SECONDS
 from tests.tui.runs import listed, make_run
@@ -182,3 +184,24 @@ def test_what_was_published_is_a_row_in_the_column_of_the_headline(place: Path) 
     assert cell_text(section, row, 2).startswith("98.70 ± 0.40 % after 2 inner steps; ")
     assert "loss" not in cell_text(section, row, 2) and "training" not in cell_text(section, row, 2)
     assert cell_parts(row.cells[section.grid.steps.index(2)], "loss", None) == (MISSING, "")
+
+
+async def test_published_rows_are_told_apart_in_few_cells(place: Path) -> None:
+    made = RunFolder.create(load_profile("20way5shot"), place / "runs")
+    made.release()
+    (section,) = Board().sections([ListedRun.read(made.path)], Settings(), "transductive")
+    labels = [section.label(row) for row in section.grid.rows[1:]]
+    assert labels == ["student study"] * 3 + ["MAML paper"]  # beside it the steps in training
+
+    class Drawn(App[None]):
+        def compose(self) -> ComposeResult:
+            yield StepsChart(id="chart")
+
+    async with (app := Drawn()).run_test():
+        chart = app.query_one(StepsChart)
+        chart.show_section(section)
+        curves = [curve.label for curve in chart._picture.window.curves]
+        assert curves == [
+            *(f"student study, {steps} in training" for steps in (1, 3, 5)),
+            "MAML paper",
+        ]

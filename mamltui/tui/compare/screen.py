@@ -21,7 +21,7 @@ from mamltui.runs import ListedRun
 from mamltui.runs.differing import told_apart
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import ColumnTable, turned
-from mamltui.tui.compare.comparison import MOST, Compared, Comparison
+from mamltui.tui.compare.comparison import MOST, Compared, Comparison, with_the_one_before
 from mamltui.tui.compare.presentation import Presentation
 from mamltui.tui.compare.rows import COLUMNS, LOOKS, list_row, one_line
 from mamltui.tui.shared.background import Newest
@@ -62,7 +62,8 @@ class CompareScreen(AppScreen):
 Curves of runs over each other, the letter of each at its end, and a column for each: how far it is,
 its best accuracy on the validation classes, its newest result on the test classes with the 95 %
 interval, the time it trained; below them only those keys of the profiles that differ. Of more than
-six each is a row. Runs marked in Home are chosen at first; those that still train are followed.
+six each is a row. Runs marked in Home are chosen at first, or without marks the run that is open
+and the one of its profile before it; those that still train are followed.
 
 Runs that differ in the seed alone are taken together by `f`: the mean of the seeds with its 95 %
 interval (Student's), in the chart with a band from the lowest to the highest.
@@ -93,6 +94,10 @@ The interval of a difference is that of two results on different episodes.
         """The marks of Home that were taken over."""
         self._wanted: list[str] = []
         """Runs to choose as soon as the list is there."""
+        self._proposed: list[str] = []
+        """Runs that were chosen by themselves."""
+        self._opened = ""
+        """The run that was open when the cursor was last put on it."""
         self._readings = Newest(self, self._work, self._take, self._fail)
         self._hurries = False
         self._read_at = 0.0
@@ -155,9 +160,17 @@ The interval of a difference is that of two results on different episodes.
         if not self.is_attached:
             return
         self._comparison.take(runs)
+        watched = self.session.watched
+        run = watched.run.name if watched is not None and watched.run is not None else ""
+        is_new = run != self._opened and any(each.name == run for each in runs)
+        if is_new and not self._wanted and not self._comparison.chosen:
+            self._wanted = self._proposed = with_the_one_before(run, runs)
         if self._wanted:
             self._choose_wanted()
         self.redraw()
+        if is_new:
+            self._opened = run
+            self._list.go_to(run)
 
     def _choose_wanted(self) -> None:
         for run in self._comparison.chosen:
@@ -256,6 +269,9 @@ The interval of a difference is that of two results on different episodes.
             note = Content.styled(f"reading {', '.join(reading)} ...", "$text-muted")
         elif not chosen:
             note = Content.styled("space chooses the run at the cursor", "$warning")
+        elif self._proposed == [run.name for run in chosen]:
+            words = "the open run" + (" and the one before it" if len(chosen) > 1 else "")
+            note = Content.styled(words, "$text-muted")
         else:
             note = Content("")
         shown = self._presentation.words(log_axis=self._chart.log_y)

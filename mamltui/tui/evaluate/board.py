@@ -74,7 +74,7 @@ class Board:
         status = {run.name: self.status(run, settings) for run in runs}
         labels = short_labels(runs)
         return [
-            replace(_section(grid, evaluations, status), labels=labels)
+            _section(grid, evaluations, status, labels)
             for grid in [
                 *grids(evaluations, statistics),
                 *_of_one_kind(evaluations, statistics),
@@ -88,7 +88,12 @@ def _of_one_kind(evaluations: Sequence[Evaluation], statistics: str) -> list[Gri
     return grids(others, others[0].statistics[0]) if others else []
 
 
-def _section(grid: Grid, evaluations: Sequence[Evaluation], status: dict[str, str]) -> Section:
+def _section(
+    grid: Grid,
+    evaluations: Sequence[Evaluation],
+    status: dict[str, str],
+    labels: dict[str, str],
+) -> Section:
     evaluation = next(item for item in evaluations if item.task == grid.task)
     title, reference = f"{grid.task}, {grid.split} split", None
     comparison = first_comparison(evaluation, grid.statistics)
@@ -97,7 +102,13 @@ def _section(grid: Grid, evaluations: Sequence[Evaluation], status: dict[str, st
         reference = float(figure.value)
         title += f"   {figure.whose} {figure.printed}"
         grid = replace(grid, rows=(*grid.rows, _published_row(grid, figure, evaluation)))
-    return Section(grid, title, reference, status)
+    published = {row.label: _short(row.label) for row in grid.rows if row.label not in labels}
+    return Section(grid, title, reference, status, labels | published)
+
+
+def _short(source: str) -> str:
+    """What a published row is called where there is little room: neither whole nor by its year."""
+    return source.partition(" (")[0].removeprefix("the ").removesuffix("'s")
 
 
 def _published_row(grid: Grid, figure: Figure, evaluation: Evaluation) -> GridRow:

@@ -48,9 +48,12 @@ def settings_line(
         "v": "transductive" if statistics == "transductive" else "support stats",
         "m": SHOWN_WORDS[shown],
     }
-    if profiles and all(profile.is_regression for profile in profiles):
+    regressions = [profile for profile in profiles if profile.is_regression]
+    if regressions and len(regressions) == len(profiles):
         del parts["v"]  # such networks normalise nothing
         parts["m"] = SHOWN_WORDS[shown] if shown == "difference" else profiles[0].metric.name
+    elif regressions and shown == "accuracy":
+        parts["m"] += f", {regressions[0].metric.mark.strip()}"
     return Content("  ").join(
         [Content.assemble((key, "$accent"), f" {text}") for key, text in parts.items()]
     )
@@ -95,6 +98,9 @@ def cell_lines(
         lines.append(Content.styled(visible(describe(evaluation)), "$foreground-muted"))
     elif reason := refusal(run, settings.checkpoint):
         lines.append(problem_line(reason))
+    elif run.profile is not None:
+        episodes = f"{settings.episodes_of(run.profile):,} episodes"
+        lines.append(Content.styled(f"r evaluates it on {episodes}", "$accent"))
     return lines
 
 

@@ -102,6 +102,8 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         self._shown: Shown = SHOWN[0]
         self._runs: list[ListedRun] | None = None
         self._seen = (-1, "")
+        self._opened = ""
+        """The run that was open when the cursor was last put on it."""
         # Kept, not looked up: results still arrive while the app is left.
         self._choice = RunChoice(id="runs")
         self._grid = ResultGrid(id="grid")
@@ -174,11 +176,19 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             self._choice.show_runs(runs, self._settings.checkpoint)
             if first:
                 self._choice.mark(self.session.marked)
+            self._go_to_open_run()
             self._show()
 
         in_background(
             self.app, read, done, lambda error: self.host.report("The runs cannot be listed", error)
         )
+
+    def _go_to_open_run(self) -> None:
+        """Put the cursor on the run that is open, when another one is than before."""
+        watched = self.session.watched
+        run = watched.run if watched is not None else None
+        if run is not None and run.name != self._opened and self._choice.go_to(run.name):
+            self._opened = run.name
 
     @on(RunChoice.Changed)
     def _chosen(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from mamltui.curves import Series
 from mamltui.score import ACCURACY, Metric
 from mamltui.tui.evaluate.cells import Section, is_measured
@@ -31,6 +33,7 @@ class StepsChart(Chart):
             if section is not None
             else []
         )
+        shared = Counter(section.label(row) for row in measured) if section is not None else {}
         for index, row in enumerate(measured[: len(CURVE_STYLES)]):
             assert section is not None
             points = [
@@ -40,9 +43,10 @@ class StepsChart(Chart):
             ]
             key = (row.label, *points)
             self._series[key] = known.get(key) or Series(*zip(*points, strict=True))
-            curves.append(
-                Curve(section.label(row), self._series[key], CURVE_STYLES[index], marks=True)
-            )
+            label = section.label(row)
+            if shared[label] > 1:
+                label += f", {row.train_steps} in training"
+            curves.append(Curve(label, self._series[key], CURVE_STYLES[index], marks=True))
         self.show(curves)
 
     def _show_metric(self, metric: Metric) -> None:
