@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import lru_cache
+from typing import TypeVar
 
 import torch
 
@@ -10,6 +17,10 @@ from mamltui.maml.episode import Episodes
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.parameters import Network
 
+Result = TypeVar("Result")
+
+WORKERS = 2
+"""Chunks that may be worked on side by side: Python has its part of one while another computes."""
 CPU_CHUNK_BYTES = 12 * 2**20
 """Patches of one layer that stay in a CPU's last-level cache between the passes over them."""
 MEMORY_SHARE = 0.5
@@ -22,6 +33,72 @@ SCORING_BYTES = 8 * 2**30
 
 class Interrupted(Exception):  # noqa: N818 - asked for, so no error
     """Work was asked to stop before its end, and did: there is no result."""
+
+
+def each_chunk(
+    chunks: Sequence[Episodes],
+    work: Callable[[Episodes], Result],
+    use: Callable[[Episodes, Result], None],
+    *,
+    workers: int = 1,
+    should_stop: Callable[[], bool] | None = None,
+) -> None:
+    """``use``, in order and in this thread, of each chunk and what ``work`` makes of it.
+
+    Args:
+        workers: 1: ``work`` is done in this thread. :data:`WORKERS`: in so many others, which
+            share torch's threads, where it has more than one.
+        should_stop: asked before each chunk.
+
+    Raises:
+        Interrupted: ``should_stop`` said so.
+    """
+    pending: deque[tuple[Episodes, Future[Result]]] = deque()
+    threads = torch.get_num_threads()
+    executor = None
+    if min(workers, threads, len(chunks)) > 1:
+        executor = _workers(os.getpid(), threads)
+
+    def use_next() -> None:
+        chunk, result = pending.popleft()
+        use(chunk, result.result())
+
+    try:
+        for chunk in chunks:
+            if should_stop is not None and should_stop():
+                raise Interrupted
+            if executor is None:
+                use(chunk, work(chunk))
+                continue
+            pending.append((chunk, executor.submit(work, chunk)))
+            if len(pending) > workers:
+                use_next()
+        while pending:
+            use_next()
+    finally:
+        for _, result in pending:
+            result.cancel()
+        wait([result for _, result in pending])
+
+
+@lru_cache(maxsize=1)
+def _workers(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Threads of ``process``, for a fork has none of its parent's, which share torch's among them.
+
+    So torch starts and wakes no more than there are, which would wait on cores that others work on.
+    """
+    executor, started = ThreadPoolExecutor(WORKERS), threading.Barrier(WORKERS + 1)
+
+    def start() -> None:
+        torch.set_num_threads(-(-threads // WORKERS))
+        torch.get_num_threads()  # a new thread takes the number over when it is first asked for
+        started.wait()
+
+    for _ in range(WORKERS):
+        executor.submit(start)
+    started.wait()
+    torch.set_num_threads(threads)  # for threads to come, which the workers have set too
+    return executor
 
 
 def patch_bytes(network: NetworkSpec, examples: int, element: int = 4) -> int:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 
 from mamltui.maml import outer
-from mamltui.maml.chunks import Interrupted, choose_task_chunk
+from mamltui.maml.chunks import WORKERS, choose_task_chunk, each_chunk
 from mamltui.maml.ensemble import ensemble_scores
 from mamltui.maml.episode import Episodes
 from mamltui.maml.evaluate import Scores, score
@@ -132,13 +132,19 @@ class Engine:
         inner = inner or self.inner
         done = 0
 
-        def work(size: int) -> None:
+        def take(chunk: Episodes, found: MetaGradient) -> None:
             nonlocal done
-            for chunk in Episodes(*(tensor[done:] for tensor in episodes)).chunks(size):
-                if should_stop is not None and should_stop():
-                    raise Interrupted
-                use(self._chunk_gradients(inner, parameters, chunk))
-                done += chunk.tasks
+            use(found)
+            done += chunk.tasks
+
+        def work(size: int) -> None:
+            each_chunk(
+                Episodes(*(tensor[done:] for tensor in episodes)).chunks(size),
+                partial(self._chunk_gradients, inner, parameters),
+                take,
+                workers=WORKERS if self.strategy == "native" else 1,
+                should_stop=should_stop,
+            )
 
         self._halving(episodes, inner.steps, work)
 

@@ -61,6 +61,14 @@ class MetaGradient(NamedTuple):
         )
 
 
+ON_ONE_THREAD = 2**15
+"""Elements; torch wakes its other threads to add more, and they are busy with other tasks."""
+
+
 def _add(total: Tensor, values: Tensor) -> None:
+    if not total.is_cuda and total.dim() > 1 and total.numel() > ON_ONE_THREAD:
+        for part, of_part in zip(total, values.unbind(1), strict=True):
+            _add(part, of_part)
+        return
     for value in values.unbind():
         total += value

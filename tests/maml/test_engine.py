@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +15,14 @@ import torch
 
 from mamltui.maml import engine as engine_module
 from mamltui.maml import evaluate, outer, running
-from mamltui.maml.chunks import CPU_CHUNK_BYTES, Interrupted, choose_task_chunk, patch_bytes
+from mamltui.maml.chunks import (
+    CPU_CHUNK_BYTES,
+    WORKERS,
+    Interrupted,
+    choose_task_chunk,
+    each_chunk,
+    patch_bytes,
+)
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
@@ -49,6 +58,58 @@ def test_no_chunk_is_left_over_small() -> None:
 def test_all_tasks_at_once_where_they_fit() -> None:
     network, _, episodes = random_problem(tasks=32, filters=4)
     assert choose_task_chunk(network, 1, episodes) == 32
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_workers_share_the_threads_and_their_results_are_used_in_order() -> None:
+    chunks = random_problem(tasks=6, filters=4)[2].chunks(1)
+    together = threading.Barrier(WORKERS)
+    used: list[tuple[int, int, bool]] = []
+
+    def work(chunk: Episodes) -> tuple[int, int, int]:
+        together.wait(60)  # nobody gets past it alone
+        number = next(index for index, each in enumerate(chunks) if each is chunk)
+        return number, torch.get_num_threads(), threading.get_ident()
+
+    def use(chunk: Episodes, found: tuple[int, int, int]) -> None:
+        number, threads, thread = found
+        assert chunks[number] is chunk
+        used.append((number, threads, thread == threading.get_ident()))
+
+    each_chunk(chunks, work, use, workers=WORKERS)
+    assert used == [(number, 4 // WORKERS, False) for number in range(6)]
+    of_new_thread: list[int] = []
+    new = threading.Thread(target=lambda: of_new_thread.append(torch.get_num_threads()))
+    new.start()
+    new.join()
+    assert [torch.get_num_threads(), *of_new_thread] == [4, 4]
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("workers", [1, WORKERS])
+def test_an_error_ends_the_work_on_chunks_after_those_before_it_were_used(workers: int) -> None:
+    chunks = random_problem(tasks=9, filters=4)[2].chunks(1)
+    working, used = threading.Semaphore(0), list[Episodes]()
+
+    def work(chunk: Episodes) -> None:
+        working.release()
+        if chunk is chunks[3]:
+            raise MemoryError("no more")
+        assert working.acquire(timeout=60)
+
+    with pytest.raises(MemoryError, match="no more"):
+        each_chunk(chunks, work, lambda chunk, _: used.append(chunk), workers=workers)
+    assert [id(chunk) for chunk in used] == [id(chunk) for chunk in chunks[:3]]
+    assert working.acquire(blocking=False)  # of the one that failed
+    assert not working.acquire(blocking=False)  # nobody is at work any more
 
 
 def test_scoring_on_a_gpu_takes_the_same_chunk_whatever_memory_is_free(

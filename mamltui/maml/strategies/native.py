@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mamltui import compiled
 from mamltui.compiled import CompilingStoppedError, NotCompiledError, load_compiled
-from mamltui.maml.chunks import Interrupted, equal_chunks
+from mamltui.maml.chunks import WORKERS, Interrupted, equal_chunks
 from mamltui.maml.episode import Episodes
 from mamltui.maml.network import MOST_LAYERS, NetworkSpec
 from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters
@@ -36,10 +36,10 @@ COMPILING = "compiling the kernels for this processor, once"
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 LEAST_FILTERS = 16
 """Fewer leave the vectors of a processor half empty."""
-TASKS = 8
-"""At once, or one a thread if that is more: enough that Python's part of the work is small."""
-MEMORY = 2**30
-"""Bytes that more tasks at once than threads may take."""
+TASKS = 4
+"""Of a chunk, or one a thread if that is more: enough that Python's part of the work is small."""
+MEMORY = 2**29
+"""Bytes that more tasks of a chunk than threads may take."""
 
 
 OTHER_NETWORK = "it is of the built-in convolutions alone; other networks take autograd"
@@ -179,7 +179,10 @@ class Kernels:
         return Native(self, network, images)
 
     def tasks_at_once(self, network: Network, steps: int, episodes: Episodes) -> int:
-        """``TASKS``, fewer where they need more than ``MEMORY``, or else as many as threads."""
+        """``TASKS``, fewer where they need more than ``MEMORY``, or else as many as threads.
+
+        Where steps are kept, of each of the :data:`~mamltui.maml.chunks.WORKERS`.
+        """
         assert isinstance(network, NetworkSpec)
         support, query = (
             _layout(network, images.shape[1], images.dtype).scalars
@@ -188,9 +191,11 @@ class Kernels:
         tapes = (steps + 1) * (support["forward"] + support["backward"]) + support["tangent"]
         task = episodes.support_x.element_size() * (tapes + query["forward"] + query["images"])
         threads = torch.get_num_threads()
+        workers = WORKERS if steps and threads > 1 else 1
+        threads = -(-threads // workers)
         wanted = threads * -(-TASKS // threads)
         fitting = max(threads, min(wanted, MEMORY // max(1, task)))
-        return equal_chunks(episodes.tasks, fitting)
+        return equal_chunks(-(-episodes.tasks // workers), fitting)
 
     def room(self, key: tuple[object, ...], count: int, scalars: int, like: Tensor) -> _Room:
         """Memory for ``count`` tasks of the same shape, zeroed when it was first taken.
