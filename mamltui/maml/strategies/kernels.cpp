@@ -155,10 +155,11 @@ inline __attribute__((always_inline)) void rows_tile(int segments, const T* cons
         for (int n = 0; n < N; n++) store(out[m] + column + n * L, sum[m][n]);
 }
 
-// total[k * stride ..) += sum over rows of a[row][k] * g[row][0 .. N lanes), for M values of k
+// total[k * stride ..) (+)= sum over rows of a[row][k] * g[row][0 .. N lanes), for M values of k
 template <typename T, int M, int N>
 inline __attribute__((always_inline)) void outer_tile(const T* const* a, const T* const* g, int rows,
-                                                      int k, int column, T* total, int stride) {
+                                                      int k, int column, T* total, int stride,
+                                                      bool fresh) {
     constexpr int L = Lanes<T>::count;
     Vector<T> sum[M][N];
     for (int m = 0; m < M; m++)
@@ -173,8 +174,12 @@ inline __attribute__((always_inline)) void outer_tile(const T* const* a, const T
             for (int n = 0; n < N; n++) sum[m][n] += value * right[n];
         }
     }
-    for (int m = 0; m < M; m++)
-        for (int n = 0; n < N; n++) add(total + size_t(k + m) * stride + column + n * L, sum[m][n]);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; m++) {
+        T* const to = total + size_t(k + m) * stride + column;
+        for (int n = 0; n < N; n++)
+            store(to + n * L, fresh ? sum[m][n] : load(to + n * L) + sum[m][n]);
+    }
 }
 
 // Calls tile<M, N> with M the rows left (at most TILE_ROWS) and N whole vectors of columns.
@@ -191,10 +196,12 @@ inline void with_rows(int left, Tile tile) {
 }
 
 // out[row] = sum over segments of a[segment][row][0 .. length) @ b[segment][length, columns]; ahead:
-// how far behind these rows those are that later calls take.
+// how far behind these rows those are that later calls take; soon: rows of as many columns that the
+// caller takes next.
 template <typename T>
 STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS], const Weight<T>* b,
-                        int length, int columns, T* const* out, size_t ahead = 0) {
+                        int length, int columns, T* const* out, size_t ahead = 0,
+                        const T* const* soon = nullptr) {
     constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
     const int at_once = std::max<int>(1, PANEL_BYTES / (length * WIDE * sizeof(T)));
     for (int s = 0; s < segments; s += at_once) {
@@ -203,6 +210,11 @@ STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS],
         auto sweep = [&](auto vectors) {
             for (int r = 0; r < rows; r += TILE_ROWS)
                 with_rows<decltype(vectors)::value>(rows - r, [&](auto m, auto n) {
+                    if (soon && s == 0)
+                        for (int q = r; q < r + decltype(m)::value; q++)
+                            for (size_t c = 0; c < decltype(n)::value * L * sizeof(T);
+                                 c += CACHE_LINE)
+                                __builtin_prefetch(soon[q] + column + c / sizeof(T));
                     rows_tile<T, decltype(m)::value, decltype(n)::value>(
                         these, a + s, r, length, b + s, out + r, column, s == 0, ahead);
                 });
@@ -213,16 +225,16 @@ STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS],
     }
 }
 
-// total[length, columns] += a[rows, length]^T @ g[rows, columns]
+// total[length, columns] (+)= a[rows, length]^T @ g[rows, columns]
 template <typename T>
 STAGE void outer_product(int rows, const T* const* a, int length, const T* const* g, int columns,
-                         T* total) {
+                         T* total, bool fresh) {
     constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
     for (int k = 0; k < length; k += TILE_ROWS) {
         int column = 0;
         auto tile = [&](auto m, auto n) {
             outer_tile<T, decltype(m)::value, decltype(n)::value>(a, g, rows, k, column, total,
-                                                                  columns);
+                                                                  columns, fresh);
         };
         for (; column + WIDE <= columns; column += WIDE) with_rows<TILE_VECTORS>(length - k, tile);
         for (; column < columns; column += L) with_rows<1>(length - k, tile);
@@ -379,9 +391,11 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
                 kernel + (size_t(tap) * shape.real_inputs + column) * shape.real_filters;
             const size_t line = shape.real_filters;
             const int squares = real == width ? shape.real_filters / L * L : 0;
-            for (int f = 0; f < squares; f += L)
-                for (int i = 0; i < width; i += L)
+            for (int i = 0; i < width && squares; i += L)
+                for (int f = 0; f < squares; f += L) {
+                    for (int r = L; r < 2 * L; r++) __builtin_prefetch(from + (i + r) * line + f);
                     transpose_square(from + i * line + f, line, to + size_t(f) * width + i, width);
+                }
             for (int f = squares; f < shape.real_filters; f++)
                 for (int i = 0; i < width; i++)
                     to[f * width + i] = i < real ? from[i * line + f] : T(0);
@@ -569,7 +583,6 @@ STAGE void winograd_gradient(int examples, const LayerShape& shape, const T* x, 
     const size_t stride = tiles_stride(length), stride_g = tiles_stride(filters);
     const size_t kernel = size_t(length) * filters;
     T *const sums = space.kernels, *const g = space.tiles + 16 * stride;
-    std::fill_n(sums, 16 * kernel, T(0));
     in_tiles(examples, size, [&](int count, const Place* tile) {
         for (int s = 0; s < (x2 ? 2 : 1); s++) {
             transform_windows<T>({s ? x2 : x, shape.padded(), 0, length}, count, tile, space.zeros,
@@ -597,7 +610,8 @@ STAGE void winograd_gradient(int examples, const LayerShape& shape, const T* x, 
                     a[t] = space.tiles + p * stride + size_t(t) * length;
                     right[t] = g + p * stride_g + size_t(t) * filters;
                 }
-                outer_product<T>(count, a, length, right, filters, sums + p * kernel);
+                outer_product<T>(count, a, length, right, filters, sums + p * kernel,
+                                 s == 0 && tile[0].row == 0);
             }
         }
     });
@@ -605,7 +619,7 @@ STAGE void winograd_gradient(int examples, const LayerShape& shape, const T* x, 
         Vector<T> m[4][4], k[3][3];
         for (int p = 0; p < 16; p++) m[p / 4][p % 4] = load(sums + p * kernel + at);
         both_ways(m, k, Lines<Vector<T>>::kernel_back);
-        for (int tap = 0; tap < 9; tap++) add(total + tap * kernel + at, k[tap / 3][tap % 3]);
+        for (int tap = 0; tap < 9; tap++) store(total + tap * kernel + at, k[tap / 3][tap % 3]);
     }
 }
 
@@ -715,7 +729,7 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
         });
 }
 
-// total += the kernel's gradient: patches of x, transposed, times g (plus those of x2 times g2).
+// total = the kernel's gradient: patches of x, transposed, times g (plus those of x2 times g2).
 // make gives a row of g for a slot and a place, written just before it is used.
 template <typename T, typename Make>
 STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* x2,
@@ -746,24 +760,27 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
                 __builtin_prefetch(a[3 + h][slot]);
             }
         },
-        [&](size_t, int rows) {
-            if (gathers) return outer_product<T>(rows, a[0], 3 * run, right[0], filters, total);
+        [&](size_t first, int rows) {
+            const bool fresh = first == 0;
+            if (gathers)
+                return outer_product<T>(rows, a[0], 3 * run, right[0], filters, total, fresh);
             for (int h = 0; h < 3; h++) {
                 T* to = total + size_t(h) * run * filters;
-                outer_product<T>(rows, a[h], run, right[0], filters, to);
-                if (x2) outer_product<T>(rows, a[3 + h], run, right[1], filters, to);
+                outer_product<T>(rows, a[h], run, right[0], filters, to, fresh);
+                if (x2) outer_product<T>(rows, a[3 + h], run, right[1], filters, to, false);
             }
         });
 }
 
 // gx [examples, in, in, inputs] = the transposed convolution of g with a kernel (plus that of g2
 // with kernel2). With stride s, a padded row or column y is in the windows (y - tap) / s of those
-// taps that leave no remainder. finish is called with the rows of each block when they are there.
+// taps that leave no remainder. finish is called with the rows of each block when they are there; it
+// takes the same rows of beside.
 template <typename T, typename Finish>
 STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, const T* kernel,
                           const T* g2, const T* kernel2, T* gx, const Workspace<T>& space,
-                          Finish finish) {
-    const T* a[18][BLOCK_ROWS];
+                          const T* beside, Finish finish) {
+    const T *a[18][BLOCK_ROWS], *soon[BLOCK_ROWS];
     T* out[BLOCK_ROWS];
     Place rows[BLOCK_ROWS];
     Weight<T> b[18];
@@ -796,7 +813,7 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
             for (int s = taps; s < segments; s++) b[s] = back2.from(b[s - taps].first);
             int filled = 0;
             auto work = [&] {
-                rows_product<T>(filled, segments, a, b, filters, shape.inputs, out);
+                rows_product<T>(filled, segments, a, b, filters, shape.inputs, out, 0, soon);
                 finish(filled, rows);
                 filled = 0;
             };
@@ -806,6 +823,7 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
                     for (int x = (column_phase + start) % stride; x < shape.in; x += stride) {
                         rows[filled] = {e, y, x, (size_t(e) * shape.in + y) * shape.in + x};
                         out[filled] = gx + rows[filled].row * shape.inputs;
+                        soon[filled] = beside + rows[filled].row * shape.inputs;
                         for (int s = 0; s < taps; s++) {
                             const int i = (y + start - tap_row[s]) >> (stride - 1);
                             const int j = (x + start - tap_column[s]) >> (stride - 1);
@@ -1220,30 +1238,26 @@ struct Task {
     // ---- Backward ----
 
     // In place of rows of g, g where the ReLU let through; adds to the sums over each example of it,
-    // and of it times C.
+    // and of it times C. Needs gains and shifts.
     STAGE void through_relu(int l, int rows, const Place* row, T* g, T* of, T* with_centred) const {
         const LayerTape<T>& tape = layer[l];
-        const T *output[BLOCK_ROWS], *chosen[BLOCK_ROWS];
-        T* to[BLOCK_ROWS];
-        for (int q = 0; q < rows; q++) {
-            output[q] = tape.output + line_of_output(l, row[q].example, row[q].i) +
-                        size_t(row[q].j) * filters;
-            chosen[q] = tape.chosen + row[q].row * filters;
-            to[q] = g + row[q].row * filters;
-        }
         for (int first = 0, end; first < rows; first = end) {
             const int e = row[first].example;
             for (end = first + 1; end < rows && row[end].example == e;) end++;
             each_columns<T>(filters, [&](auto vectors, int from) {
                 constexpr int N = decltype(vectors)::value;
-                Vector<T> sum[N]{}, product[N]{};
+                Vector<T> sum[N]{}, product[N]{}, factor[N];
+                for (int n = 0, c = from; n < N; n++, c += L)
+                    factor[n] = load(tape.scale + group(e) + c) * load(gains + c);
                 for (int q = first; q < end; q++)
                     for (int n = 0, c = from; n < N; n++, c += L) {
-                        const Vector<T> passed =
-                            load(output[q] + c) > 0 ? load(to[q] + c) : Vector<T>{};
-                        store(to[q] + c, passed);
+                        const size_t at = row[q].row * filters + c;
+                        const Vector<T> centred = load(tape.chosen + at);
+                        const Vector<T> y = centred * factor[n] + load(shifts + c);
+                        const Vector<T> passed = y > 0 ? load(g + at) : Vector<T>{};
+                        store(g + at, passed);
                         sum[n] += passed;
-                        product[n] += passed * load(chosen[q] + c);
+                        product[n] += passed * centred;
                     }
                 for (int n = 0, c = from; n < N; n++, c += L) {
                     add(of + size_t(e) * filters + c, sum[n]);
@@ -1252,11 +1266,14 @@ struct Task {
             });
         }
     }
-    // To G of layer l from g_features or the layer above; in a direction, to its derivative.
+    // To G of layer l from g_features or the layer above; in a direction, to its derivative. Leaves
+    // gains and shifts.
     void back_to(int task, int l, const Parameters<T>& values, const Parameters<T>* direction, T* g,
                  T* of, T* with_centred) {
         std::fill_n(of, per_example(), T(0));
         std::fill_n(with_centred, per_example(), T(0));
+        padded_vector(values.scale[l].of(task), 1, gains);
+        padded_vector(values.shift[l].of(task), 0, shifts);
         auto finish = [&](int rows, const Place* row) {
             through_relu(l, rows, row, g, of, with_centred);
         };
@@ -1265,7 +1282,7 @@ struct Task {
             return input_gradient<T>(
                 count, net.layer[l + 1], direction ? dense : known, kernel, known,
                 direction ? direction->kernel[l + 1].of(task) : nullptr, g, space,
-                finish);
+                layer[l].chosen, finish);
         }
         spread(g_features, g);
         const int after = net.layer[l].after;
@@ -1335,7 +1352,6 @@ struct Task {
             back_to(task, l, values, nullptr, tape.g_gained, tape.g_sums, tape.g_centred_sums);
             norm_gradients(l, tape.g_sums, tape.g_centred_sums, nullptr, gradient.shift[l].of(task),
                            gradient.scale[l].of(task));
-            padded_vector(values.scale[l].of(task), 1, gains);
             group_means(l, tape.g_sums, gains, tape.g_mean);
             group_means(l, tape.g_centred_sums, gains, tape.g_correlation);
             for (size_t p = 0; p < per_group(); p++) tape.g_correlation[p] *= tape.scale[p];
@@ -1377,7 +1393,6 @@ struct Task {
         const bool is_whole =
             shape.real_filters == shape.filters && shape.real_inputs == shape.inputs;
         T* sum = is_whole ? to : total;
-        std::fill_n(sum, shape.kernel(), T(0));
         kernel_gradient<T>(count, shape, input(l), x2, g2, sum, space, make);
         if (!is_whole) without_padding(shape, total, to);
     }
@@ -1423,6 +1438,7 @@ struct Task {
         group_means(l, sums2, nullptr, tape.d_correlation);
         for (size_t p = 0; p < per_group(); p++) tape.d_correlation[p] *= tape.scale[p];
         padded_vector(values.scale[l].of(task), 1, gains);
+        padded_vector(values.shift[l].of(task), 0, shifts);
         padded_vector(direction.scale[l].of(task), 0, d_gains);
         padded_vector(direction.shift[l].of(task), 0, d_shifts);
         d_activate(l, l + 1 < net.layers ? layer[l + 1].d_input : g_output);
@@ -1470,11 +1486,11 @@ struct Task {
                             taken = load(tape.d_chosen + at);
                         }
                         add(part + c, taken * load(tape.g_gained + at));
-                        const Vector<T> moved =
-                            taken * load(gains + c) + load(d_shifts + c) +
-                            load(tape.chosen + at) * load(r + c) * load(d_gains + c);
-                        store(d_output + to + p,
-                              load(tape.output + to + p) > 0 ? moved : Vector<T>{});
+                        const Vector<T> scale = load(r + c), centred = load(tape.chosen + at);
+                        const Vector<T> y = centred * (scale * load(gains + c)) + load(shifts + c);
+                        const Vector<T> moved = taken * load(gains + c) + load(d_shifts + c) +
+                                                centred * scale * load(d_gains + c);
+                        store(d_output + to + p, y > 0 ? moved : Vector<T>{});
                     }
                 for (int c = 0; c < filters; c += L) {
                     add(cross + c, load(part + c));
@@ -1508,7 +1524,6 @@ struct Task {
             if (!moves) std::fill_n(tape.d_cross, per_example(), T(0));
             norm_gradients(l, sums, sums2, tape.d_cross, result.shift[l].of(task),
                            result.scale[l].of(task));
-            padded_vector(values.scale[l].of(task), 1, gains);
             padded_vector(direction.scale[l].of(task), 0, d_gains);
             // du = s dG + ds G
             for (int e = 0; e < count; e++)
