@@ -237,6 +237,34 @@ print(len(new) if used else 0)
         assert int(done.stdout) == number - 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_two_callers_have_threads_of_their_own() -> None:
+    """In a process of its own: two of Python's threads, with one of the kernels' each."""
+    program = """
+import threading, time, torch
+from pathlib import Path
+from mamltui.maml.strategies.native import Kernels
+from tests.maml.reference import random_problem
+network, weights, episodes = random_problem(tasks=4, filters=64, query=10, dtype=torch.float32)
+torch.set_num_threads(2)
+query = Kernels()(network, episodes.query_x)
+end, new = time.monotonic() + 40, 0
+def work():
+    while new < 4 and time.monotonic() < end:
+        query.forward(weights)
+before = len(list(Path("/proc/self/task").iterdir()))
+callers = [threading.Thread(target=work) for _ in range(2)]
+for caller in callers: caller.start()
+while new < 4 and time.monotonic() < end:
+    new = len(list(Path("/proc/self/task").iterdir())) - before
+for caller in callers: caller.join()
+print(new)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+    assert int(done.stdout) == 4
+
+
 @pytest.mark.parametrize("name", ["conv2.weight", "head.weight"])
 def test_how_the_parameters_lie_in_memory_does_not_matter(name: str) -> None:
     network, weights, episodes = random_problem(way=3, size=20)

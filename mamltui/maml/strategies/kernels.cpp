@@ -1579,14 +1579,11 @@ struct Task {
 // Threads that wait for work. They are never ended: the process ends them.
 class Pool {
    public:
-    // Calls work with each task and the number of the thread that does it, 0 being the caller.
-    void run(int tasks, int threads, const std::function<void(int, int)>& work) {
+    // Calls work with each task and the number of the thread that does it, 0 being the caller; false:
+    // another caller has the threads.
+    bool run(int tasks, int threads, const std::function<void(int, int)>& work) {
         std::unique_lock<std::mutex> only(busy_, std::try_to_lock);
-        threads = std::min(threads, tasks);
-        if (!only.owns_lock() || threads <= 1) {
-            for (int task = 0; task < tasks; task++) work(task, 0);
-            return;
-        }
+        if (!only.owns_lock()) return false;
         if (owner_ != getpid()) {  // a fork has none of its parent's threads
             owner_ = getpid();
             started_ = 0;
@@ -1608,6 +1605,7 @@ class Pool {
         helpers_ = 0;  // whoever has not begun yet need not
         done_.wait(lock, [&] { return working_ == 0; });
         work_ = nullptr;
+        return true;
     }
 
    private:
@@ -1636,9 +1634,13 @@ class Pool {
     pid_t owner_ = 0;
 };
 
-Pool& pool() {
-    static Pool* made = new Pool;
-    return *made;
+// Calls work with each task, on so many threads; callers beyond the first two do all themselves.
+void run(int tasks, int threads, const std::function<void(int, int)>& work) {
+    static Pool* const pools = new Pool[2];
+    threads = std::min(threads, tasks);
+    if (threads > 1 && (pools[0].run(tasks, threads, work) || pools[1].run(tasks, threads, work)))
+        return;
+    for (int task = 0; task < tasks; task++) work(task, 0);
 }
 
 }  // namespace
@@ -1677,7 +1679,7 @@ void each_task(const Block* block, Work work) {
     const Network net(block->network, Lanes<SCALAR>::count);
     size_t size[SIZES];
     sizes(block, size);
-    pool().run(block->tasks, block->threads, [&](int number, int thread) {
+    run(block->tasks, block->threads, [&](int number, int thread) {
         Task<SCALAR> task(net, block->examples);
         auto at = [&](SCALAR* base, int kind, int index) {
             return base ? base + index * size[kind] : nullptr;
