@@ -322,6 +322,17 @@ async def test_the_run_that_can_be_resumed_is_offered_whole(
         assert offer.endswith("-9675 at 20,000 of 60,000, newest of 2")
 
 
+async def test_the_offer_to_resume_cuts_the_name_before_how_far_the_run_is(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    interrupt(copy_run(tiny_run, "train-steps-20way5shot-steps1-seed0-20261129-215900-003b"), 4)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        offer = line_of(app, "R resumes")
+        assert "train-steps-20way5shot-steps1-seed0…003b at 4 of 6" in offer
+
+
 async def test_one_tested_seed_does_not_speak_for_its_group(
     tiny_run: Path, make_app: MakeApp
 ) -> None:

@@ -172,11 +172,18 @@ async def test_long_lines_are_wrapped_to_the_width_of_the_screen(make_app: MakeA
         watch_nothing_real(app)
         view = await open_log(app, pilot)
         words = [f"word{number}" for number in range(40)]
-        add(app, Notice(7, " ".join(words)), Notice(8, "x" * 300), Notice(9, "日本語" * 40))
+        add(
+            app,
+            Notice(7, " ".join(words)),
+            Notice(8, "x" * 300 + "y" * 9),
+            Notice(9, "日本語" * 40),
+        )
         await until(pilot, lambda: view.entry_count == 3)
         joined = " ".join(shown(view))
         assert all(word in joined.split() for word in words)
-        assert joined.count("x") == 300
+        assert joined.count("x") == 300 and joined.count("y") == 9
+        # What is seen: the last cell of each line is the scrollbar's.
+        assert sum(view.render_line(y).text.count("x") for y in range(view.size.height)) == 300
         assert sum(line.count("日") for line in shown(view)) == 40
         widths = {strip.cell_length for strip in map(view.render_line, range(9))}
         assert widths == {view.width}

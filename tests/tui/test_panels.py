@@ -13,6 +13,7 @@ from mamltui.curves.history import Newest, RunHistory
 from mamltui.events import Event, Step, Validated
 from mamltui.measures import sparkline
 from mamltui.profiles import load_profile
+from mamltui.results import StepResult
 from mamltui.tui.train import panels
 
 
@@ -57,6 +58,20 @@ def test_the_distance_to_the_paper_is_in_points(newest: Newest) -> None:
     labels, values = (line.plain for line in panels.tiles(newest, figure, 158))
     place = labels.index("to the paper")
     assert values[place : place + 12].strip() == "-45.7"
+
+
+@pytest.mark.parametrize("width", [78, 118, 158])
+@pytest.mark.parametrize("accuracy", [0.9532, 1.0])
+def test_the_test_tile_says_percent_at_every_width(
+    newest: Newest, width: int, accuracy: float
+) -> None:
+    test = StepResult(1, accuracy, 0.0023, 0.1, 0.01)
+    labels, values = (line.plain for line in panels.tiles(newest, None, width, test))
+    shown = f"{100 * accuracy:.2f}"
+    tile = values[values.index(shown) : values.index(shown) + 16]
+    assert "%" in tile.split("  ")[0] or labels.lstrip().startswith("test %")
+    assert ("±" in tile) == (width == 158)
+    assert len(labels) == len(values) <= width
 
 
 @pytest.mark.parametrize("width", [-1, 1, 8, 20, 40, 78, 158])

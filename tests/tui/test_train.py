@@ -80,6 +80,8 @@ async def test_pause_and_go_on_and_stop(make_app: MakeApp) -> None:
         await train(pilot)
         training = app.session.training
         assert training is not None
+        await until(pilot, lambda: "p Pause x Stop k Save" in screen_text(app))
+        assert "r Run" not in screen_text(app)
         await pilot.press("p")
         await until(pilot, lambda: "paused" in screen_text(app).splitlines()[1])
         iteration = training.history.newest().iteration
@@ -87,6 +89,8 @@ async def test_pause_and_go_on_and_stop(make_app: MakeApp) -> None:
         await until(pilot, lambda: training.history.newest().iteration > iteration)
         await pilot.press("x")
         await until(pilot, lambda: "Press r to resume it" in screen_text(app))
+        await until(pilot, lambda: "Pause" not in screen_text(app))
+        assert "r Run" in screen_text(app)
         stopped = training.history.newest().iteration
         await pilot.press("r")
         await until(pilot, lambda: app.session.training is not training)

@@ -79,6 +79,8 @@ async def test_keys_change_the_step_the_split_and_the_steps_of_a_wave(
         await press(pilot, "plus", shows="3 inner steps (profile 2)")
         await press(pilot, "d", shows="validation task 0")
         await press(pilot, "d", shows="iteration 1, task 1 of 3")
+        foot = screen_text(app).splitlines()[-1]
+        assert "Step" in foot and "tab" not in foot and "Error" not in foot
         for count, key in enumerate(("tab", "w", "W", "c"), 1):
             await pilot.press(key)
             await until(pilot, lambda count=count: screen_text(app).count("no images") == count)

@@ -284,6 +284,11 @@ From 120 columns on the query stands beside the images, from 160 on it is drawn 
             return self._query is not None
         return super().check_action(action, parameters)
 
+    def applies(self, action: str) -> bool:
+        """A wave has no queries that are answered right or wrong."""
+        of_images = ("query", "next_error", "worst", "confusion")
+        return action not in of_images or not isinstance(self._looks.view, WaveView)
+
     # Looking through many episodes.
 
     def action_next_error(self) -> None:

@@ -261,6 +261,12 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
             return bool(self._choice.filter)
         return super().check_action(action, parameters)
 
+    def applies(self, action: str) -> bool:
+        """Only an evaluation that goes on can be cancelled, and then no other is begun."""
+        sweep = self._board.sweep
+        is_at_work = sweep is not None and not sweep.is_over
+        return {"cancel": is_at_work, "sweep": not is_at_work}.get(action, True)
+
     def action_split(self) -> None:
         self._set_settings(split=_after(SPLITS, self._settings.split))
 

@@ -253,11 +253,14 @@ def _experiment(listed: ListedRun) -> list[Entry]:
 def _device(info: RunInfo) -> str:
     if info.device is None:
         return "not yet known"
-    threads = f", {info.threads} threads" if info.threads and info.device == "cpu" else ""
+    threads = (
+        f", {counted(info.threads, 'thread')}" if info.threads and info.device == "cpu" else ""
+    )
     return visible(f"{info.device}{threads}")
 
 
 def _begun(info: RunInfo, now: datetime) -> str:
     ago = age(info.created, now)
     when = info.created[:16].replace("T", " ")
-    return f"{when} UTC on {info.host}{f', {ago} ago' if ago else ''}"
+    host = f" on {info.host}" if info.host else ""
+    return f"{when} UTC{host}{f', {ago} ago' if ago else ''}"

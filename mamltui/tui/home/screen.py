@@ -197,18 +197,18 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 
     def _show_offer(self, interrupted: list[ListedRun]) -> None:
         """Say which run can be resumed, if one can."""
-        from mamltui.text import visible
+        from mamltui.tui.shared.fitting import shortened_name
 
         line = self.query_one("#line", Lines)
         if not interrupted:
             line.show([])
             return
         offered, count = interrupted[0], len(interrupted)
-        more = f", newest of {count}" if count > 1 else ""
         here = self._lists.at_hand == "profiles" or self._lists.run == offered
-        key = ("R resumes" if here else "interrupted", "$warning")
-        text = f"  {visible(offered.name)} at {offered.done}{more}"
-        line.show([Content.assemble(key, text)])
+        key = "R resumes  " if here else "interrupted  "
+        rest = f" at {offered.done}{f', newest of {count}' if count > 1 else ''}"
+        name = shortened_name(offered.title, max(9, line.size.width - len(key) - len(rest)))
+        line.show([Content.assemble((key, "$warning"), f"{name}{rest}")])
 
     # Moving and filtering.
 

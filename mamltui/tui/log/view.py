@@ -105,8 +105,8 @@ class LogView(LineView):
         self.post_message(self.Moved())
 
     def on_resize(self, _: events.Resize) -> None:
-        if self.size.width != self._width:
-            self._width = self.size.width
+        if self.width != self._width:
+            self._width = self.width
             self._arrange()
         elif self.follows:
             self.show_from(self.count)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import ActiveBinding
+from textual.binding import ActiveBinding, Binding
 from textual.screen import Screen
 
 from mamltui.tui.shared.key_line import KeyLine
@@ -35,6 +36,14 @@ class AppScreen(Screen[None]):
     MORE_KEYS: ClassVar[tuple[str, ...]] = ()
     """Of the keys that the foot of the screen leaves out, those that it names where it can."""
 
+    _applying: Sequence[bool] = ()
+    """Which of ``_actions`` applied at the last redraw."""
+
+    @property
+    def _actions(self) -> list[str]:
+        bindings = (each for each in self.BINDINGS if isinstance(each, Binding))
+        return [each.action.partition("(")[0] for each in bindings]
+
     @property
     def host(self) -> Host:
         """The app."""
@@ -52,19 +61,32 @@ class AppScreen(Screen[None]):
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:
-        """As Textual has them; of ``MORE_KEYS`` as many are shown as there is room for."""
+        """As Textual has them; of ``MORE_KEYS`` as many are shown as there is room for.
+
+        Keys of actions that do not apply are not shown; pressed, they say why.
+        """
         bindings = super().active_bindings
+        idle = {key: each for key, each in bindings.items() if not self._applies(each)}
+        for key, unused in idle.items():
+            bindings[key] = unused._replace(binding=replace(unused.binding, show=False))
         shown = {each.binding.action: each for each in bindings.values() if each.binding.show}
         room = self.size.width - sum(self._foot_width(each) for each in shown.values())
         for key in (*self.MORE_KEYS, "C"):
             each = bindings.get(key)
-            if each is None or each.binding.show:
+            if each is None or each.binding.show or key in idle:
                 continue
             room -= self._foot_width(each)
             if room < 0:
                 break
             bindings[key] = each._replace(binding=replace(each.binding, show=True))
         return bindings
+
+    def _applies(self, active: ActiveBinding) -> bool:
+        return active.node is not self or self.applies(active.binding.action.partition("(")[0])
+
+    def applies(self, action: str) -> bool:
+        """Whether an action of this screen has something to act on as things are."""
+        return bool(action)
 
     def _foot_width(self, active: ActiveBinding) -> int:
         """Cells of a key with what it does at the foot of the screen."""
@@ -88,6 +110,10 @@ class AppScreen(Screen[None]):
         """Redraw the screen and its status line, if it has been built and is not being left."""
         if self.is_mounted and self.app.is_running:
             self.redraw()
+            applying = [self.applies(name) for name in self._actions]
+            if applying != self._applying:
+                self._applying = applying
+                self.refresh_bindings()
             self.query_one(StatusLine).update()
 
     def on_screen_resume(self) -> None:

@@ -251,6 +251,18 @@ base and seed as the one at the cursor.
         else:
             self.host.go("train")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape goes back from the screen while no study is open."""
+        if action == "back":
+            return bool(self._opened)
+        return super().check_action(action, parameters)
+
+    def applies(self, action: str) -> bool:
+        """Only a study that is worked on can be stopped; the list of studies draws nothing."""
+        if action in ("run", "stop") and self._board is not None:
+            return self._board.is_worked_on == (action == "stop")
+        return action != "metric" or bool(self._opened)
+
     def action_back(self) -> None:
         """The list of studies."""
         self._show_studies()
@@ -282,7 +294,7 @@ base and seed as the one at the cursor.
             self.host.report("The study cannot be started", error)
             return
         self.notify(
-            f"{visible(name)} is worked on by a process of its own; its words are in queue.log.",
+            f"{visible(name)} is run by a process of its own, which writes to queue.log.",
             markup=False,
         )
         if not self._opened:

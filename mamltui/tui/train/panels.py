@@ -15,6 +15,7 @@ from mamltui.results import Figure, StepResult, figures_of
 from mamltui.score import ACCURACY, Metric, Score
 from mamltui.text import visible
 from mamltui.tui.session.watched import Watched
+from mamltui.tui.shared.fitting import shortened_name
 
 STATE_STYLES = {
     "training": "$success",
@@ -29,6 +30,8 @@ STATE_STYLES = {
     "damaged": "bold $error",
 }
 MUTED = "$text-muted"
+WIDE = 14
+"""Cells of a wide tile."""
 WIDE_TILES = 142
 """Cells from which on all tiles are wide."""
 
@@ -50,7 +53,7 @@ def headline(watched: Watched, newest: Newest, width: int) -> Content:
     right = Content.assemble((device, MUTED), (state, STATE_STYLES.get(state, "")))
     task = task_text(watched.profile)
     room = width - right.cell_length - len(task) - 4
-    name = Content.styled(visible(watched.name), "bold").truncate(max(8, room), ellipsis=True)
+    name = Content.styled(shortened_name(watched.name, max(9, room)), "bold")
     left = Content.assemble(name, (f"  {task}", MUTED))
     return Content.assemble(left, " " * max(1, width - left.cell_length - right.cell_length), right)
 
@@ -76,8 +79,14 @@ def tiles(
         del cells[2]
     if test is not None:
         score = test.score
-        ci95 = f" ± {metric.number(score.ci95)}" if width >= WIDE_TILES else metric.unit
-        cells.insert(0, ("test", "test", f"{metric.number(score.value)}{ci95}"))
+        is_wide = width >= WIDE_TILES
+        ci95 = f" ± {metric.number(score.ci95)}" if is_wide else ""
+        text = f"{metric.number(score.value)}{ci95}{metric.unit}"
+        # A whole interval has 15 cells: without them the unit stands beside the name.
+        title = "test"
+        if len(text) > WIDE:
+            title, text = f"test{metric.unit}", text.removesuffix(metric.unit)
+        cells.insert(0, ("test", title, text))
     if figure is not None:
         label = ("to publ.", "to published") if metric.is_error else ("to paper", "to the paper")
         cells.append((*label, _difference(best, figure)))
@@ -85,7 +94,7 @@ def tiles(
         ("norm", "gradient norm", f"{step.gradient_norm:.3g}" if step else "-"),
         ("it/s", "it/s", f"{step.iterations_per_second:.2f}" if step else "-"),
     ]
-    gap, narrow, wide = 2, 8, 14
+    gap, narrow, wide = 2, 8, WIDE
     cells = cells[: max(1, (width + gap) // (narrow + gap))]
     each = max(0, min(wide, (width + gap) // len(cells) - gap))
     names = [long if each == wide else short for short, long, _ in cells]

@@ -129,6 +129,15 @@ accuracy minus what the MAML paper prints for the test split, in points.
         self.query_one(Chart).log_y = memory.get("train.log_axis", False)
         self.query_one(Chart).focus()
 
+    def applies(self, action: str) -> bool:
+        """Only what goes on can be paused, stopped and saved, and only what does not be run."""
+        watched = self.session.watched
+        if action in ("pause", "stop", "checkpoint"):
+            return watched is not None and watched.is_live
+        if action == "run":
+            return watched is not None and (watched.state == "paused" or not watched.is_live)
+        return True
+
     def on_resize(self) -> None:
         self._seen = ()
         self.call_after_refresh(self.bring_up_to_date)
