@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import subprocess
 import sys
@@ -363,6 +364,22 @@ def test_two_threads_may_use_the_same_kernels_at_once(threads: Callable[[int], N
         for again, scores_again in results:
             assert same_gradient(again, gradient)
             assert_same_scores(scores_again, scores, tolerance=0)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="a system without huge pages")
+def test_memory_without_huge_pages_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, weights, episodes = random_problem(tasks=4, way=3, filters=64)
+    expected = engine(network, InnerLoop(1, 0.4)).meta_gradient(weights, episodes)
+    asked: list[int] = []
+
+    def refuse(_: int, size: int, **__: int) -> None:
+        asked.append(size)
+        raise OSError("none")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    found = engine(network, InnerLoop(1, 0.4)).meta_gradient(weights, episodes)
+    assert asked
+    assert same_gradient(found, expected)
 
 
 def resident_bytes() -> int:

@@ -9,6 +9,7 @@ bit of what it gives.
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -41,6 +42,9 @@ TASKS = 4
 MEMORY = 2**29
 """Bytes that more tasks of a chunk than threads may take."""
 
+
+HUGE_PAGE = 2**21
+"""Bytes."""
 
 OTHER_NETWORK = "it is of the built-in convolutions alone; other networks take autograd"
 
@@ -208,8 +212,23 @@ class Kernels:
         except IndexError:
             tensor = like.new_zeros(0)
         if tensor.numel() < count * scalars:
-            tensor = like.new_zeros(count * scalars)
+            tensor = _zeros(count * scalars, like)
         return _Room(tensor, free)
+
+
+def _zeros(count: int, like: Tensor) -> Tensor:
+    """On huge pages, where the system has them: looking up small ones takes time."""
+    size = count * like.element_size()
+    if size < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return like.new_zeros(count)
+    try:
+        memory = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    except OSError:  # no such pages, or no memory, and then torch's error is the one that is known
+        return like.new_zeros(count)
+    whole = torch.frombuffer(memory, dtype=torch.uint8)
+    first = -whole.data_ptr() % HUGE_PAGE
+    return whole[first : first + size].view(like.dtype)
 
 
 class _Room:
