@@ -67,3 +67,37 @@ def test_bash_completes_the_name_of_a_run(run: str) -> None:
         ["bash", "-c", script], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.strip() == run
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
+@pytest.mark.parametrize(("typed", "offered"), [("runs show sm", True), ("nothing ''", False)])
+def test_zsh_completes_the_name_of_a_run(run: str, typed: str, offered: bool) -> None:
+    script = f"""
+        mamltui() {{ {sys.executable} -m mamltui "$@"; }}
+        compdef() {{ :; }}; _files() {{ :; }}
+        compadd() {{ print -l -- "${{(@P)2}}"; }}
+        source <(mamltui completion zsh)
+        words=(mamltui {typed}); CURRENT=$#words
+        _mamltui
+    """
+    done = subprocess.run(
+        ["zsh", "-f", "-c", script], capture_output=True, text=True, check=True, env=os.environ
+    )
+    assert done.stdout.strip() == (run if offered else "")
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
+def test_fish_completes_the_name_of_a_run(run: str) -> None:
+    script = f"""
+        function mamltui; {sys.executable} -m mamltui $argv; end
+        mamltui completion fish | source
+        complete -C "mamltui runs show sm"
+    """
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ,
+    )
+    assert done.stdout.split() == [run]
