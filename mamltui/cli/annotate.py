@@ -43,7 +43,7 @@ def rename(
     ] = "",
     runs_dir: RunsDir = None,
 ) -> None:
-    """Call a run otherwise; its folder keeps its name, and both find it."""
+    """Rename a run; its folder keeps its own name, and either finds it."""
     from mamltui.runs import find_run
     from mamltui.runs.annotations import checked_title
     from mamltui.text import visible

@@ -233,7 +233,7 @@ The interval of a difference is that of two results on different episodes.
             empty = self._comparison.runs_problem
         else:
             empty = (
-                problem or "none fits the filter"
+                problem or "no run fits the filter"
                 if runs
                 else "none yet: train a profile from Home (1)"
             )

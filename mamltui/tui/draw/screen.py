@@ -61,7 +61,7 @@ class DrawScreen(AppScreen):
         Binding("q", "query", "Query", tooltip="Draw the query"),
         Binding("a", "add", "Add", show=False, tooltip="Another drawing of this class"),
         Binding("w", "way", "Classes", show=False, tooltip="How many classes"),
-        Binding("N", "rename", "Rename", show=False, tooltip="Call the class otherwise"),
+        Binding("N", "rename", "Rename", show=False, tooltip="Rename the class"),
         Binding("plus,equals_sign", "steps(1)", "More steps", show=False),
         Binding("minus", "steps(-1)", "Fewer steps", show=False),
         Binding("s", "save", "Save", show=False, tooltip="Save the drawings as PNG files"),

@@ -106,7 +106,7 @@ class HomeLists(Container):
             else rows.run_row(run, now, differs=differing[run.name], marked=run.name in marked)
             for run in shown
         ]
-        nothing = problem or ("none fits the filter" if asked.strip() else "")
+        nothing = problem or ("nothing fits the filter" if asked.strip() else "")
         self._rows("profiles").show(
             profiles,
             title=_count("Profiles", len(profiles), len(listing.profiles)),

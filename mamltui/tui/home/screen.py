@@ -56,7 +56,7 @@ class HomeScreen(AppScreen):
         Binding(
             "a", "annotate('archive')", "Archive", show=False, tooltip="Archive the marked runs"
         ),
-        Binding("N", "annotate('rename')", "Rename", show=False, tooltip="Call the run otherwise"),
+        Binding("N", "annotate('rename')", "Rename", show=False, tooltip="Rename the run"),
         Binding("m", "annotate('note')", "Notes", show=False, tooltip="Write notes about the run"),
         Binding("d", "draw", "Draw", show=False, tooltip="Draw for the run at the cursor"),
         Binding("D,delete", "remove", "Remove", show=False),
@@ -88,7 +88,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
 | D | remove the marked runs, or the one at the cursor, after asking |
 | f | fold runs that differ in the seed alone into one row: mean, 95 % interval, number |
 | s, t, a | star, tag, archive the same runs; archived ones are listed by `/ archived=yes` |
-| N, m | call the run at the cursor otherwise; write notes about it |
+| N, m | rename the run at the cursor; write notes about it |
 | S, O | sort by the next column, the other way; so does a click on its title |
 | Tab, h, l | profiles, runs, details |
 | arrows, j, k, g, G | move |
