@@ -40,6 +40,11 @@ MAY_CHANGE = LENGTH | {"description", "validation.keep"}
 """Keys that do not change what is learned in an iteration."""
 SECTIONS_THAT_MAY_CHANGE = frozenset(("run", "evaluation", "engine"))
 """Likewise whole sections."""
+PARTS = {
+    "plus.multi_step_iterations": "plus.multi_step_loss",
+    "plus.first_order_iterations": "plus.derivative_annealing",
+}
+"""Lengths, and the switch without which each has no effect."""
 
 
 def other_learning(before: Profile, after: Profile) -> list[Difference]:
@@ -72,14 +77,14 @@ def _may_change(key: str) -> bool:
 
 
 def _flat(profile: Profile) -> dict[str, Any]:
-    """The profile's values under dotted keys."""
+    """The profile's values under dotted keys; None: it has no effect, for its part is off."""
     flat: dict[str, Any] = {}
     for section, value in profile.model_dump(mode="json").items():
         if isinstance(value, dict):
             flat |= {f"{section}.{key}": item for key, item in value.items()}
         else:
             flat[section] = value
-    return flat
+    return flat | {length: None for length, switch in PARTS.items() if not flat[switch]}
 
 
 def _text(value: Any) -> str:
@@ -87,4 +92,6 @@ def _text(value: Any) -> str:
         return ", ".join(f"{name}={json.dumps(each)}" for name, each in value) or "none"
     if isinstance(value, list):
         return steps_text(value)
+    if value is None:
+        return "-"
     return json.dumps(value) if isinstance(value, bool) else str(value)

@@ -32,6 +32,18 @@ def test_steps_and_switches_are_written_as_in_a_profile() -> None:
     assert texts == {"evaluation.steps": ("0..3", "1,5"), "data.rotations": ("true", "false")}
 
 
+def test_the_length_of_a_part_counts_only_where_the_part_is_on() -> None:
+    short, long = ({"first_order_iterations": 5}, {"first_order_iterations": 7})
+    assert differences([profile(plus=short), profile(plus=long)]) == []
+    on = {"derivative_annealing": True}
+    annealed = [profile(plus=short | on), profile(plus=long | on)]
+    assert list(map(str, differences(annealed))) == ["plus.first_order_iterations 5 -> 7"]
+    assert list(map(str, differences([profile(plus=short), annealed[0]]))) == [
+        "plus.derivative_annealing false -> true",
+        "plus.first_order_iterations - -> 5",
+    ]
+
+
 def test_equal_profiles_one_and_none_do_not_differ() -> None:
     assert differences([profile(), profile()]) == []
     assert differences([profile()]) == []

@@ -110,6 +110,7 @@ def test_meta_curvature_on_a_laptop_differs_from_maml_there_in_the_algorithm_alo
         "algorithm",
         "inner.test_steps",
         "plus.derivative_annealing",
+        "plus.first_order_iterations",
         "meta.iterations",
     }
     assert curvature.algorithm == "meta-curvature"
