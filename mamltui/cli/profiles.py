@@ -33,8 +33,8 @@ def list_profiles() -> None:
     rows += [
         (
             profile.name,
-            str(profile.task.way),
-            str(profile.task.shot),
+            str(profile.task.at_test.way),
+            str(profile.task.at_test.shot),
             profile.data.set,
             f"{profile.meta.iterations:,}",
             profile.description,

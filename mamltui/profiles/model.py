@@ -650,8 +650,16 @@ class Values(Head):
 
     @property
     def shape(self) -> str:
-        """Of a task in words: ``5-way 1-shot``, or of a wave ``10-shot``."""
-        return shape_text(self.classes_of(self.task), self.task.shot)
+        """Of a task in words: ``5-way 1-shot``, or of a wave ``10-shot``.
+
+        It is that of the tasks which are scored; where others are trained on, they follow:
+        ``5-way 1-shot (trained 20-way)``.
+        """
+        task, scored = self.task, self.task.at_test
+        shape = shape_text(self.classes_of(scored), scored.shot)
+        trained = [f"{task.way}-way"] * (task.way != scored.way)
+        trained += [f"{task.shot}-shot"] * (task.shot != scored.shot)
+        return f"{shape} (trained {' '.join(trained)})" if trained else shape
 
     def classes_of(self, task: TaskSection) -> int:
         """Of a task of this profile's data; 0 of a regression, which has none."""

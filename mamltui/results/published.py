@@ -139,8 +139,9 @@ def published_sweeps() -> tuple[Sweep, ...]:
 
 
 def figures_of(profile: Profile) -> list[Figure]:
-    """What is published for the profile's task, and may be shown."""
-    task = (profile.data.set, profile.classes_of(profile.task), profile.task.shot)
+    """What is published for the tasks that the profile is scored on, and may be shown."""
+    scored = profile.task.at_test
+    task = (profile.data.set, profile.classes_of(scored), scored.shot)
     return [figure for figure in published_figures() if figure.is_of(*task)]
 
 

@@ -172,6 +172,7 @@ def test_validation_and_test_may_be_of_other_tasks_than_the_training(
     found = (evaluation.way, evaluation.shot, evaluation.train_way, evaluation.train_shot)
     assert found == (3, 3, 4, 1)
     assert "3-way" not in " ".join(evaluation.departures(profile))
+    assert profile.shape == "3-way 3-shot (trained 4-way 1-shot)"
     for validated in validations(run):
         right = validated["accuracy"] * profile.validation.episodes * 3 * 2
         assert right == pytest.approx(round(right))
