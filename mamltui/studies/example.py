@@ -63,25 +63,29 @@ def write_example(run: RunFolder, bank: ImageBank) -> Path:
     """
     from mamltui.data.episodes import EpisodeSampler
     from mamltui.data.splits import split_classes
-    from mamltui.learner import learner_of
+    from mamltui.learner import learner_of, with_way
     from mamltui.maml.adaptation import adapt
 
     profile = run.profile
+    task = profile.task.at_test
     split = split_classes(bank, profile.data.split)
     run.check_data(bank, split)
     learner = learner_of(profile, bank)
     checkpoint = run.load_checkpoint("best", learner)
-    episodes = EpisodeSampler.of(profile, bank, split, "test").batch(0, 1)
+    parameters = checkpoint.parameters
+    if task.way != profile.task.way:
+        learner, parameters = with_way(learner, parameters, task.way)
+    scored = profile.model_copy(update={"task": task})
+    episodes = EpisodeSampler.of(scored, bank, split, "test").batch(0, 1)
     steps = profile.inner.test_steps
     adaptation = adapt(
         learner.network,
         learner.inner,
-        checkpoint.parameters,
+        parameters,
         episodes,
         steps=steps,
         should_stop=lambda: False,
     )
-    task = profile.task
     support = episodes.support_x[0].numpy().astype(np.float32)
     query = episodes.query_x[0].numpy().astype(np.float32)
     answers = adaptation.query.probabilities[0, steps].numpy().astype(np.float32)

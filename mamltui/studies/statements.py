@@ -156,7 +156,7 @@ def _reasons(arm: Arm) -> Iterator[str]:
     if profile is None:
         return
     tasks = profile.meta.iterations * profile.meta.batch
-    published = PAPER_TASKS if profile.task.way < 20 else PAPER_TASKS // 2
+    published = PAPER_TASKS if profile.task.at_test.way < 20 else PAPER_TASKS // 2
     if tasks < published / 2:
         yield f"{tasks:,} training tasks in all, where the MAML paper has {published:,}"
     best = [each.info.best.iteration for each in arm.standings if each.info and each.info.best]

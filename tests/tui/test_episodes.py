@@ -9,9 +9,12 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
 from mamltui.data.banks import Banks
+from mamltui.data.load import load_bank
 from mamltui.errors import CheckpointError, DataError, RunError
+from mamltui.evaluation import evaluate_run
 from mamltui.profiles import AugmentSection
 from mamltui.runs import RunFolder
 from mamltui.tui.episode.inspector import EpisodeInspector, EpisodeView
@@ -48,6 +51,23 @@ def test_a_look_holds_every_image_and_its_probabilities(run: RunFolder) -> None:
     assert found.query.probabilities.shape == (4, 3, 2, 3)
     true = np.stack([found.query.probabilities[:, label, :, label] for label in range(3)])
     np.testing.assert_allclose(-np.log(true).mean(axis=(0, 2)), found.query.loss, rtol=1e-5)
+
+
+def test_test_episodes_are_those_the_run_is_scored_on_and_not_those_it_trains_on(
+    tmp_path: Path,
+) -> None:
+    characters = write_characters(tmp_path / "characters")
+    task = {"way": 3, "shot": 1, "query": 2, "test_way": 2, "test_shot": 2}
+    run = trained_run(tmp_path / "runs", characters, task=task)
+    run.release()
+    bank, device = load_bank(run.profile.data), torch.device("cpu")
+    evaluation = evaluate_run(run, bank=bank, steps=[1], episodes=2, device=device, seed=7)
+    first, second = (view(request(run, task=task, steps=2)) for task in (0, 1))
+    assert (first.way, first.support.probabilities.shape) == (2, (3, 2, 2, 2))
+    scores = evaluation.accuracies("transductive")
+    assert [found.query.accuracy[2] for found in (first, second)] == pytest.approx(scores)
+    trained = view(request(run, split="train"))
+    assert (trained.way, trained.support.probabilities.shape) == (3, (4, 3, 1, 3))
 
 
 def test_a_look_at_an_episode_can_be_had_again(run: RunFolder) -> None:

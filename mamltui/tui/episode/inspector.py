@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # these import torch, which takes seconds: only threads do
     from mamltui.data.banks import Banks
     from mamltui.data.episodes import EpisodeSampler
     from mamltui.maml.adaptation import Adaptation, Predictions
+    from mamltui.maml.episode import Episodes
 
 
 @dataclass(frozen=True)
@@ -98,29 +99,12 @@ class EpisodeInspector:
             return None
 
     def _inspect(self, request: Request, should_stop: Callable[[], bool]) -> EpisodeView:
-        from mamltui.learner import learner_of
-        from mamltui.maml.adaptation import adapt
-
-        profile = request.run.profile
+        profile = _profile(request)
         sampler = self._sampler(request, profile)
         bank, way = sampler.bank, profile.task.way
-        learner = learner_of(profile, bank)
-        iteration, parameters = parameters_of(request, learner, should_stop)
-        episodes = sampler.batch(request.task, 1)
         plan = sampler.plan(request.task, 1)
-        inner = replace(learner.inner, alpha=request.alpha)
-        if learns_rates(profile):
-            factor = request.alpha / profile.inner.alpha
-            parameters = learner.with_rates_times(factor, parameters)
         begun = time.perf_counter()
-        adaptation = adapt(
-            learner.network,
-            inner,
-            parameters,
-            episodes,
-            steps=request.steps,
-            should_stop=should_stop,
-        )
+        iteration, adaptation, episodes = _adapt(request, profile, sampler, 1, should_stop)
         return EpisodeView(
             request=request,
             profile=profile,
@@ -140,34 +124,18 @@ class EpisodeInspector:
         Raises:
             MamltuiError: the run, its data or its parameters cannot be had.
         """
-        from mamltui.learner import learner_of
-        from mamltui.maml.adaptation import adapt
         from mamltui.maml.chunks import Interrupted
 
         try:
-            profile = request.run.profile
+            profile = _profile(request)
             sampler = self._sampler(request, profile)
-            learner = learner_of(profile, sampler.bank)
-            _, parameters = parameters_of(request, learner, should_stop)
-            inner = replace(learner.inner, alpha=request.alpha)
-            if learns_rates(profile):
-                parameters = learner.with_rates_times(
-                    request.alpha / profile.inner.alpha, parameters
-                )
-            return adapt(
-                learner.network,
-                inner,
-                parameters,
-                sampler.batch(request.task, tasks),
-                steps=request.steps,
-                should_stop=should_stop,
-            )
+            return _adapt(request, profile, sampler, tasks, should_stop)[1]
         except Interrupted:
             return None
 
     def class_names(self, request: Request, tasks: int) -> list[list[str]]:
         """``[tasks][way]``: the classes of several tasks from that of ``request`` on."""
-        sampler = self._sampler(request, request.run.profile)
+        sampler = self._sampler(request, _profile(request))
         plan = sampler.plan(request.task, tasks)
         names = sampler.bank.class_names
         return [[names[number] for number in row] for row in plan.class_index.tolist()]
@@ -188,6 +156,44 @@ class EpisodeInspector:
         )
         self._kept = (key, sampler)
         return sampler
+
+
+def _profile(request: Request) -> Profile:
+    """The run's, with the tasks of the split: those it is trained on, or those it is scored on."""
+    profile = request.run.profile
+    if request.split == "train":
+        return profile
+    return profile.model_copy(update={"task": profile.task.at_test})
+
+
+def _adapt(
+    request: Request,
+    profile: Profile,
+    sampler: EpisodeSampler,
+    tasks: int,
+    should_stop: Callable[[], bool],
+) -> tuple[int, Adaptation, Episodes]:
+    """Adapt to tasks of ``profile``: the parameters' iteration, what came of it, and the tasks."""
+    from mamltui.learner import learner_of, with_way
+    from mamltui.maml.adaptation import adapt
+
+    learner = learner_of(request.run.profile, sampler.bank)
+    iteration, parameters = parameters_of(request, learner, should_stop)
+    factor = request.alpha / profile.inner.alpha
+    if learns_rates(profile):
+        parameters = learner.with_rates_times(factor, parameters)
+    if profile.task.way != request.run.profile.task.way:
+        learner, parameters = with_way(learner, parameters, profile.task.way)
+    episodes = sampler.batch(request.task, tasks)
+    adaptation = adapt(
+        learner.network,
+        replace(learner.inner, alpha=learner.inner.alpha * factor),
+        parameters,
+        episodes,
+        steps=request.steps,
+        should_stop=should_stop,
+    )
+    return iteration, adaptation, episodes
 
 
 def _images(pixels: NDArray[np.float32], seen: Predictions, way: int) -> Images:
