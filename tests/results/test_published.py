@@ -8,12 +8,18 @@ from typing import Any, get_args
 import pytest
 
 from mamltui.profiles import Profile, load_profile, method_of, packaged_profiles
-from mamltui.results import compare_with_published, published_figures
+from mamltui.results import compare_with_published, figures_of, published_figures
 from mamltui.results.published import Comparison
 from mamltui.score import SQUARED_ERROR
 from tests.results.examples import evaluation, with_headline
 
 TASKS = [(5, 1), (5, 5), (20, 1), (20, 5)]
+
+
+def test_what_is_published_for_a_profile_is_of_the_tasks_it_is_scored_on() -> None:
+    profile = load_profile("fast-5way5shot")
+    assert (profile.task.way, profile.task.test_way) == (20, 5)
+    assert "99.9 ± 0.1 %" in [figure.printed for figure in figures_of(profile)]
 
 
 def beside(method: str, comparisons: list[Comparison]) -> Comparison:
