@@ -208,7 +208,7 @@ def test_the_best_checkpoint_is_that_of_the_best_validation(root: Path, criterio
         "validation.interval=1",
         "validation.episodes=3",
         "meta.iterations=16",
-        "meta.seed=6",
+        "meta.seed=8",  # its last loss is twice the least: no rounding makes it the best
         "meta.learning_rate=0.03",
     )
     run = make_run(root, profile)
