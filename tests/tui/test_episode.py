@@ -16,7 +16,7 @@ from mamltui.tui.episode.glyphs import braille, draw
 from mamltui.tui.episode.screen import EpisodeScreen
 from mamltui.tui.shared.dialogs import Ask
 from tests.cli.run_folders import trained_run, write_photographs
-from tests.tui.conftest import SIZES, screen_text, until
+from tests.tui.conftest import SIZES, final_text, screen_text, until
 from tests.tui.looking import (
     MakeApp,
     assert_table_shows,
@@ -185,7 +185,7 @@ async def test_the_same_episode_is_adapted_again_with_another_alpha(
 ) -> None:
     app = make_app()
     async with opened(app, tiny_run) as pilot:
-        first = screen_text(app)
+        first = await final_text(app)
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, Ask))
         assert app.screen.query_one(Input).value == "0.4"  # as it is now
@@ -200,8 +200,7 @@ async def test_the_same_episode_is_adapted_again_with_another_alpha(
         assert now[0] == before[0]
         assert now[1:] != before[1:]
         await press(pilot, "0", shows="alpha 0.4   2 inner steps")
-        # All but the keys, which may be drawn after the rest.
-        assert screen_text(app).split("\n")[:-1] == first.split("\n")[:-1]
+        assert await final_text(app) == first
 
 
 @pytest.mark.usefixtures("place")
@@ -325,7 +324,7 @@ async def test_a_five_way_one_shot_episode_is_seen_whole_at_80x24(
     app = make_app()
     async with opened(app, run.path) as pilot:
         await until(pilot, lambda: re.search(r"✓|✗", screen_text(app)))
-        text = screen_text(app)
+        text = await final_text(app)
         episodes = sampler_of(run.path, "test").batch(0, 1)
         for images in (episodes.support_x[0], episodes.query_x[0]):
             drawn = [braille(image[0].numpy() >= 0.5) for image in images]

@@ -155,9 +155,9 @@ async def test_only_a_study_that_runs_can_be_stopped_and_escape_leaves_the_list(
     app = make_app()
     async with app.run_test(size=(120, 36)) as pilot:
         await open_study(app, pilot, "small")
-        await until(pilot, lambda: "r Run" in screen_text(app).splitlines()[-1])
+        await until(pilot, lambda: "Stop" not in screen_text(app).splitlines()[-1])
         foot = screen_text(app).splitlines()[-1]
-        assert "Stop" not in foot and "m Metric" in foot
+        assert "r Run" in foot and "m Metric" in foot
         await pilot.press("escape")
         await until(pilot, lambda: "m Metric" not in screen_text(app))
         await pilot.press("escape")
