@@ -162,8 +162,10 @@ def with_way(
         UsageError: the run has not learned what tasks of so many classes need.
     """
     network, inner = learner.network, learner.inner
+    if way == network.way and head is None:
+        return learner, parameters
     if not isinstance(network, NetworkSpec):
-        if way == network.way and head in (None, "learned"):
+        if way == network.way and head == "learned":
             return learner, parameters
         raise UsageError(
             f"this run's network is a module of its user's, which answers for its {network.way} "

@@ -1,4 +1,7 @@
-"""How many tasks are worked on at once: the bound on memory, and what keeps a CPU's cache warm."""
+"""Tasks in chunks, one after another or side by side.
+
+A chunk is what is worked on at once: its size bounds the memory and keeps a CPU's cache warm.
+"""
 
 from __future__ import annotations
 

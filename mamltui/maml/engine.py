@@ -132,9 +132,9 @@ class Engine:
         inner = inner or self.inner
         done = 0
 
-        def take(chunk: Episodes, found: MetaGradient) -> None:
+        def take(chunk: Episodes, gradients: MetaGradient) -> None:
             nonlocal done
-            use(found)
+            use(gradients)
             done += chunk.tasks
 
         def work(size: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,9 @@ from pydantic import (
 from mamltui.profiles.arguments import ALLOWED_ARGUMENTS, parse_arguments
 from mamltui.profiles.steps import ALLOWED_STEPS, parse_steps
 from mamltui.score import ACCURACY, SQUARED_ERROR, Metric
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 NAME_LENGTH = 60
@@ -660,6 +663,11 @@ class Values(Head):
         trained = [f"{task.way}-way"] * (task.way != scored.way)
         trained += [f"{task.shot}-shot"] * (task.shot != scored.shot)
         return f"{shape} (trained {' '.join(trained)})" if trained else shape
+
+    @property
+    def scored(self) -> Self:
+        """The same with the tasks of validation and test as those that are trained on."""
+        return self.model_copy(update={"task": self.task.at_test})
 
     def classes_of(self, task: TaskSection) -> int:
         """Of a task of this profile's data; 0 of a regression, which has none."""

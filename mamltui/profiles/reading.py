@@ -233,12 +233,12 @@ def _section(model: type[Any], values: dict[str, Any]) -> Any:
     """
     # Not the values themselves: 1, 1.0 and true are equal, and not all of them allowed.
     key = (model, repr(values))
+    if len(key[1]) > LONGEST_KEPT:
+        return model.model_validate(values)
     if key not in _sections:
         checked = model.model_validate(values)
         if len(_sections) >= SECTIONS_KEPT:
             _sections.clear()
-        if len(key[1]) > LONGEST_KEPT:
-            return checked
         _sections[key] = checked
     return _sections[key]
 

@@ -66,17 +66,14 @@ def write_example(run: RunFolder, bank: ImageBank) -> Path:
     from mamltui.learner import learner_of, with_way
     from mamltui.maml.adaptation import adapt
 
-    profile = run.profile
-    task = profile.task.at_test
+    profile = run.profile.scored
+    task = profile.task
     split = split_classes(bank, profile.data.split)
     run.check_data(bank, split)
-    learner = learner_of(profile, bank)
+    learner = learner_of(run.profile, bank)
     checkpoint = run.load_checkpoint("best", learner)
-    parameters = checkpoint.parameters
-    if task.way != profile.task.way:
-        learner, parameters = with_way(learner, parameters, task.way)
-    scored = profile.model_copy(update={"task": task})
-    episodes = EpisodeSampler.of(scored, bank, split, "test").batch(0, 1)
+    learner, parameters = with_way(learner, checkpoint.parameters, task.way)
+    episodes = EpisodeSampler.of(profile, bank, split, "test").batch(0, 1)
     steps = profile.inner.test_steps
     adaptation = adapt(
         learner.network,

@@ -84,9 +84,7 @@ class Plan:
 
     def sampler(self, split: SplitName) -> Sampler:
         """The tasks of the training or of its validation."""
-        profile = self.profile
-        if split != "train":
-            profile = profile.model_copy(update={"task": profile.task.at_test})
+        profile = self.profile if split == "train" else self.profile.scored
         return sampler_of(profile, self.bank, self.split, split, augmented=split == "train")
 
 

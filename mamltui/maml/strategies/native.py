@@ -41,11 +41,8 @@ TASKS = 4
 """Of a chunk, or one a thread if that is more: enough that Python's part of the work is small."""
 MEMORY = 2**29
 """Bytes that more tasks of a chunk than threads may take."""
-
-
 HUGE_PAGE = 2**21
 """Bytes."""
-
 OTHER_NETWORK = "it is of the built-in convolutions alone; other networks take autograd"
 
 
@@ -183,9 +180,9 @@ class Kernels:
         return Native(self, network, images)
 
     def tasks_at_once(self, network: Network, steps: int, episodes: Episodes) -> int:
-        """``TASKS``, fewer where they need more than ``MEMORY``, or else as many as threads.
+        """``TASKS``, rounded up to a task for every thread; fewer if they need ``MEMORY`` or more.
 
-        Where steps are kept, of each of the :data:`~mamltui.maml.chunks.WORKERS`.
+        Where the steps are kept there are chunks side by side, which share the threads.
         """
         assert isinstance(network, NetworkSpec)
         support, query = (

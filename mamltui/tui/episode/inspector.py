@@ -99,15 +99,14 @@ class EpisodeInspector:
             return None
 
     def _inspect(self, request: Request, should_stop: Callable[[], bool]) -> EpisodeView:
-        profile = _profile(request)
-        sampler = self._sampler(request, profile)
-        bank, way = sampler.bank, profile.task.way
+        sampler = self._sampler(request)
+        bank, way = sampler.bank, request.profile.task.way
         plan = sampler.plan(request.task, 1)
         begun = time.perf_counter()
-        iteration, adaptation, episodes = _adapt(request, profile, sampler, 1, should_stop)
+        iteration, adaptation, episodes = _adapt(request, sampler, 1, should_stop)
         return EpisodeView(
             request=request,
-            profile=profile,
+            profile=request.profile,
             iteration=iteration,
             class_names=[bank.class_names[number] for number in plan.class_index[0].tolist()],
             degrees=[90 * turns for turns in plan.quarter_turns[0].tolist()],
@@ -127,24 +126,23 @@ class EpisodeInspector:
         from mamltui.maml.chunks import Interrupted
 
         try:
-            profile = _profile(request)
-            sampler = self._sampler(request, profile)
-            return _adapt(request, profile, sampler, tasks, should_stop)[1]
+            return _adapt(request, self._sampler(request), tasks, should_stop)[1]
         except Interrupted:
             return None
 
     def class_names(self, request: Request, tasks: int) -> list[list[str]]:
         """``[tasks][way]``: the classes of several tasks from that of ``request`` on."""
-        sampler = self._sampler(request, _profile(request))
+        sampler = self._sampler(request)
         plan = sampler.plan(request.task, tasks)
         names = sampler.bank.class_names
         return [[names[number] for number in row] for row in plan.class_index.tolist()]
 
-    def _sampler(self, request: Request, profile: Profile) -> EpisodeSampler:
+    def _sampler(self, request: Request) -> EpisodeSampler:
         from mamltui.data.episodes import EpisodeSampler
         from mamltui.data.sampling import images_of
         from mamltui.data.splits import split_classes
 
+        profile = request.profile
         key = (request.run.path, profile, request.split)
         if self._kept is not None and self._kept[0] == key:
             return self._kept[1]
@@ -158,32 +156,20 @@ class EpisodeInspector:
         return sampler
 
 
-def _profile(request: Request) -> Profile:
-    """The run's, with the tasks of the split: those it is trained on, or those it is scored on."""
-    profile = request.run.profile
-    if request.split == "train":
-        return profile
-    return profile.model_copy(update={"task": profile.task.at_test})
-
-
 def _adapt(
-    request: Request,
-    profile: Profile,
-    sampler: EpisodeSampler,
-    tasks: int,
-    should_stop: Callable[[], bool],
+    request: Request, sampler: EpisodeSampler, tasks: int, should_stop: Callable[[], bool]
 ) -> tuple[int, Adaptation, Episodes]:
-    """Adapt to tasks of ``profile``: the parameters' iteration, what came of it, and the tasks."""
+    """Adapt to tasks of ``sampler``: the parameters' iteration, what came of it, and the tasks."""
     from mamltui.learner import learner_of, with_way
     from mamltui.maml.adaptation import adapt
 
+    profile = request.profile
     learner = learner_of(request.run.profile, sampler.bank)
     iteration, parameters = parameters_of(request, learner, should_stop)
     factor = request.alpha / profile.inner.alpha
     if learns_rates(profile):
         parameters = learner.with_rates_times(factor, parameters)
-    if profile.task.way != request.run.profile.task.way:
-        learner, parameters = with_way(learner, parameters, profile.task.way)
+    learner, parameters = with_way(learner, parameters, profile.task.way)
     episodes = sampler.batch(request.task, tasks)
     adaptation = adapt(
         learner.network,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mamltui.errors import CheckpointError, RunError
+from mamltui.profiles import Profile
 from mamltui.runs import RunFolder
 
 if TYPE_CHECKING:  # these import torch, which takes seconds: only threads do
@@ -42,6 +43,11 @@ class Request:
     """Learned step sizes change in the ratio of this to the profile's."""
     steps: int
     """Inner steps."""
+
+    @property
+    def profile(self) -> Profile:
+        """The run's, with the tasks of the split: those it is trained on, or is scored on."""
+        return self.run.profile if self.split == "train" else self.run.profile.scored
 
 
 def parameters_of(

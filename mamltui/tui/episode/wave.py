@@ -54,14 +54,14 @@ def look_at_wave(request: Request, banks: Banks, should_stop: Callable[[], bool]
     from mamltui.maml.learner import Learner
     from mamltui.waves import fit_wave
 
-    profile = request.run.profile
+    profile = request.profile
     waves = banks.bank(profile.data)
     request.run.check_data(waves, split_classes(waves))
     learner = learner_of(profile, waves)
     iteration, parameters = parameters_of(request, learner, should_stop)
     if learns_rates(profile):
         parameters = learner.with_rates_times(request.alpha / profile.inner.alpha, parameters)
-    task = profile.task if request.split == "train" else profile.task.at_test
+    task = profile.task
     sampler = SinusoidSampler(profile.meta.seed, request.split, task.shot, task.query)
     begun = time.perf_counter()
     learner = Learner(learner.network, replace(learner.inner, alpha=request.alpha))

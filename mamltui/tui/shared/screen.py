@@ -84,9 +84,9 @@ class AppScreen(Screen[None]):
     def _applies(self, active: ActiveBinding) -> bool:
         return active.node is not self or self.applies(active.binding.action.partition("(")[0])
 
-    def applies(self, action: str) -> bool:
+    def applies(self, action: str) -> bool:  # noqa: ARG002
         """Whether an action of this screen has something to act on as things are."""
-        return bool(action)
+        return True
 
     def _foot_width(self, active: ActiveBinding) -> int:
         """Cells of a key with what it does at the foot of the screen."""

@@ -94,10 +94,10 @@ def tiles(
         ("norm", "gradient norm", f"{step.gradient_norm:.3g}" if step else "-"),
         ("it/s", "it/s", f"{step.iterations_per_second:.2f}" if step else "-"),
     ]
-    gap, narrow, wide = 2, 8, WIDE
+    gap, narrow = 2, 8
     cells = cells[: max(1, (width + gap) // (narrow + gap))]
-    each = max(0, min(wide, (width + gap) // len(cells) - gap))
-    names = [long if each == wide else short for short, long, _ in cells]
+    each = max(0, min(WIDE, (width + gap) // len(cells) - gap))
+    names = [long if each == WIDE else short for short, long, _ in cells]
     space = " " * gap
     labels = space.join(f"{name:>{each}}" for name in names)
     values = space.join(f"{value:>{each}}" for _, _, value in cells)
