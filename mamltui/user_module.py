@@ -79,7 +79,7 @@ def find_class(name: str, where: str) -> type[nn.Module]:
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
     try:
-        found: object = import_module(module_name)
+        target: object = import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or module_name
         raise UsageError(
@@ -95,17 +95,17 @@ def find_class(name: str, where: str) -> type[nn.Module]:
         ) from error
     for part in path.split("."):
         try:
-            found = getattr(found, part)
+            target = getattr(target, part)
         except AttributeError:
             raise UsageError(f"{module_name} has no class {path}", where=where) from None
-    if not isinstance(found, type) or not issubclass(found, nn.Module):
+    if not isinstance(target, type) or not issubclass(target, nn.Module):
         raise UsageError(
             f"{path} is not a class of torch modules: it has to be a subclass of torch.nn.Module",
             where=where,
         )
-    if isabstract(found):
+    if isabstract(target):
         raise UsageError(f"{path} is abstract: name a class derived from it", where=where)
-    return found
+    return target
 
 
 def _is_second_order(profile: Profile) -> bool:

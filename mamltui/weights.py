@@ -51,23 +51,23 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
         for wrapper in WRAPPERS:
             if isinstance(values, Mapping) and isinstance(values.get(wrapper), Mapping):
                 values = values[wrapper]
-    found = {
+    tensors = {
         str(name): value.detach().cpu()
         for name, value in (values.items() if isinstance(values, Mapping) else ())
         if isinstance(value, Tensor)
     }
-    if isinstance(values, Mapping) and any(name.startswith("parameters/") for name in found):
-        found = {name: value for name, value in found.items() if not name.startswith("adam/")}
+    if isinstance(values, Mapping) and any(name.startswith("parameters/") for name in tensors):
+        tensors = {name: value for name, value in tensors.items() if not name.startswith("adam/")}
     for prefix in PREFIXES:
-        if found and all(name.startswith(prefix) for name in found):
-            found = {name.removeprefix(prefix): value for name, value in found.items()}
-    if not found:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    if not tensors:
         raise UsageError(
             "it holds no state dict: no tensors by name",
             where=str(path),
             hint="Write one with torch.save(module.state_dict(), FILE), or with safetensors.",
         )
-    return found, digest
+    return tensors, digest
 
 
 def fitted(state: Mapping[str, Tensor], network: Network, path: Path) -> Parameters:

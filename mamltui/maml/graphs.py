@@ -159,15 +159,15 @@ class _Block:
         else:
             self.graph.replay()
         return MetaGradient(  # of the caller: the next replay overwrites these
-            {name: value.clone() for name, value in self._found.gradient.items()},
-            {name: value.clone() for name, value in self._found.drift.items()},
-            self._found.query_loss.clone(),
-            self._found.query_accuracy.clone(),
+            {name: value.clone() for name, value in self._gradients.gradient.items()},
+            {name: value.clone() for name, value in self._gradients.drift.items()},
+            self._gradients.query_loss.clone(),
+            self._gradients.query_accuracy.clone(),
         )
 
     def compute(self) -> None:
         """What is recorded."""
-        self._found = outer.task_gradients(
+        self._gradients = outer.task_gradients(
             self._network,
             self._kind,
             self._parameters,

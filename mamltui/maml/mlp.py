@@ -42,14 +42,14 @@ class MlpNetwork(Network):
 
     @cached_property
     def parameters(self) -> dict[str, ParameterSpec]:
-        found: dict[str, ParameterSpec] = {}
+        specs: dict[str, ParameterSpec] = {}
         last = len(self.hidden) + 1
         for layer, (inputs, outputs) in enumerate(pairwise(self.sizes()), 1):
             weight = ParameterSpec((inputs, outputs), "kernel", "own", is_decayed=True)
             part = weight._replace(part="head") if layer == last else weight
-            found[f"layer{layer}.weight"] = part
-            found[f"layer{layer}.bias"] = part._replace(shape=(outputs,), is_decayed=False)
-        return found
+            specs[f"layer{layer}.weight"] = part
+            specs[f"layer{layer}.bias"] = part._replace(shape=(outputs,), is_decayed=False)
+        return specs
 
     @property
     def normalises_by_batch(self) -> bool:
@@ -63,12 +63,12 @@ class MlpNetwork(Network):
 
     def initial_parameters(self, seed: int) -> Parameters:
         generator = torch.Generator().manual_seed(seed)
-        found: Parameters = {}
+        values: Parameters = {}
         for layer, (inputs, outputs) in enumerate(pairwise(self.sizes()), 1):
             for name, shape in (("weight", (inputs, outputs)), ("bias", (outputs,))):
                 drawn = 2 * torch.rand(shape, generator=generator) - 1
-                found[f"layer{layer}.{name}"] = drawn / math.sqrt(inputs)
-        return found
+                values[f"layer{layer}.{name}"] = drawn / math.sqrt(inputs)
+        return values
 
     def apply(
         self,

@@ -125,23 +125,23 @@ class NetworkSpec(Network):
     @cached_property
     def parameters(self) -> dict[str, ParameterSpec]:
         """Every parameter tensor by its name, in the order of the forward pass."""
-        found: dict[str, ParameterSpec] = {}
+        specs: dict[str, ParameterSpec] = {}
         rows = self.norm_steps
         own = (rows, self.filters) if rows else (self.filters,)
         for layer, inputs in enumerate(self.inputs(), 1):
             kernel = (3, 3, inputs, self.filters)
-            found[f"conv{layer}.weight"] = ParameterSpec(
+            specs[f"conv{layer}.weight"] = ParameterSpec(
                 kernel, "kernel", "xavier", is_decayed=True
             )
-            found[f"norm{layer}.shift"] = ParameterSpec(own, "norm", "zeros", rows)
+            specs[f"norm{layer}.shift"] = ParameterSpec(own, "norm", "zeros", rows)
             if self.norm_scale:
-                found[f"norm{layer}.scale"] = ParameterSpec(own, "norm", "ones", rows)
+                specs[f"norm{layer}.scale"] = ParameterSpec(own, "norm", "ones", rows)
             if self.running_steps:
                 seen = self.running_steps, self.filters
                 mean = ParameterSpec(seen, "norm", "zeros", self.running_steps, is_tracked=True)
-                found[f"norm{layer}.mean"] = mean
-                found[f"norm{layer}.variance"] = mean._replace(initial="ones")
-        return found if self.prototypes else found | self._head()
+                specs[f"norm{layer}.mean"] = mean
+                specs[f"norm{layer}.variance"] = mean._replace(initial="ones")
+        return specs if self.prototypes else specs | self._head()
 
     def _head(self) -> dict[str, ParameterSpec]:
         shapes = (self.features(), self.way), (self.way,)

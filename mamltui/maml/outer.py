@@ -152,8 +152,8 @@ def task_gradients(
         gradient = {name: tasks.gradient[name] for name in parameters if name in tasks.gradient}
         losses = tasks.loss.per_task(logits, episodes.query_y)
         accuracies = tasks.loss.accuracy(logits, episodes.query_y)
-        found = MetaGradient(gradient, tasks.drift, losses, accuracies)
-        return found.together() if losses.is_cuda else found
+        meta_gradient = MetaGradient(gradient, tasks.drift, losses, accuracies)
+        return meta_gradient.together() if losses.is_cuda else meta_gradient
 
 
 @dataclass(frozen=True)
@@ -350,14 +350,14 @@ class _Tasks:
 
     # ---- Backward ----
 
-    def add(self, found: Mapping[str, Tensor], step: int, factor: float = 1.0) -> None:
+    def add(self, gradients: Mapping[str, Tensor], step: int, factor: float = 1.0) -> None:
         """Add ``factor`` times gradients in the parameters as they were after ``step`` steps."""
-        self._add(self.gradient, found, step, factor)
+        self._add(self.gradient, gradients, step, factor)
 
     def _add(
-        self, totals: Parameters, found: Mapping[str, Tensor], step: int, factor: float = 1.0
+        self, totals: Parameters, gradients: Mapping[str, Tensor], step: int, factor: float = 1.0
     ) -> None:
-        for name, value in found.items():
+        for name, value in gradients.items():
             if self.network.rows(name):
                 total = totals.get(name)
                 if total is None:
@@ -372,14 +372,14 @@ class _Tasks:
     def back(self, taken: _Step, step: int) -> None:
         """The adjoint of one inner step."""
         outer = {name: self.gradient[name] for name in self.adapted}
-        found = self.inner.adjoint(
+        adjoint = self.inner.adjoint(
             self.network, taken.before, taken.gradients, self.theta, outer, step
         )
-        self.gradient |= found.values
-        self.add(found.learned, step)
+        self.gradient |= adjoint.values
+        self.add(adjoint.learned, step)
         if self.curved:
-            direction = at_step(self.network, found.gradients, step)
-            self.add(self._hessian_product(taken.tape, direction), step, found.factor)
+            direction = at_step(self.network, adjoint.gradients, step)
+            self.add(self._hessian_product(taken.tape, direction), step, adjoint.factor)
 
     def back_to_features(self) -> None:
         """What a head of prototypes leaves to the features that it was computed from."""

@@ -184,7 +184,7 @@ class ModuleNetwork(Network):
         norms = [each for each in model.modules() if isinstance(each, TaskNorm)]
         whole = {name: value.to(images.device) for name, value in _other_buffers(model).items()}
         dims = {name: len(spec.shape) for name, spec in self.tensors}
-        outputs, found = [], []
+        outputs, seen = [], []
         for task, own_images in enumerate(images):
             own = {
                 name: value[task] if value.dim() > dims[name] else value
@@ -199,12 +199,12 @@ class ModuleNetwork(Network):
             for norm in norms:
                 norm.given, norm.seen = given, calls
             outputs.append(functional_call(model, own | whole, (own_images,)))
-            found.append(calls)
+            seen.append(calls)
         for norm in norms:
             norm.given, norm.seen = None, None
         return torch.stack(outputs), [
             NormStatistics(*(torch.stack(field).unsqueeze(1) for field in zip(*calls, strict=True)))
-            for calls in zip(*found, strict=True)
+            for calls in zip(*seen, strict=True)
         ]
 
     def floats_an_image(self) -> int:
@@ -293,27 +293,27 @@ class ModuleNetwork(Network):
 
     def notices(self) -> list[str]:
         """What a reader has to know of how it is used."""
-        found = []
+        notices = []
         model = self.computed()
         norms = sum(isinstance(each, TaskNorm) for each in model.modules())
         dropouts = sum(isinstance(each, DROPOUTS) for each in model.modules())
         if norms:
-            found.append(
+            notices.append(
                 f"{self.module}: its {_counted(norms, 'batch normalisation')} take the statistics "
                 "of the images at hand, as in the MAML paper; running ones are neither kept nor "
                 "used"
             )
         if dropouts:
-            found.append(
+            notices.append(
                 f"{self.module}: its {_counted(dropouts, 'dropout')} are off: with random masks "
                 "no result could be repeated"
             )
         if constants := self.tracked():
-            found.append(
+            notices.append(
                 f"{self.module}: {_counted(len(constants), 'tensor')} without a gradient stay as "
                 f"they are: {', '.join(constants[:3])}{', ...' if len(constants) > 3 else ''}"
             )
-        return found
+        return notices
 
 
 def offered(constructor: Callable[..., object], **offers: int) -> dict[str, int]:
@@ -354,11 +354,11 @@ def _values_of(model: nn.Module) -> Parameters:
         if type(layer) in BATCH_NORMS
         for buffer, _ in layer.named_buffers(recurse=False)
     }
-    found = {name: value.detach() for name, value in model.named_parameters()}
+    values = {name: value.detach() for name, value in model.named_parameters()}
     for name, value in model.named_buffers():
         if name not in running and value.is_floating_point():
-            found[name] = value.detach()
-    return found
+            values[name] = value.detach()
+    return values
 
 
 def _spec(

@@ -100,12 +100,12 @@ def _check_derivatives(
             "its output does not depend on its parameters by anything that torch can differentiate"
         )
     try:
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             logits.square().mean(), learned, create_graph=second_order, materialize_grads=True
         )
     except RuntimeError as error:
         raise UnfitModuleError(f"it cannot be differentiated: {error}") from error
-    total = sum((value.square().sum() for value in found), torch.zeros(()))
+    total = sum((value.square().sum() for value in gradients), torch.zeros(()))
     if not second_order or not total.requires_grad:
         return
     try:

@@ -251,8 +251,8 @@ class _Smoothed(TorchFunctionMode):
             asked = dict(kwargs or {})
             names = ("kernel_size", "stride", "padding")
             given = dict(zip(names, args[1:], strict=False)) | asked
-            kept = {name: given[name] for name in names if given.get(name) is not None}
-            return functional.avg_pool2d(args[0], **kept)
+            arguments = {name: given[name] for name in names if given.get(name) is not None}
+            return functional.avg_pool2d(args[0], **arguments)
         return func(*args, **(kwargs or {}))
 
 

@@ -30,6 +30,6 @@ def validation_scores(events: Path) -> tuple[float, ...]:
             content = file.read(LARGEST)
     except OSError:
         return ()
-    found = (float(match[1]) for match in _VALIDATED.finditer(content))
-    accuracies = tuple(accuracy for accuracy in found if accuracy <= 1)
+    written = (float(match[1]) for match in _VALIDATED.finditer(content))
+    accuracies = tuple(accuracy for accuracy in written if accuracy <= 1)
     return accuracies or tuple(float(match[1]) for match in _ERROR.finditer(content))

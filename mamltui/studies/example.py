@@ -37,9 +37,9 @@ class Example:
     def read(cls, run: RunFolder) -> Example | None:
         """What :func:`write_example` left; None: nothing, or it is damaged."""
         try:
-            with np.load(run.evaluation / FILE, allow_pickle=False) as kept:
+            with np.load(run.evaluation / FILE, allow_pickle=False) as arrays:
                 example = cls(
-                    kept["support"], kept["query"], kept["answers"], int(kept["iteration"])
+                    arrays["support"], arrays["query"], arrays["answers"], int(arrays["iteration"])
                 )
         except (OSError, ValueError, KeyError, EOFError):
             return None

@@ -81,7 +81,7 @@ class EpisodeInspector:
 
     def __init__(self, banks: Banks) -> None:
         self._banks = banks
-        self._kept: tuple[tuple[object, ...], EpisodeSampler] | None = None
+        self._cached: tuple[tuple[object, ...], EpisodeSampler] | None = None
 
     def inspect(self, request: Request, should_stop: Callable[[], bool]) -> View | None:
         """Draw the episode and adapt to it; None when ``should_stop`` came before the end.
@@ -144,15 +144,15 @@ class EpisodeInspector:
 
         profile = request.profile
         key = (request.run.path, profile, request.split)
-        if self._kept is not None and self._kept[0] == key:
-            return self._kept[1]
+        if self._cached is not None and self._cached[0] == key:
+            return self._cached[1]
         bank = images_of(self._banks.bank(profile.data), "this screen")
         split = split_classes(bank, profile.data.split)
         request.run.check_data(bank, split)
         sampler = EpisodeSampler.of(
             profile, bank, split, request.split, augmented=request.split == "train"
         )
-        self._kept = (key, sampler)
+        self._cached = (key, sampler)
         return sampler
 
 
