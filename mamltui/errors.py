@@ -91,7 +91,7 @@ class DeviceError(MamltuiError):
     exit_code = ExitCode.UNAVAILABLE
 
 
-class PlaceError(MamltuiError):
+class ExecutorError(MamltuiError):
     """Where trainings are to run cannot be reached, or they could not run there."""
 
     exit_code = ExitCode.UNAVAILABLE

@@ -14,7 +14,7 @@ from mamltui.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mamltui.headless.study import StudyDisplay
-    from mamltui.studies.places.place import Place
+    from mamltui.studies.executors.executor import Executor
     from mamltui.studies.queue import Queue
     from mamltui.studies.standing import Standing
     from mamltui.studies.study import Study
@@ -62,7 +62,7 @@ def run(
         bool, typer.Option("--resume", help="As it was last run, with the same budget and seeds.")
     ] = False,
     on: Annotated[
-        str, typer.Option("--on", metavar="PLACE", help="Where they run: local, ray or slurm.")
+        str, typer.Option("--on", metavar="WHERE", help="Where they run: local, ray or slurm.")
     ] = "local",
     address: Annotated[
         str | None,
@@ -127,8 +127,8 @@ def run(
     Exit codes: 0 all done, 1 a cell failed, 4 a cell diverged, 130 and 143 stopped by SIGINT and
     SIGTERM, after checkpoints.
     """
-    from mamltui.studies.places.choosing import place_named
-    from mamltui.studies.places.place import Wanted
+    from mamltui.studies.executors.choosing import executor_named
+    from mamltui.studies.executors.executor import Wanted
     from mamltui.studies.reading import Changes, begun_study, load_study
 
     if iterations is not None and minutes is not None:
@@ -148,13 +148,13 @@ def run(
     wanted = Wanted(
         workers, threads, gpu_share, device.value, address, node_dir, tuple(slurm or ())
     )
-    with closing(place_named(on, wanted)) as place:
+    with closing(executor_named(on, wanted)) as executor:
         from mamltui.studies.queue import Queue
 
-        display = _display(made, place, quiet)
+        display = _display(made, executor, quiet)
         queue = Queue(
             made,
-            place,
+            executor,
             root=out,
             data_dir=data_dir,
             device=device.value,
@@ -229,7 +229,7 @@ def slim(
             narrate(f"left out: {each.cell.name}, {each.state}")
 
 
-def _display(study: Study, place: Place, quiet: bool) -> StudyDisplay:
+def _display(study: Study, executor: Executor, quiet: bool) -> StudyDisplay:
     from mamltui.headless.study import StudyDisplay, StudyLines
 
     if quiet:
@@ -244,7 +244,7 @@ def _display(study: Study, place: Place, quiet: bool) -> StudyDisplay:
     from mamltui.headless.study_live import StudyTable
     from mamltui.measures import counted
 
-    workers, threads = counted(place.workers, "worker"), counted(place.threads, "thread")
+    workers, threads = counted(executor.workers, "worker"), counted(executor.threads, "thread")
     return StudyTable(console, f"study {study.name}, {workers} of {threads}")
 
 
@@ -267,7 +267,7 @@ def _drive(queue: Queue, display: StudyDisplay, quiet: bool) -> int:
         while True:
             standings, is_over = queue.step()
             progress = progress_of(
-                queue.study, standings, workers=queue.place.workers, working=queue.working
+                queue.study, standings, workers=queue.executor.workers, working=queue.working
             )
             display.show(standings, progress, queue.working)
             if is_over:
@@ -280,7 +280,7 @@ def _drive(queue: Queue, display: StudyDisplay, quiet: bool) -> int:
 
         more = [word for cell in queue.only for word in ("--only", cell)]
         more += CommonOptions(queue.root, queue.data_dir, queue.device).options()
-        more += queue.place.options()
+        more += queue.executor.options()
         again = shlex.join(["mamltui", "study", "run", queue.study.name, "--resume", *more])
         narrate(f"{received[0].name}: stopped after checkpoints. Go on with: {again}")
         return 128 + received[0]

@@ -13,7 +13,7 @@ from mamltui.runs.listing import (
     list_reference_runs,
     list_runs,
 )
-from mamltui.runs.places import REFERENCE_VARIABLE, RUNS_VARIABLE, reference_root, runs_root
+from mamltui.runs.roots import REFERENCE_VARIABLE, RUNS_VARIABLE, reference_root, runs_root
 from mamltui.runs.state import Best, RunInfo, StartedFrom, State, TrainedOn
 
 if TYPE_CHECKING:

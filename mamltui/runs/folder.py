@@ -34,7 +34,7 @@ from mamltui.runs.backlog import Backlog
 from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
 from mamltui.runs.images import difference
 from mamltui.runs.lock import Lock
-from mamltui.runs.places import FOLDERS, is_abandoned, new_folder, reference_root, runs_root
+from mamltui.runs.roots import FOLDERS, is_abandoned, new_folder, reference_root, runs_root
 from mamltui.runs.state import RUN_FORMAT, RunInfo, TrainedOn, utc_now
 from mamltui.text import visible
 from mamltui.untrusted import checked_json, parse_json, read_file

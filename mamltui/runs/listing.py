@@ -17,7 +17,7 @@ from mamltui.runs.curve import validation_scores
 from mamltui.runs.files import file_error
 from mamltui.runs.folder import CheckpointName, RunFolder
 from mamltui.runs.kept import kept_iterations
-from mamltui.runs.places import is_abandoned, reference_root, runs_root
+from mamltui.runs.roots import is_abandoned, reference_root, runs_root
 from mamltui.runs.state import RunInfo
 from mamltui.score import ACCURACY, Metric
 

@@ -15,8 +15,8 @@ from mamltui.errors import RunError
 from mamltui.runs.files import file_error
 from mamltui.runs.folder import EARLIER_PARTS, RunFolder
 from mamltui.runs.listing import list_runs
-from mamltui.runs.places import is_abandoned, runs_root
 from mamltui.runs.rescue import rescued_file
+from mamltui.runs.roots import is_abandoned, runs_root
 
 
 def check_removable(run: RunFolder) -> None:

@@ -12,7 +12,7 @@ from mamltui.atomic import part_folder
 from mamltui.errors import RunError
 from mamltui.runs.files import file_error, write_whole
 from mamltui.runs.folder import RunFolder
-from mamltui.runs.places import FOLDERS
+from mamltui.runs.roots import FOLDERS
 from mamltui.runs.state import RunInfo
 
 if TYPE_CHECKING:

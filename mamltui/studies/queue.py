@@ -1,4 +1,4 @@
-"""A study's queue: cells that are not over go to a place, as many at once as it takes."""
+"""A study's queue: cells that are not over go to an executor, as many at once as it takes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mamltui.results import write_text
 from mamltui.runs import runs_root
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
+from mamltui.studies.executors.executor import Assignment, Executor, Job, last_words
 from mamltui.studies.launch import PROCESS, process_note
-from mamltui.studies.places.place import Assignment, Job, Place, last_words
 from mamltui.studies.reading import study_folder, write_copy
 from mamltui.studies.standing import (
     OVER,
@@ -36,7 +36,7 @@ failed: one that is killed is gone on with."""
 
 @dataclass
 class _Work:
-    """A cell in the hands of a place."""
+    """A cell in the hands of an executor."""
 
     cell: Cell
     job: Job
@@ -51,7 +51,7 @@ class Queue:
 
     Args:
         root: the folder of the runs; None: the usual one.
-        place: where cells run.
+        executor: where cells run.
         notify: told in words what happens.
 
     Raises:
@@ -60,7 +60,7 @@ class Queue:
     """
 
     study: Study
-    place: Place
+    executor: Executor
     root: Path | None = None
     data_dir: Path | None = None
     device: str = "auto"
@@ -132,16 +132,16 @@ class Queue:
         ]
         if waiting and not self._is_prepared:
             profiles = [each.profile or each.cell.profile(NOMINAL) for each in waiting]
-            self.place.prepare(self.folder, profiles, self.data_dir)
+            self.executor.prepare(self.folder, profiles, self.data_dir)
             self._is_prepared = True
-        with self.place.together():
+        with self.executor.together():
             self._start(waiting)
         return standings, self.is_idle and not waiting
 
     def _start(self, waiting: Sequence[Standing]) -> None:
         busy = {work.experiment for work in self._working}
         timing = any(work.is_timing for work in self._working)
-        workers = self.place.workers
+        workers = self.executor.workers
         for standing in waiting:
             if len(self._working) >= workers or timing:
                 return
@@ -164,7 +164,7 @@ class Queue:
         log = self.folder / "logs" / f"{cell.name}.log"
         path.parent.mkdir(exist_ok=True)
         write_text(path, profile.to_toml(), error=RunError)
-        threads = 1 if timed else self.place.threads
+        threads = 1 if timed else self.executor.threads
         assignment = Assignment(
             path.absolute(),
             runs_root(self.root).absolute(),
@@ -174,7 +174,7 @@ class Queue:
             (self.folder / "speed.json").absolute() if timed else None,
         )
         self._begun.add(cell.name)
-        self._working.append(_Work(cell, self.place.start(assignment, log), timed, key, log))
+        self._working.append(_Work(cell, self.executor.start(assignment, log), timed, key, log))
 
     def _collect(self) -> None:
         for work in list(self._working):

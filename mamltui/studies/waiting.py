@@ -31,9 +31,9 @@ from mamltui.runs import RunFolder, RunInfo
 from mamltui.runs.files import file_error
 from mamltui.runs.lock import Lock
 from mamltui.signals import stop_signals
+from mamltui.studies.executors.executor import Assignment, Job, last_words
+from mamltui.studies.executors.local import LocalExecutor
 from mamltui.studies.launch import PROCESS, is_worked_on, process_note, start_apart, stop_queue
-from mamltui.studies.places.local import LocalPlace
-from mamltui.studies.places.place import Assignment, Job, last_words
 from mamltui.studies.reading import study_folder
 from mamltui.studies.standing import find_fitting
 from mamltui.untrusted import Text, checked, parse_json, read_file
@@ -268,7 +268,7 @@ def _train(
     profile = queue.folder / f"{waiting.id}.toml"
     assignment = Assignment(profile, queue.root, common.data, common.device, threads)
     log = queue.folder / f"{waiting.id}.log"
-    job = LocalPlace(1, threads).start(assignment, log)
+    job = LocalExecutor(1, threads).start(assignment, log)
     jobs[:] = [job]
     while (code := job.poll()) is None:
         time.sleep(POLL_SECONDS)

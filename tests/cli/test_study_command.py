@@ -16,9 +16,11 @@ from tests.studies.small import SMALL, Here, write_study
 def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     """Cells run in this process, on small images."""
     use_small_images(monkeypatch)
-    place = Here()
-    monkeypatch.setattr("mamltui.studies.places.choosing.place_named", lambda *_, **__: place)
-    return place
+    executor = Here()
+    monkeypatch.setattr(
+        "mamltui.studies.executors.choosing.executor_named", lambda *_, **__: executor
+    )
+    return executor
 
 
 def test_a_study_runs_shows_where_it_stands_and_writes_its_report(

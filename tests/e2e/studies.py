@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.runs import RunFolder
-from mamltui.studies.places.place import Place
+from mamltui.studies.executors.executor import Executor
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import load_study
 from mamltui.studies.standing import Standing
@@ -40,7 +40,7 @@ def make_study(folder: Path, patch: pytest.MonkeyPatch) -> Path:
 
 
 def work(
-    at: Place, root: Path, watch: Callable[[Queue, list[Standing]], None], told: list[str]
+    at: Executor, root: Path, watch: Callable[[Queue, list[Standing]], None], told: list[str]
 ) -> list[Standing]:
     """Have the study worked on to its end, and watch."""
     queue = Queue(load_study("study.toml"), at, root=root, device="cpu", notify=told.append)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from mamltui.cli import main
-from mamltui.errors import PlaceError, UsageError
+from mamltui.errors import ExecutorError, UsageError
 from mamltui.runs import RunFolder
-from mamltui.studies.places import ray as module
-from mamltui.studies.places.place import Wanted
-from mamltui.studies.places.ray import RayPlace
+from mamltui.studies.executors import ray as module
+from mamltui.studies.executors.executor import Wanted
+from mamltui.studies.executors.ray import RayExecutor
 from mamltui.studies.queue import Queue
 from mamltui.studies.standing import Standing
 from tests.e2e.ray_cluster import add_node, cluster, expect_no_process
@@ -84,7 +84,7 @@ def test_a_node_that_dies_loses_nothing_and_changes_no_bit(
     node_dir.mkdir()
     told: list[str] = []
     wanted = Wanted(1, 1, address=nodes.address, node_dir=None if shared else node_dir)
-    (standing,) = work(RayPlace(wanted), folder / "runs", watch, told)
+    (standing,) = work(RayExecutor(wanted), folder / "runs", watch, told)
     assert len(killed) == 1
     (notice,) = told
     assert re.fullmatch(r"tiny-seed0: .* is gone; it is gone on with", notice)
@@ -137,9 +137,9 @@ def test_a_study_runs_on_a_cluster_that_is_started_for_it_and_ended(
 def test_what_no_node_has_is_told_at_once(nodes: Any) -> None:
     ensure_nodes(nodes, 1)
     with pytest.raises(UsageError, match="no node has what a training needs, 64 cores"):
-        RayPlace(Wanted(threads=64, address=nodes.address))
+        RayExecutor(Wanted(threads=64, address=nodes.address))
     with pytest.raises(UsageError, match=r"1 core and 0\.5 GPU"):
-        RayPlace(Wanted(gpu_share=0.5, address=nodes.address))
+        RayExecutor(Wanted(gpu_share=0.5, address=nodes.address))
 
 
 def test_a_cluster_of_other_versions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,8 +147,8 @@ def test_a_cluster_of_other_versions_is_told(monkeypatch: pytest.MonkeyPatch) ->
         raise RuntimeError("Version mismatch: The cluster was started with:\n    Python: 3.9.1")
 
     monkeypatch.setattr("ray.init", refuse)
-    with pytest.raises(PlaceError, match=r"the cluster has other versions: .* Python: 3\.9\.1"):
-        RayPlace(Wanted(address="auto"))
+    with pytest.raises(ExecutorError, match=r"the cluster has other versions: .* Python: 3\.9\.1"):
+        RayExecutor(Wanted(address="auto"))
 
 
 @pytest.mark.parametrize(
@@ -171,5 +171,5 @@ def test_an_address_without_a_cluster_is_told_at_once(
 
 def test_without_ray_the_command_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(PlaceError, match=r"Ray is not installed\npip install 'mamltui\[ray\]'"):
-        RayPlace(Wanted())
+    with pytest.raises(ExecutorError, match=r"Ray is not installed\npip install 'mamltui\[ray\]'"):
+        RayExecutor(Wanted())

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mamltui.errors import MamltuiError
-from mamltui.studies.places import slurm as module
-from mamltui.studies.places.choosing import place_named
-from mamltui.studies.places.place import Wanted
-from mamltui.studies.places.slurm import SlurmPlace
+from mamltui.studies.executors import slurm as module
+from mamltui.studies.executors.choosing import executor_named
+from mamltui.studies.executors.executor import Wanted
+from mamltui.studies.executors.slurm import SlurmExecutor
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import Changes, load_study
 from mamltui.studies.standing import Standing
@@ -47,7 +47,7 @@ def test_a_preempted_job_saves_a_checkpoint_and_goes_on_where_it_was(folder: Pat
             preempted.append(standing.iteration)
 
     told: list[str] = []
-    (standing,) = work(SlurmPlace(Wanted(), cluster="local"), folder / "runs", watch, told)
+    (standing,) = work(SlurmExecutor(Wanted(), cluster="local"), folder / "runs", watch, told)
     assert preempted and told == []
     assert standing.state == "done" and standing.run is not None and standing.info is not None
     (here,) = work(Here(), folder / "here", lambda *_: None, [])
@@ -64,7 +64,7 @@ def test_a_node_with_other_code_trains_nothing_and_says_why(
 ) -> None:
     (folder / "sitecustomize.py").write_text("import mamltui; mamltui.__version__ = '99.0'")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
-    at = SlurmPlace(Wanted(), cluster="local")
+    at = SlurmExecutor(Wanted(), cluster="local")
     (standing,) = work(at, folder / "runs", lambda *_: None, [])
     assert standing.state == "failed" and standing.run is None
     assert "mamltui 0" in standing.why and "but 99.0" in standing.why
@@ -94,7 +94,7 @@ def test_cells_are_submitted_as_one_array_and_lost_jobs_once_more(
     settings = ("partition=gpu", "time=120", "reservation=class")
     wanted = Wanted(threads=3, device="cuda", slurm=settings)
     told: list[str] = []
-    at = place_named("slurm", wanted)
+    at = executor_named("slurm", wanted)
     assert at.options() == ["--on", "slurm", *(w for text in settings for w in ("--slurm", text))]
     queue = Queue(
         load_study("study.toml", Changes(seeds=2)), at, root=folder / "runs", notify=told.append
@@ -130,7 +130,7 @@ def test_what_slurm_refuses_is_told(folder: Path, monkeypatch: pytest.MonkeyPatc
     (scripts / "sbatch").write_text(
         "#!/bin/sh\necho 'invalid partition specified: x' >&2\nexit 1\n"
     )
-    queue = Queue(load_study("study.toml"), SlurmPlace(Wanted()), root=folder / "runs")
+    queue = Queue(load_study("study.toml"), SlurmExecutor(Wanted()), root=folder / "runs")
     with pytest.raises(MamltuiError, match=r"Slurm takes no job: .*invalid partition specified: x"):
         queue.step()
     queue.close()
@@ -151,7 +151,7 @@ def test_what_slurm_cannot_do_is_told(
     if wanted.slurm:
         monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     with pytest.raises(MamltuiError, match=message):
-        SlurmPlace(wanted)
+        SlurmExecutor(wanted)
 
 
 def test_without_submitit_the_command_to_install_it_is_told(
@@ -159,4 +159,4 @@ def test_without_submitit_the_command_to_install_it_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(MamltuiError, match=r"not installed\npip install 'mamltui\[slurm\]'"):
-        SlurmPlace(Wanted())
+        SlurmExecutor(Wanted())

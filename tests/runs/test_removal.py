@@ -17,8 +17,8 @@ from mamltui.errors import RunError
 from mamltui.profiles import Profile
 from mamltui.results import write_results
 from mamltui.runs import RunFolder, find_run, list_runs
-from mamltui.runs.places import is_abandoned
 from mamltui.runs.removal import check_removable, find_leftovers, remove
+from mamltui.runs.roots import is_abandoned
 from tests.results.examples import evaluation
 from tests.training.file_operations import Operation, kill, watched
 

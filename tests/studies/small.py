@@ -1,4 +1,4 @@
-"""A study that trains in seconds, and a place that works in this process."""
+"""A study that trains in seconds, and an executor that works in this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mamltui.profiles import Profile
 from mamltui.studies import worker
-from mamltui.studies.places.place import Assignment, Job
+from mamltui.studies.executors.executor import Assignment, Job
 
 SMALL = """
 description = "Small enough for a test."

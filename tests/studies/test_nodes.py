@@ -8,10 +8,10 @@ import pytest
 
 from mamltui.data.load import load_bank
 from mamltui.identity import Identity
-from mamltui.studies.places import carrying
-from mamltui.studies.places.carrying import Stamps, pack, unpack
-from mamltui.studies.places.node import Arrival, Origin, arrive, examine
-from mamltui.studies.places.ray import _different_images
+from mamltui.studies.executors import carrying
+from mamltui.studies.executors.carrying import Stamps, pack, unpack
+from mamltui.studies.executors.node import Arrival, Origin, arrive, examine
+from mamltui.studies.executors.ray import _different_images
 
 
 def origin(folder: Path, node_dir: Path | None = None, **identity: str) -> Origin:

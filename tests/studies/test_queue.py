@@ -15,7 +15,7 @@ from mamltui.events import Step
 from mamltui.results import write_results
 from mamltui.runs import RunFolder, list_runs
 from mamltui.studies import worker
-from mamltui.studies.places.place import Place
+from mamltui.studies.executors.executor import Executor
 from mamltui.studies.progress import progress_of
 from mamltui.studies.queue import ATTEMPTS, Queue
 from mamltui.studies.reading import begun_study, load_study
@@ -25,9 +25,11 @@ from mamltui.training.plan import make_plan
 from tests.studies.small import SMALL, Here, write_study
 
 
-def work(file: Path, root: Path, place: Place, said: list[str] | None = None) -> list[Standing]:
+def work(
+    file: Path, root: Path, executor: Executor, said: list[str] | None = None
+) -> list[Standing]:
     notify = (said if said is not None else []).append
-    queue = Queue(load_study(str(file)), place, root=root, notify=notify)
+    queue = Queue(load_study(str(file)), executor, root=root, notify=notify)
     try:
         for _ in range(100):
             standings, is_over = queue.step()
@@ -188,9 +190,9 @@ def test_a_cell_that_diverges_is_reported_and_left(tmp_path: Path) -> None:
 def test_a_killed_process_is_started_again_but_not_for_ever(tmp_path: Path) -> None:
     file, root = write_study(tmp_path), tmp_path / "runs"
     kills = iter([-9, -9, None])
-    place = Here(lambda name: next(kills) if "steps1" in name else None)
-    assert [each.state for each in work(file, root, place)] == ["done", "done"]
-    assert place.started.count("quickstart-steps1-seed0") == 3
+    executor = Here(lambda name: next(kills) if "steps1" in name else None)
+    assert [each.state for each in work(file, root, executor)] == ["done", "done"]
+    assert executor.started.count("quickstart-steps1-seed0") == 3
     always = Here(lambda name: -9 if "steps1" in name else None)
     standings = work(file, tmp_path / "others", always)
     assert [each.state for each in standings] == ["failed", "done"]

@@ -12,7 +12,7 @@ from mamltui.profiles import Profile, load_profile
 from mamltui.runs import RunFolder
 from mamltui.runs.lock import Lock
 from mamltui.studies import waiting as module
-from mamltui.studies.places.place import Assignment
+from mamltui.studies.executors.executor import Assignment
 from mamltui.studies.waiting import TrainingQueue, work
 
 
@@ -29,7 +29,7 @@ class FakeJob:
         raise AssertionError(f"it is over, {at_once}")
 
 
-class FakePlace:
+class FakeExecutor:
     """Trains nothing: makes the run that a worker would have made, or fails."""
 
     taken: list[str]
@@ -40,11 +40,11 @@ class FakePlace:
 
     def start(self, assignment: Assignment, log: Path) -> FakeJob:
         profile = load_profile(str(assignment.profile))
-        FakePlace.taken.append(profile.name)
+        FakeExecutor.taken.append(profile.name)
         if profile.name == "bad":
             log.write_text("loading\nmamltui: no data\n")
             return FakeJob(3)
-        run = RunFolder.create(profile, FakePlace.root)
+        run = RunFolder.create(profile, FakeExecutor.root)
         if profile.name != "stopped":
             run.update(state="finished", iteration=profile.meta.iterations)
         run.release()
@@ -53,8 +53,8 @@ class FakePlace:
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingQueue:
-    FakePlace.taken, FakePlace.root = [], tmp_path
-    monkeypatch.setattr(module, "LocalPlace", FakePlace)
+    FakeExecutor.taken, FakeExecutor.root = [], tmp_path
+    monkeypatch.setattr(module, "LocalExecutor", FakeExecutor)
     return TrainingQueue(tmp_path)
 
 
@@ -87,10 +87,10 @@ def test_the_order_is_that_of_adding_and_can_be_changed(queue: TrainingQueue) ->
 
 
 def test_what_waits_is_trained_in_turn_and_what_fails_stops_nothing(queue: TrainingQueue) -> None:
-    for place, name in enumerate(("a", "bad", "stopped", "b")):
-        queue.add(profile(name, place), "called so" if name == "b" else "")
+    for seed, name in enumerate(("a", "bad", "stopped", "b")):
+        queue.add(profile(name, seed), "called so" if name == "b" else "")
     assert work(queue, CommonOptions(queue.root)) == ExitCode.DONE
-    assert FakePlace.taken == ["a", "bad", "stopped", "b"]
+    assert FakeExecutor.taken == ["a", "bad", "stopped", "b"]
     assert names(queue) == "a:done bad:failed stopped:stopped called so:done"
     bad, last = queue.read()[1], queue.read()[3]
     assert bad.why == "mamltui: no data"
@@ -99,7 +99,7 @@ def test_what_waits_is_trained_in_turn_and_what_fails_stops_nothing(queue: Train
     assert work(queue, CommonOptions(queue.root)) == ExitCode.DONE
     queue.again(bad.id)
     work(queue, CommonOptions(queue.root))
-    assert FakePlace.taken == ["a", "bad", "stopped", "b", "bad"]
+    assert FakeExecutor.taken == ["a", "bad", "stopped", "b", "bad"]
 
 
 def test_what_a_killed_process_was_at_waits_again(queue: TrainingQueue) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 from mamltui.errors import DeviceError
 from mamltui.processors import usable_processors
 from mamltui.profiles import Profile
-from mamltui.studies.places.place import Assignment, Job, trainings_on_a_gpu
+from mamltui.studies.executors.executor import Assignment, Job, trainings_on_a_gpu
 
 DEVICES_VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 
-class LocalPlace:
+class LocalExecutor:
     """Processes on this machine, which let others go first.
 
     Args:

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mamltui.errors import ExitCode, PlaceError, UsageError
+from mamltui.errors import ExecutorError, ExitCode, UsageError
 from mamltui.profiles import Profile
-from mamltui.studies.places.node import Origin, arrive, start_tied
-from mamltui.studies.places.place import KILLED, Assignment, Job, Wanted, add_to_log
+from mamltui.studies.executors.executor import KILLED, Assignment, Job, Wanted, add_to_log
+from mamltui.studies.executors.node import Origin, arrive, start_tied
 from mamltui.text import last_line
 
 FOLDER = "slurm"
@@ -114,7 +114,7 @@ class Submission:
             self._wait()
 
 
-class SlurmPlace:
+class SlurmExecutor:
     """Jobs of Slurm.
 
     Args:
@@ -122,7 +122,7 @@ class SlurmPlace:
 
     Raises:
         UsageError: something is wanted that Slurm does not give.
-        PlaceError: submitit or Slurm's commands are not here.
+        ExecutorError: submitit or Slurm's commands are not here.
     """
 
     def __init__(self, wanted: Wanted, cluster: str = "slurm") -> None:
@@ -135,14 +135,14 @@ class SlurmPlace:
         try:
             import submitit  # noqa: F401
         except ImportError as error:
-            raise PlaceError(
+            raise ExecutorError(
                 "submitit is not installed",
                 where="--on slurm",
                 hint="pip install 'mamltui[slurm]'",
             ) from error
         missing = [name for name in ("sbatch", "srun", "sacct") if not shutil.which(name)]
         if cluster == "slurm" and missing:
-            raise PlaceError(
+            raise ExecutorError(
                 f"this machine has no {' and no '.join(missing)}",
                 where="--on slurm",
                 hint="Type the command where you submit jobs to Slurm.",
@@ -199,7 +199,7 @@ class SlurmPlace:
             with self._executor.batch():
                 jobs = [self._executor.submit(submission) for submission, _ in waiting]
         except Exception as error:  # sbatch refused it
-            raise PlaceError(
+            raise ExecutorError(
                 f"Slurm takes no job: {last_line(str(error))}", where="--on slurm"
             ) from error
         for (_, job), submitted in zip(waiting, jobs, strict=True):
@@ -226,10 +226,10 @@ class SlurmPlace:
 class _SlurmJob:
     """A job, from its submission until its result is there or Slurm has given it up."""
 
-    def __init__(self, place: SlurmPlace, log: Path) -> None:
+    def __init__(self, executor: SlurmExecutor, log: Path) -> None:
         self.why = ""
         self.submitted: Any = None
-        self._place, self._log = place, log
+        self._executor, self._log = executor, log
         self._code: int | None = None
         self._stops = self._is_cancelled = False
 
@@ -245,7 +245,7 @@ class _SlurmJob:
             self.submitted.cancel(check=False)
         if self.submitted.paths.result_pickle.exists():
             self._code = self._result()
-        elif self.submitted.done(self._place.must_ask(are_stopping=self._is_cancelled)):
+        elif self.submitted.done(self._executor.must_ask(are_stopping=self._is_cancelled)):
             # The result may have come between the two questions.
             is_there = self.submitted.paths.result_pickle.exists()
             self._code = self._result() if is_there else self._without_result()

@@ -1,23 +1,23 @@
-"""Which place a command line means."""
+"""Which executor a command line means."""
 
 from __future__ import annotations
 
 from mamltui.errors import UsageError
-from mamltui.studies.places.local import LocalPlace
-from mamltui.studies.places.place import Place, Wanted
+from mamltui.studies.executors.executor import Executor, Wanted
+from mamltui.studies.executors.local import LocalExecutor
 
-PLACES = ("local", "ray", "slurm")
+EXECUTORS = ("local", "ray", "slurm")
 
 
-def place_named(name: str, wanted: Wanted) -> Place:
-    """The place called ``name``.
+def executor_named(name: str, wanted: Wanted) -> Executor:
+    """The executor called ``name``.
 
     Raises:
-        UsageError: there is no such place, or it cannot do what is wanted.
+        UsageError: there is no such executor, or it cannot do what is wanted.
         MamltuiError: it cannot be reached.
     """
-    if name not in PLACES:
-        raise UsageError(f"there is no place {name!r}", where="--on", hint=", ".join(PLACES))
+    if name not in EXECUTORS:
+        raise UsageError(f"cells cannot run on {name!r}", where="--on", hint=", ".join(EXECUTORS))
     if wanted.gpu_share is not None:
         if not 0 < wanted.gpu_share <= 1:
             raise UsageError(
@@ -35,11 +35,11 @@ def place_named(name: str, wanted: Wanted) -> Place:
         if value is not None and name != owner:
             raise UsageError(f"{option} is of --on {owner} alone", where=f"--on {name}")
     if name == "slurm":
-        from mamltui.studies.places.slurm import SlurmPlace
+        from mamltui.studies.executors.slurm import SlurmExecutor
 
-        return SlurmPlace(wanted)
+        return SlurmExecutor(wanted)
     if name == "ray":
-        from mamltui.studies.places.ray import RayPlace
+        from mamltui.studies.executors.ray import RayExecutor
 
-        return RayPlace(wanted)
-    return LocalPlace(wanted.workers, wanted.threads, wanted.gpu_share)
+        return RayExecutor(wanted)
+    return LocalExecutor(wanted.workers, wanted.threads, wanted.gpu_share)

@@ -16,12 +16,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mamltui.errors import ExitCode, MamltuiError, PlaceError, UsageError
+from mamltui.errors import ExecutorError, ExitCode, MamltuiError, UsageError
 from mamltui.processors import usable_processors
 from mamltui.profiles import Profile
-from mamltui.studies.places.carrying import Carrier
-from mamltui.studies.places.node import Arrival, NodeWorker, Origin, Report, WorkerState, examine
-from mamltui.studies.places.place import (
+from mamltui.studies.executors.carrying import Carrier
+from mamltui.studies.executors.executor import (
     KILLED,
     Assignment,
     Job,
@@ -29,6 +28,7 @@ from mamltui.studies.places.place import (
     add_to_log,
     trainings_on_a_gpu,
 )
+from mamltui.studies.executors.node import Arrival, NodeWorker, Origin, Report, WorkerState, examine
 from mamltui.text import last_line
 
 LOCAL = "local"
@@ -44,7 +44,7 @@ STORE_BYTES = 150 * 2**20
 _ADDRESS = re.compile(r"(?:ray://)?([^\s:/]+):(\d{1,5})|auto|local")
 
 
-class RayPlace:
+class RayExecutor:
     """The nodes of a Ray cluster.
 
     Args:
@@ -52,7 +52,7 @@ class RayPlace:
 
     Raises:
         UsageError: no node will ever have what a worker needs.
-        PlaceError: Ray is not installed, or the cluster cannot be reached.
+        ExecutorError: Ray is not installed, or the cluster cannot be reached.
     """
 
     def __init__(self, wanted: Wanted) -> None:
@@ -88,7 +88,7 @@ class RayPlace:
         """Have every node look whether it could train the study.
 
         Raises:
-            PlaceError: one could not, or they have different images.
+            ExecutorError: one could not, or they have different images.
         """
         origin = Origin.here(study, self._wanted.node_dir)
         distinct = {(profile.data, profile.network.module): profile for profile in profiles}
@@ -99,7 +99,7 @@ class RayPlace:
         ]
         problems = problems or _different_images(texts, dict(reports))
         if problems:
-            raise PlaceError(
+            raise ExecutorError(
                 "not all nodes could train this study",
                 where="--on ray",
                 hint="\n".join(problems),
@@ -173,7 +173,7 @@ class RayPlace:
             except errors.RayError as error:
                 reports.append((name, (Arrival(name, False, _in_a_line(error)), {})))
         if not reports:
-            raise PlaceError("all nodes have left the cluster", where="--on ray")
+            raise ExecutorError("all nodes have left the cluster", where="--on ray")
         return reports
 
 
@@ -277,13 +277,13 @@ def _connected(address: str) -> Any:
 
     Raises:
         UsageError: no such address is possible.
-        PlaceError: Ray is not installed, or cannot be reached there.
+        ExecutorError: Ray is not installed, or cannot be reached there.
     """
     try:
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise PlaceError(
+        raise ExecutorError(
             "Ray is not installed", where="--on ray", hint="pip install 'mamltui[ray]'"
         ) from error
     where = f"--address {address}"
@@ -303,7 +303,7 @@ def _connected(address: str) -> Any:
         what = _in_a_line(error)
         if "Version mismatch" in str(error):
             what = "the cluster has other versions: " + " ".join(str(error).split())
-        raise PlaceError(
+        raise ExecutorError(
             f"the Ray cluster cannot be used: {what}",
             where=where,
             hint="On a machine of the cluster: ray status.",
@@ -326,7 +326,7 @@ def _check_address(address: str, where: str) -> None:
         try:
             socket.create_connection((match[1], int(match[2])), CONNECT_SECONDS).close()
         except OSError as error:
-            raise PlaceError(
+            raise ExecutorError(
                 f"nothing answers there: {error.strerror or error}",
                 where=where,
                 hint="`ray start --head` says the address; is its port open to this machine?",

@@ -1,4 +1,4 @@
-"""Where cells are worked on. A place differs from another in where a cell runs, in nothing else."""
+"""What starts a study's workers. Executors differ in where a cell runs, and in nothing else."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Job(Protocol):
         """Ask it to end after a checkpoint; ``at_once``: without one."""
 
 
-class Place(Protocol):
-    """Somewhere workers run."""
+class Executor(Protocol):
+    """Starts workers, on this machine or on others."""
 
     threads: int
     """Of each worker."""
@@ -73,7 +73,7 @@ class Place(Protocol):
         """How many it takes at once."""
 
     def options(self) -> list[str]:
-        """What chooses this place on a command line."""
+        """What chooses this executor on a command line."""
 
     def prepare(self, study: Path, profiles: Sequence[Profile], data: Path | None) -> None:
         """Called once, before the first worker starts.
@@ -99,7 +99,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a command line asks of a place; None: whatever suits it."""
+    """What a command line asks of an executor; None: whatever suits it."""
 
     workers: int | None = None
     """At once."""
@@ -117,7 +117,7 @@ class Wanted:
 
 
 def add_to_log(log: Path, text: str) -> None:
-    """Say something in a worker's place, as a line of its log.
+    """Say something on behalf of a worker, as a line of its log.
 
     Raises:
         OSError: it cannot be written.

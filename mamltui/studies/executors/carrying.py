@@ -12,7 +12,7 @@ from mamltui.profiles import load_profile
 from mamltui.runs import RunFolder, runs_root
 from mamltui.runs.files import write_whole
 from mamltui.runs.requests import FILE as REQUEST
-from mamltui.studies.places.place import Assignment
+from mamltui.studies.executors.executor import Assignment
 from mamltui.studies.standing import find_fitting
 
 PROFILE, RUNS, SPEED, LOG = "profile.toml", "runs", "speed.json", "log"

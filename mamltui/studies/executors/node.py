@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mamltui
-from mamltui.errors import MamltuiError, PlaceError
+from mamltui.errors import ExecutorError, MamltuiError
 from mamltui.identity import Identity
 from mamltui.results import write_text
 from mamltui.runs.requests import FILE as REQUEST
-from mamltui.studies.places.carrying import (
+from mamltui.studies.executors.carrying import (
     LOG,
     PROFILE,
     RUNS,
@@ -33,7 +33,7 @@ from mamltui.studies.places.carrying import (
     pack,
     unpack,
 )
-from mamltui.studies.places.place import Assignment
+from mamltui.studies.executors.executor import Assignment
 
 MARK = "shared.txt"
 """In the study's folder, for nodes to see whether they share it."""
@@ -59,10 +59,10 @@ class Origin:
         """Of this process; it leaves its mark in the study's folder.
 
         Raises:
-            PlaceError: the folder cannot be written.
+            ExecutorError: the folder cannot be written.
         """
         mark, text = (study / MARK).absolute(), f"{secrets.token_hex(16)}\n"
-        write_text(mark, text, error=PlaceError)
+        write_text(mark, text, error=ExecutorError)
         return cls(Identity.here(), mark, text, Path.cwd(), node_dir)
 
 
