@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from mamltui.runs import REFERENCE_VARIABLE
 from mamltui.runs.lock import Lock
 from mamltui.studies.launch import PROCESS, process_note
 from mamltui.studies.queue import Queue
@@ -155,10 +157,40 @@ async def test_only_a_study_that_runs_can_be_stopped_and_escape_leaves_the_list(
     app = make_app()
     async with app.run_test(size=(120, 36)) as pilot:
         await open_study(app, pilot, "small")
-        await until(pilot, lambda: "Stop" not in screen_text(app).splitlines()[-1])
+        await until(pilot, lambda: "r Run" in screen_text(app).splitlines()[-1])
         foot = screen_text(app).splitlines()[-1]
-        assert "r Run" in foot and "m Metric" in foot
+        assert "Stop" not in foot and "m Metric" in foot
         await pilot.press("escape")
         await until(pilot, lambda: "m Metric" not in screen_text(app))
         await pilot.press("escape")
         await until(pilot, lambda: app.current_mode == "home")
+
+
+async def test_the_list_says_how_far_each_study_is(
+    half_way: Path, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    references = Path(__file__).parents[2] / "runs" / "reference"
+    monkeypatch.setenv(REFERENCE_VARIABLE, str(references))
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("7")
+        await until(pilot, lambda: "begun 1 of 2" in screen_text(app))
+        assert _states(app)["quick"] == "not begun"
+        assert _states(app)["train-steps"] == "reference"  # its runs come with mamltui
+        assert "no data yet" not in screen_text(app)  # nothing is drawn of a list
+        lock = Lock(study_folder("small", half_way) / "lock")
+        assert lock.acquire()
+        await until(pilot, lambda: _states(app)["small"] == "running 1 of 2")
+        assert isinstance(app.screen, StudyScreen)
+        assert app.screen._study_list.go_to("small")
+        await until(pilot, lambda: "x Stop" in screen_text(app).splitlines()[-1])
+        assert "r Run" not in screen_text(app).splitlines()[-1]
+        lock.release()
+        await until(pilot, lambda: "r Run" in screen_text(app).splitlines()[-1])
+        assert "x Stop" not in screen_text(app).splitlines()[-1]
+
+
+def _states(app: MamltuiApp) -> dict[str, str]:
+    """What the list says of each study, by its name."""
+    lines = (re.split(r"  +", line.strip(" ›")) for line in screen_text(app).splitlines())
+    return {words[0]: words[-1] for words in lines if len(words) > 2}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mamltui.curves.series import Series
@@ -12,7 +12,7 @@ from mamltui.runs import START, Position, RunFolder, runs_root
 from mamltui.studies.launch import is_worked_on
 from mamltui.studies.progress import Progress, progress_of
 from mamltui.studies.reading import COPY, STUDIES, begun_study, is_begun, packaged_studies
-from mamltui.studies.standing import Runs, Standing, known_study
+from mamltui.studies.standing import OVER, Runs, Standing, known_study
 from mamltui.studies.study import Study
 
 
@@ -25,6 +25,8 @@ class ListedStudy:
     problem: str
     is_begun: bool
     is_worked_on: bool
+    over: int | None = None
+    """Cells that are; of a study that nobody has begun here, reference runs. None: not counted."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,26 @@ class BoardReader:
         self._runs = Runs(root)
         self._followed: dict[Path, _Followed] = {}
         self._by_steps: dict[tuple[Path, int], Series] = {}
+        self._over: dict[str, int] = {}
+        self._is_listed = False
 
     def studies(self) -> tuple[ListedStudy, ...]:
-        """The packaged studies, and those that were begun here."""
+        """The packaged studies, and those that were begun here.
+
+        The first time their cells are not looked at, which takes half a second; after that they
+        are counted once, or as long as the study is worked on.
+        """
         begun = {path.parent.name for path in self._begun()}
         names = [*packaged_studies(), *sorted(begun - set(packaged_studies()))]
-        return tuple(self._listed(name, name in begun) for name in names)
+        listed = [self._listed(name, name in begun) for name in names]
+        if self._is_listed:
+            listed = [self._counted(each) for each in listed]
+        self._is_listed = True
+        return tuple(listed)
+
+    def count_again(self) -> None:
+        """Cells that are over are to be counted anew; may be called from another thread."""
+        self._over = {}
 
     def board(self, name: str) -> Board:
         """A study as it was last run; one that was not begun, as its file says.
@@ -105,6 +121,14 @@ class BoardReader:
         except MamltuiError as error:
             study, problem = None, str(error)
         return ListedStudy(name, study, problem, is_begun, is_worked_on(name, self._root))
+
+    def _counted(self, listed: ListedStudy) -> ListedStudy:
+        if listed.study is None:
+            return listed
+        if listed.is_worked_on or listed.name not in self._over:
+            _, standings = known_study(listed.name, self._root, self._runs)
+            self._over[listed.name] = sum(each.state in OVER for each in standings)
+        return replace(listed, over=self._over[listed.name])
 
     def _follow(self, run: RunFolder) -> Series:
         """The validation curve of a run, with what is new since the last time."""

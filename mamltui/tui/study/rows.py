@@ -10,7 +10,7 @@ from mamltui.tui.study.board import ListedStudy
 STUDY_COLUMNS = (
     Column("cells", 6, 2, right=True),
     Column("each", 18, 3),
-    Column("state", 12, 1),
+    Column("state", 17, 1),
 )
 CELL_COLUMNS = (
     Column("state", 11, 1),
@@ -35,19 +35,25 @@ def study_row(listed: ListedStudy) -> Row:
     if listed.study is None:
         note = visible(listed.problem.splitlines()[0]) if listed.problem else "cannot be read"
         return Row(listed.name, visible(listed.name), note=note)
-    state: tuple[str, Tone] = ("", "muted")
+    cells = len(listed.study.cells)
+    over = "" if listed.over is None else f"{listed.over} of {cells}"
+    state: tuple[str, Tone] = ("not begun", "muted")
     if listed.is_worked_on:
-        state = ("running", "accent")
+        state = (f"running {over}".strip(), "accent")
+    elif listed.over == cells:
+        state = ("over", "good")
     elif listed.is_begun:
-        state = ("begun", "plain")
+        state = (f"begun {over}".strip(), "plain")
+    if not listed.is_begun and listed.over:
+        state = ("reference", "muted")
     budget = listed.study.file.budget
     length = "as the profiles"
     if budget.iterations is not None:
         length = f"{budget.iterations:,} iterations"
     elif budget.minutes is not None:
         length = f"{budget.minutes:g} core minutes"
-    cells = str(len(listed.study.cells))
-    return Row(listed.name, visible(listed.name), ((cells, "plain"), (length, "muted"), state))
+    values: tuple[tuple[str, Tone], ...] = ((str(cells), "plain"), (length, "muted"), state)
+    return Row(listed.name, visible(listed.name), values)
 
 
 def cell_row(standing: Standing) -> Row:

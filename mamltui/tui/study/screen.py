@@ -117,11 +117,12 @@ base and seed as the one at the cursor.
         self._reading, self._read_at = False, time.monotonic()
         if not self.is_attached:
             return
+        is_first = self._studies is None
         if studies is not None:
             self._studies = studies
         if name == self._opened:
             self._board = board
-        else:  # another was opened meanwhile
+        if name != self._opened or is_first:  # another was opened, or no cells were counted yet
             self._read()
         self._shown = None
         self.redraw()
@@ -147,14 +148,10 @@ base and seed as the one at the cursor.
         else:
             rows = [study_row(listed) for listed in self._studies or ()]
             self._study_list.show(rows, title="Studies", empty="reading ...")
-            self._chart.title = ""
-            self._chart.show([])
             self._show_description()
 
     def _show_description(self) -> None:
-        row = self._study_list.row
-        listed = next((each for each in self._studies or () if row and each.name == row.key), None)
-        text = ""
+        listed, text = self._listed, ""
         if listed is not None:
             text = listed.study.description if listed.study else listed.problem
         words = textwrap.wrap(visible(" ".join(text.splitlines()[:1])), self._note.size.width or 80)
@@ -259,8 +256,9 @@ base and seed as the one at the cursor.
 
     def applies(self, action: str) -> bool:
         """Only a study that is worked on can be stopped; the list of studies draws nothing."""
-        if action in ("run", "stop") and self._board is not None:
-            return self._board.is_worked_on == (action == "stop")
+        if action in ("run", "stop"):
+            chosen = self._board if self._opened else self._listed
+            return chosen is not None and chosen.is_worked_on == (action == "stop")
         return action != "metric" or bool(self._opened)
 
     def action_back(self) -> None:
@@ -272,9 +270,16 @@ base and seed as the one at the cursor.
             self._opened, self._board, self._shown = "", None, None
             self.redraw()
             self._study_list.focus()
+            self._reader.count_again()
             self._read()
 
     # Working.
+
+    @property
+    def _listed(self) -> ListedStudy | None:
+        """The study at the cursor of the list."""
+        row = self._study_list.row
+        return next((each for each in self._studies or () if row and each.name == row.key), None)
 
     @property
     def _chosen(self) -> str:
