@@ -184,8 +184,9 @@ base and seed as the one at the cursor.
             state = ("over", "$success")
         words = f"  {progress.over} of {progress.cells} cells over, "
         words += f"{percent(progress.fraction)} of the work"
+        left = ""
         if progress.over < progress.cells:
-            words += f"; one worker needs {duration(progress.seconds_left)}"
+            left = f"one worker needs {duration(progress.seconds_left)}"
         row = self._cell_list.row
         standing = next((e for e in board.standings if row and e.cell.name == row.key), None)
         if standing is not None and standing.why:
@@ -193,7 +194,10 @@ base and seed as the one at the cursor.
         else:
             states = ", ".join(f"{count} {name}" for name, count in progress.states.items())
             below = Content.styled(f"{states}   {METRICS[self._metric]}", "$text-muted")
-        self._note.show([Content.assemble(state, words), below])
+        lines = [Content.assemble(state, words, f"; {left}" if left else "")]
+        if left and lines[0].cell_length > self._note.content_size.width:
+            lines = [Content.assemble(state, words), Content(left)]
+        self._note.show([*lines, below])
 
     def _show_chart(self, board: Board) -> None:
         row = self._cell_list.row
