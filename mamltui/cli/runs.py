@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +15,23 @@ from mamltui.cli import annotate, export
 from mamltui.cli.export import read_results
 from mamltui.cli.options import Device, DeviceName, RunNames, RunsDir, SomeRuns, Where, chosen_runs
 from mamltui.cli.output import narrate
+from mamltui.cli.run_text import (
+    as_document,
+    best_cell,
+    best_text,
+    list_row,
+    marks_text,
+    print_aligned,
+    print_json,
+    result_text,
+    score_text,
+    time_text,
+    title_text,
+)
 from mamltui.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from mamltui.results import Evaluation
-    from mamltui.runs import ListedRun, RunInfo
+    from mamltui.runs import ListedRun
 
 app = typer.Typer(help="List, show, compare, export, verify and remove runs.", no_args_is_help=True)
 
@@ -68,7 +80,7 @@ def list_command(
     if sort:
         runs = sorted_by(runs, sort)
     if as_json:
-        _print_json([_listed(run) for run in runs])
+        print_json([as_document(run) for run in runs])
         return
     if all(run.is_reference for run in listed):
         narrate(f"There are no runs in {runs_root(runs_dir)}.")
@@ -78,16 +90,16 @@ def list_command(
         return
     header: tuple[str, ...]
     header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION %", "TEST %", "AGE")
-    rows: list[tuple[str, ...]] = [_row(run) for run in runs]
+    rows: list[tuple[str, ...]] = [list_row(run) for run in runs]
     differing = told_apart(runs)
     if any(differing.values()):
         header = (*header, "DIFFERS IN")
         rows = [(*row, differing[run.name]) for row, run in zip(rows, runs, strict=True)]
-    for title, text_of in (("CALLED", _title), ("MARKS", _marks)):
+    for title, text_of in (("CALLED", title_text), ("MARKS", marks_text)):
         if any(map(text_of, runs)):
             header = (*header, title)
             rows = [(*row, text_of(run)) for row, run in zip(rows, runs, strict=True)]
-    _print_aligned(header, rows, right=(4, 5, 6, 7))
+    print_aligned(header, rows, right=(4, 5, 6, 7))
 
 
 @app.command("show")
@@ -115,7 +127,7 @@ def show(
             "settings": profile.model_dump(mode="json"),
             "evaluations": json.loads(json_text(results))["evaluations"],
         }
-        _print_json(document)
+        print_json(document)
         return
     inner = profile.inner
     rows = {
@@ -129,7 +141,7 @@ def show(
         "inner loop": f"steps {inner.steps} in training, {inner.test_steps} at test, "
         f"alpha {inner.alpha:g}, {inner.loss_scale} loss",
         "iterations": f"{info.iteration:,} of {info.iterations:,}",
-        "best": _best_text(info),
+        "best": best_text(info),
         "data": "" if info.data is None else f"{info.data.name}, split {info.data.split}",
         "device": info.device or "",
         "seed": str(profile.meta.seed),
@@ -142,7 +154,7 @@ def show(
             if holds
         ),
         "notes": info.notes,
-        "time": _time(info),
+        "time": time_text(info),
         "created": info.created + (f" on {info.host}" if info.host else ""),
         "versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
     }
@@ -150,7 +162,7 @@ def show(
         if value:
             typer.echo(f"{name:<12}{visible(value)}")
     for evaluation in results:
-        typer.echo(f"{'result':<12}{visible(_result_text(evaluation))}")
+        typer.echo(f"{'result':<12}{visible(result_text(evaluation))}")
 
 
 @app.command("compare")
@@ -179,7 +191,7 @@ def compare(
     rows.append(["iterations", *(f"{info.iteration:,}" for info in infos)])
     metrics = [folder.profile.metric for folder in folders]
     unit = metrics[0].unit or " error" if len(set(metrics)) == 1 else ""
-    rows.append([f"best validation{unit}", *(_best_cell(info) for info in infos)])
+    rows.append([f"best validation{unit}", *(best_cell(info) for info in infos)])
     listed = [ListedRun.read(folder.path) for folder in folders]
     tests = [run.newest_test for run in listed]
     departures = [run.departures for run in listed]
@@ -188,7 +200,7 @@ def compare(
     if not all(metric.is_error for metric in metrics):
         statistics_and_labels.append(("support", f"test{unit}, support statistics"))
     for statistics, label in statistics_and_labels:
-        cells = [_test_cell(test, statistics) for test in tests]
+        cells = [score_text(test, statistics) for test in tests]
         rows.append([label, *(cell + sign for cell, sign in zip(cells, signs, strict=True))])
     rows.append(["test inner steps", *(str(test.test_steps) if test else "-" for test in tests)])
     rows.append(["test episodes", *(f"{test.episodes:,}" if test else "-" for test in tests)])
@@ -203,7 +215,7 @@ def compare(
     for letter, folder in zip(letters, folders, strict=True):
         typer.echo(f"{letter}  {visible(folder.name)}")
     typer.echo()
-    _print_aligned(["", *letters], rows, right=range(1, len(letters) + 1))
+    print_aligned(["", *letters], rows, right=range(1, len(letters) + 1))
     for letter, departure in zip(letters, departures, strict=True):
         if departure:
             typer.echo(
@@ -348,143 +360,3 @@ app.command("rename")(annotate.rename)
 app.command("note")(annotate.note)
 app.command("star")(annotate.star)
 app.command("archive")(annotate.archive)
-
-
-def _listed(run: ListedRun) -> dict[str, Any]:
-    info, profile, test = run.info, run.profile, run.headline
-    return {
-        "name": run.name,
-        "path": str(run.path),
-        "reference": run.is_reference,
-        "state": run.state,
-        "problem": run.problem or None,
-        "profile": info.profile if info else None,
-        "data": profile.data.set if profile else None,
-        "way": profile.classes_of(profile.task.at_test) or None if profile else None,
-        "shot": profile.task.at_test.shot if profile else None,
-        "iteration": info.iteration if info else None,
-        "iterations": info.iterations if info else None,
-        "best": info.best.model_dump() if info and info.best else None,
-        "test": _headline(test) if test else None,
-        "seed": info.seed if info else None,
-        "tags": list(info.tags) if info else [],
-        "title": info.title if info else "",
-        "notes": info.notes if info else "",
-        "starred": run.is_starred,
-        "archived": run.is_archived,
-        "created": info.created if info else None,
-        "elapsed": info.elapsed if info else None,
-        "processor_seconds": info.processor_seconds if info else None,
-    }
-
-
-def _headline(test: Evaluation) -> dict[str, Any]:
-    """The result by the profile's own protocol."""
-    result = test.headline()
-    return {
-        "accuracy": result.accuracy,
-        "ci95": result.accuracy_ci95,
-        "loss": result.loss,
-        "steps": result.steps,
-        "episodes": test.episodes,
-        "iteration": test.iteration,
-    }
-
-
-def _title(run: ListedRun) -> str:
-    return run.title if run.title != run.name else ""
-
-
-def _marks(run: ListedRun) -> str:
-    """Star, archive and tags."""
-    info = run.info
-    if info is None:
-        return ""
-    words = [*(["starred"] if info.starred else []), *(["archived"] if info.archived else [])]
-    return " ".join([*words, *info.tags])
-
-
-def _row(run: ListedRun) -> tuple[str, ...]:
-    info, profile = run.info, run.profile
-    if info is None:
-        return (run.name, run.state, "", "", "", "", "", "")
-    task = profile.shape if profile else "damaged profile"
-    return (
-        run.name,
-        run.what,
-        info.profile,
-        task,
-        f"{info.iteration:,} / {info.iterations:,}",
-        _best_cell(info),
-        _test_cell(run.headline, "transductive"),
-        _age(info.created),
-    )
-
-
-def _best_text(info: RunInfo) -> str:
-    if info.best is None:
-        return ""
-    loss = "" if info.best.score.metric.is_error else f", loss {info.best.loss:.4f}"
-    return (
-        f"validation {info.best.score.metric.name} {info.best.score.full}{loss} "
-        f"at iteration {info.best.iteration:,}"
-    )
-
-
-def _best_cell(info: RunInfo) -> str:
-    return info.best.score.listed if info.best else "-"
-
-
-def _result_text(evaluation: Evaluation) -> str:
-    from mamltui.measures import counted
-    from mamltui.results import score_cell
-
-    scores = ", ".join(
-        f"{score_cell(evaluation.headline(statistics))}{evaluation.metric.unit} "
-        f"{evaluation.kind(statistics)}"
-        for statistics in evaluation.statistics
-    )
-    return (
-        f"{scores} after {counted(evaluation.test_steps, 'inner step')}; {evaluation.split} split, "
-        f"{evaluation.scored}, "
-        f"{evaluation.episodes:,} {'disjoint ' if evaluation.disjoint else ''}episodes"
-    )
-
-
-def _test_cell(evaluation: Evaluation | None, statistics: str) -> str:
-    from mamltui.results import score_cell
-
-    if evaluation is None or statistics not in evaluation.statistics:
-        return "-"
-    return f"{evaluation.metric.mark}{score_cell(evaluation.headline(statistics))}"
-
-
-def _age(created: str) -> str:
-    from datetime import datetime, timezone
-
-    from mamltui.measures import age
-
-    return age(created, datetime.now(timezone.utc)) or "-"
-
-
-def _time(info: RunInfo) -> str:
-    """Of the training, by the clock and of the processors."""
-    if info.processor_seconds is None:
-        return _duration(info.elapsed)
-    return f"{_duration(info.elapsed)}, {info.processor_seconds / 60:.1f} core minutes"
-
-
-def _duration(seconds: float) -> str:
-    from datetime import timedelta
-
-    return str(timedelta(seconds=round(seconds)))
-
-
-def _print_aligned(header: Any, rows: Any, *, right: Any) -> None:
-    from mamltui.cli.tables import aligned, print_table, results_console
-
-    print_table(results_console(), aligned(header, rows, right=right))
-
-
-def _print_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2))

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from mamltui import evaluation as subject
+from mamltui import scoring as subject
 from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
 from mamltui.errors import CheckpointError, DataError, DeviceError, UsageError
-from mamltui.evaluation import block_size, evaluate_as_planned, evaluate_run
+from mamltui.evaluation import evaluate_as_planned, evaluate_run
 from mamltui.learner import learner_of
 from mamltui.maml import chunks, engine
 from mamltui.maml.chunks import Interrupted
@@ -25,6 +25,7 @@ from mamltui.maml.network import NetworkSpec
 from mamltui.profiles import Profile
 from mamltui.results import STATISTICS, Evaluation
 from mamltui.runs import RunFolder
+from mamltui.scoring import block_size
 from tests.evaluation.conftest import MakeRun, checkpoint_of
 
 CPU = torch.device("cpu")
@@ -429,7 +430,7 @@ def test_a_gpu_without_memory_left_is_answered_with_the_processor(
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(sampler, "batch", full)
-    scores = subject._score_chunks(
+    scores = subject.score_chunks(
         run.profile,
         learner_of(run.profile, bank),
         [],
