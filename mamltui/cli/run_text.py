@@ -82,7 +82,7 @@ def list_row(run: ListedRun) -> tuple[str, ...]:
         f"{info.iteration:,} / {info.iterations:,}",
         best_cell(info),
         score_text(run.headline, "transductive"),
-        age_text(info.created),
+        _age(info.created),
     )
 
 
@@ -128,7 +128,7 @@ def score_text(evaluation: Evaluation | None, statistics: str) -> str:
     return f"{evaluation.metric.mark}{score_cell(evaluation.headline(statistics))}"
 
 
-def age_text(created: str) -> str:
+def _age(created: str) -> str:
     from datetime import datetime, timezone
 
     from mamltui.measures import age
@@ -139,11 +139,11 @@ def age_text(created: str) -> str:
 def time_text(info: RunInfo) -> str:
     """Of the training, by the clock and of the processors."""
     if info.processor_seconds is None:
-        return duration_text(info.elapsed)
-    return f"{duration_text(info.elapsed)}, {info.processor_seconds / 60:.1f} core minutes"
+        return _duration(info.elapsed)
+    return f"{_duration(info.elapsed)}, {info.processor_seconds / 60:.1f} core minutes"
 
 
-def duration_text(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     from datetime import timedelta
 
     return str(timedelta(seconds=round(seconds)))
