@@ -174,30 +174,32 @@ base and seed as the one at the cursor.
             title=visible(board.study.name),
             empty="no cells",
         )
-        self._show_progress(board)
         self._show_chart(board)
+        self._show_progress(board)
 
     def _show_progress(self, board: Board) -> None:
-        progress = board.progress
-        state = ("running", "$accent") if board.is_worked_on else ("not running", "$text-muted")
+        progress, width = board.progress, self._note.content_size.width
+        state, style = ("running", "$accent") if board.is_worked_on else ("not running", "")
         if progress.over == progress.cells:
-            state = ("over", "$success")
-        words = f"  {progress.over} of {progress.cells} cells over, "
-        words += f"{percent(progress.fraction)} of the work"
-        left = ""
-        if progress.over < progress.cells:
-            left = f"one worker needs {duration(progress.seconds_left)}"
+            state, style = "over", "$success"
+        parts = [
+            f"{state}  {progress.over} of {progress.cells} cells over",
+            f"{percent(progress.fraction)} of the work",
+        ]
+        if progress.over < progress.cells and progress.seconds_left is not None:
+            parts.append(f"one worker needs {duration(progress.seconds_left)}")
+        lines = textwrap.wrap("; ".join(parts), width or 80)
+        head = Content(lines[0]).stylize(style or "$text-muted", 0, len(state))
         row = self._cell_list.row
         standing = next((e for e in board.standings if row and e.cell.name == row.key), None)
         if standing is not None and standing.why:
             below = Content.styled(visible(" ".join(standing.why.split())), "$error")
         else:
             states = ", ".join(f"{count} {name}" for name, count in progress.states.items())
-            below = Content.styled(f"{states}   {METRICS[self._metric]}", "$text-muted")
-        lines = [Content.assemble(state, words, f"; {left}" if left else "")]
-        if left and lines[0].cell_length > self._note.content_size.width:
-            lines = [Content.assemble(state, words), Content(left)]
-        self._note.show([*lines, below])
+            if len(states) + 3 + len(self._chart.title) <= width:  # where a chart is low
+                states, self._chart.title = f"{states}   {self._chart.title}", ""
+            below = Content.styled(states, "$text-muted")
+        self._note.show([head, *map(Content, lines[1:]), below])
 
     def _show_chart(self, board: Board) -> None:
         row = self._cell_list.row
@@ -217,6 +219,7 @@ base and seed as the one at the cursor.
             Curve(visible(cell.title), series[cell.name], style, marks=True)
             for cell, style in zip(beside, STYLES, strict=False)
         ]
+        self._chart.title = METRICS[self._metric]
         self._chart.show(curves)
 
     def headless_command(self) -> str | None:
