@@ -1,6 +1,6 @@
 // Derivatives of a stack of convolutions for a block of tasks, a task at a time on each core. The
 // mathematics, its names and its order are those of analytic.py; read that first. What differs is
-// that no patches are formed: products take their rows where they lie, or with stride 1 from tiles
+// that no patches are formed: products take their rows where they lie, or from tiles
 // transformed by Winograd's algorithm.
 //
 // Layout: images and activations are channels-last, with the zeros around them that the windows of
@@ -195,13 +195,13 @@ inline void with_rows(int left, Tile tile) {
     }
 }
 
-// out[row] = sum over segments of a[segment][row][0 .. length) @ b[segment][length, columns]; ahead:
-// how far behind these rows those are that later calls take; soon: rows of as many columns that the
-// caller takes next.
+// out[row] (+)= sum over segments of a[segment][row][0 .. length) @ b[segment][length, columns], =
+// where fresh. ahead: how far behind these rows those are that later calls take; soon: rows of as
+// many columns that the caller takes next.
 template <typename T>
 STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS], const Weight<T>* b,
                         int length, int columns, T* const* out, size_t ahead = 0,
-                        const T* const* soon = nullptr) {
+                        const T* const* soon = nullptr, bool fresh = true) {
     constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
     const int at_once = std::max<int>(1, PANEL_BYTES / (length * WIDE * sizeof(T)));
     for (int s = 0; s < segments; s += at_once) {
@@ -216,7 +216,7 @@ STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS],
                                  c += CACHE_LINE)
                                 __builtin_prefetch(soon[q] + column + c / sizeof(T));
                     rows_tile<T, decltype(m)::value, decltype(n)::value>(
-                        these, a + s, r, length, b + s, out + r, column, s == 0, ahead);
+                        these, a + s, r, length, b + s, out + r, column, fresh && s == 0, ahead);
                 });
         };
         for (; column + WIDE <= columns; column += WIDE)
@@ -405,225 +405,442 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
     return {room, size_t(length), 0};
 }
 
-// ---- Winograd's algorithm ------------------------------------------------------------------------
-// Convolutions of stride 1 by F(2x2, 3x3) (Lavin and Gray 2016): 16 products for a tile of 2x2 outputs
-// in place of 36. The outputs from a 4x4 window d and a kernel k are A^T [(G k G^T) . (B^T d B)] A, and
-// the kernel's gradient from a tile g is G^T [(A g A^T) . (B^T d B)] G.
+// ---- Winograd's algorithm -----------------------------------------------------------------------
+// Convolutions with fewer products (Lavin and Gray 2016): the outputs from a window d and a kernel
+// k are A^T [(G k G^T) . (B^T d B)] A, and the kernel's gradient from a tile g of outputs is
+// G^T [(A g A^T) . (B^T d B)] G. Along one side of a tile,
+// with stride 1: F(2, 3), 4 products for 2 outputs in place of 6;
+// with stride 2: the outer taps meet the even elements of the window, by F(4, 2) or F(3, 2), and
+// the middle tap the odd ones as they are: 9 products for 4 outputs in place of 12, or 7 for 3 in
+// place of 9. The points of F(3, 2) are 0, 1, -1 and infinity; F(4, 2) has 2 as well, so that tiles
+// of both sizes share a kernel;
+// back with stride 2: the even elements of the input's gradient come from the outer taps and the
+// odd ones from the middle tap, by the same products, with the kernel read from its last tap on.
 
-constexpr int TILES = BLOCK_ROWS;        // that are worked on together
-constexpr int WINOGRAD_ROWS = 256;       // fewer rows do not repay transforming a kernel
-constexpr int LEAST_WINOGRAD_SIZE = 4;   // of images: smaller ones leave tiles half empty
+constexpr int WINOGRAD_ROWS = 256;      // fewer rows do not repay transforming a kernel
+constexpr int LEAST_WINOGRAD_SIZE = 4;  // of outputs: fewer leave tiles half empty
+constexpr int LEAST_WINOGRAD_BACK = 5;  // of outputs, on the way back with stride 2
+constexpr int MOST_OUTPUTS = 64;        // of a tile
 
 inline bool uses_winograd(const LayerShape& shape, int examples) {
-    return shape.stride == 1 && !shape.first && shape.out >= LEAST_WINOGRAD_SIZE &&
+    return !shape.first && shape.out >= LEAST_WINOGRAD_SIZE &&
            examples * shape.positions() >= WINOGRAD_ROWS;
 }
-// From one of the 16 matrices of a block of tiles to the next; not a power of two, or all would
-// meet in the same place of a cache.
-inline size_t tiles_stride(int channels) { return size_t(TILES) * channels + 16; }
 
-template <typename V>
-struct Lines {
+// F(M, 2).
+template <int M>
+struct Points {
+    template <typename V>
+    static void window(const V* d, V* to) {
+        const V odd = d[3] - d[1];
+        if constexpr (M == 3) {
+            to[0] = 2 * (d[0] - d[2]), to[1] = d[1] + d[2], to[2] = 3 * (d[2] - d[1]), to[3] = odd;
+        } else {
+            to[0] = 2 * (d[0] - d[2]) + odd, to[1] = 2 * d[1] + d[2] - d[3];
+            to[2] = 3 * d[2] - 2 * d[1] - d[3], to[3] = d[4] - d[2] - 2 * odd, to[4] = odd;
+        }
+    }
+    template <typename V>
+    static void output(const V* m, V* to) {
+        const V even = m[1] + m[2], odd = m[1] - m[2];
+        to[0] = m[0] + even, to[1] = odd, to[2] = even;
+        if constexpr (M == 3)
+            to[2] += m[3];
+        else
+            to[0] += m[4], to[1] += 2 * m[4], to[2] += 4 * m[4], to[3] = odd + 8 * m[4] + m[3];
+    }
+    template <typename V>
+    static void output_back(const V* g, V* to) {
+        V even = g[0] + g[2], odd = g[1];
+        if constexpr (M == 4) odd += g[3], to[4] = g[0] + 4 * g[2] + 2 * (g[1] + 4 * g[3]);
+        to[0] = g[0], to[1] = even + odd, to[2] = even - odd, to[3] = g[M - 1];
+    }
+};
+
+// The lines of a tile: of the window, of the outputs, and of products from both.
+struct Unit {
+    static constexpr int WINDOW = 4, OUTPUTS = 2, PRODUCTS = 4;
+    template <typename V>
     static void window(const V* d, V* to) {
         to[0] = d[0] - d[2], to[1] = d[1] + d[2], to[2] = d[2] - d[1], to[3] = d[1] - d[3];
     }
+    template <typename V>
     static void output(const V* m, V* to) {
         to[0] = m[0] + m[1] + m[2], to[1] = m[1] - m[2] - m[3];
     }
+    template <typename V>
     static void output_back(const V* g, V* to) {
         to[0] = g[0], to[1] = g[0] + g[1], to[2] = g[0] - g[1], to[3] = -g[1];
     }
+};
+template <int M>
+struct Halving {
+    static constexpr int WINDOW = 2 * M + 1, OUTPUTS = M, PRODUCTS = 2 * M + 1;
+    template <typename V>
+    static void window(const V* d, V* to) {
+        V even[M + 1];
+        for (int i = 0; i <= M; i++) even[i] = d[2 * i];
+        Points<M>::window(even, to);
+        for (int i = 0; i < M; i++) to[M + 1 + i] = d[2 * i + 1];
+    }
+    template <typename V>
+    static void output(const V* m, V* to) {
+        Points<M>::output(m, to);
+        for (int i = 0; i < M; i++) to[i] += m[M + 1 + i];
+    }
+    template <typename V>
+    static void output_back(const V* g, V* to) {
+        Points<M>::output_back(g, to);
+        for (int i = 0; i < M; i++) to[M + 1 + i] = g[i];
+    }
+};
+template <int M>
+struct Doubling {
+    static constexpr int WINDOW = M + 1, OUTPUTS = 2 * M, PRODUCTS = 2 * M + 1;
+    template <typename V>
+    static void window(const V* d, V* to) {
+        Points<M>::window(d, to);
+        for (int i = 0; i < M; i++) to[M + 1 + i] = d[1 + i];
+    }
+    template <typename V>
+    static void output(const V* m, V* to) {
+        V even[M];
+        Points<M>::output(m, even);
+        for (int i = 0; i < M; i++) to[2 * i] = even[i], to[2 * i + 1] = m[M + 1 + i];
+    }
+};
+
+// With stride 1. A tile's window begins IN times as far as the tile, its outputs OUT times; a
+// transformed kernel has WEIGHTS along a side.
+struct Stride1 {
+    static constexpr int WEIGHTS = 4, PRODUCTS = 4, TILES = 48, IN = 1, OUT = 1;
+    static int size(int) { return 2; }  // of the next tile, of so many left
+    template <typename Visit>
+    static void with_side(int, Visit visit) { visit(Unit()); }
+    // The products, from and to, of a tile of a size with a weight of the kernel.
+    static std::pair<int, int> products(int weight, int) { return {weight, weight + 1}; }
+    template <typename T, typename V = Vector<T>>
     static void kernel(const V* k, V* to) {
         const V outer = k[0] + k[2];
         to[0] = k[0], to[1] = (outer + k[1]) / 2, to[2] = (outer - k[1]) / 2, to[3] = k[2];
     }
+    template <typename T, typename V = Vector<T>>
     static void kernel_back(const V* m, V* to) {
         const V sum = (m[1] + m[2]) / 2;
         to[0] = m[0] + sum, to[1] = (m[1] - m[2]) / 2, to[2] = sum + m[3];
     }
 };
-
-// Applies line to the rows of a matrix and then to its columns.
-template <int FROM, int TO, typename V, typename Line>
-inline __attribute__((always_inline)) void both_ways(const V (&from)[FROM][FROM], V (&to)[TO][TO],
-                                                     Line line) {
-    V half[TO][FROM];
-    for (int y = 0; y < FROM; y++) {
-        V made[TO];
-        line(from[y], made);
-        for (int x = 0; x < TO; x++) half[x][y] = made[x];
+// With stride 2; the last weight is the middle tap's.
+template <template <int> class Side, int IN_STEP, int OUT_STEP>
+struct Stride2 {
+    static constexpr int WEIGHTS = 6, PRODUCTS = 9, TILES = 12, IN = IN_STEP, OUT = OUT_STEP;
+    static int size(int left) { return (left + 3) / 4 * 3 >= left ? 3 : 4; }
+    template <typename Visit>
+    static void with_side(int size, Visit visit) {
+        size == 3 ? visit(Side<3>()) : visit(Side<4>());
     }
-    for (int x = 0; x < TO; x++) {
-        V made[TO];
-        line(half[x], made);
-        for (int y = 0; y < TO; y++) to[y][x] = made[y];
+    static std::pair<int, int> products(int weight, int size) {
+        if (weight == WEIGHTS - 1) return {size + 1, 2 * size + 1};
+        return {weight, std::min(weight, size) + 1};
+    }
+    template <typename T, typename V = Vector<T>>
+    static void kernel(const V* k, V* to) {
+        constexpr T sixth = T(1) / 6;
+        to[0] = k[0] / 2, to[1] = (k[0] + k[2]) / 2, to[2] = (k[0] - k[2]) * sixth, to[3] = k[2];
+        to[4] = (k[0] + 2 * k[2]) * sixth, to[5] = k[1];
+    }
+    template <typename T, typename V = Vector<T>>
+    static void kernel_back(const V* m, V* to) {
+        constexpr T sixth = T(1) / 6;
+        to[0] = (m[0] + m[1]) / 2 + (m[2] + m[4]) * sixth, to[1] = m[5];
+        to[2] = m[1] / 2 + (2 * m[4] - m[2]) * sixth + m[3];
+    }
+};
+using Forward2 = Stride2<Halving, 2, 1>;
+using Back2 = Stride2<Doubling, 1, 2>;
+
+template <typename Visit>
+inline void with_stride(const LayerShape& shape, Visit visit) {
+    shape.stride == 1 ? visit(Stride1()) : visit(Forward2());
+}
+
+// Applies line_x to the rows of a matrix and then line_y to its columns.
+template <typename V, int FROM_Y, int FROM_X, int TO_Y, int TO_X, typename Load, typename Store>
+inline __attribute__((always_inline)) void both_ways(Load load, void (*line_y)(const V*, V*),
+                                                     void (*line_x)(const V*, V*), Store store) {
+    V half[TO_X][FROM_Y];
+    for (int y = 0; y < FROM_Y; y++) {
+        V from[FROM_X], made[TO_X];
+        for (int x = 0; x < FROM_X; x++) from[x] = load(y, x);
+        line_x(from, made);
+        for (int x = 0; x < TO_X; x++) half[x][y] = made[x];
+    }
+    for (int x = 0; x < TO_X; x++) {
+        V made[TO_Y];
+        line_y(half[x], made);
+        for (int y = 0; y < TO_Y; y++) store(y, x, made[y]);
     }
 }
 
-// The 16 weights [length, columns] of a kernel in panels [9 * length, columns]; turned: of the same
+// The weights [length, columns] of a kernel in panels [9 * length, columns]; turned: of the same
 // kernel read from its last tap to its first.
-template <typename T>
+template <typename A, typename T>
 STAGE void transform_kernel(const T* panels, int length, int columns, bool is_turned, T* to) {
+    using V = Vector<T>;
+    constexpr int K = A::WEIGHTS;
     each_panel<T>(columns, [&](int column, int width) {
         const size_t panel = size_t(length) * width;
         const T* from = panels + 9 * size_t(column) * length;
-        for (size_t at = 0; at < panel; at += Lanes<T>::count) {
-            Vector<T> k[3][3], u[4][4];
-            for (int tap = 0; tap < 9; tap++)
-                k[tap / 3][tap % 3] = load(from + (is_turned ? 8 - tap : tap) * panel + at);
-            both_ways(k, u, Lines<Vector<T>>::kernel);
-            for (int p = 0; p < 16; p++)
-                store(to + (size_t(p) * columns + column) * length + at, u[p / 4][p % 4]);
-        }
+        for (size_t at = 0; at < panel; at += Lanes<T>::count)
+            both_ways<V, 3, 3, K, K>(
+                [&](int y, int x) {
+                    return load(from + (is_turned ? 8 - 3 * y - x : 3 * y + x) * panel + at);
+                },
+                A::template kernel<T>, A::template kernel<T>, [&](int y, int x, V value) {
+                    store(to + (size_t(y * K + x) * columns + column) * length + at, value);
+                });
     });
 }
+
+// A tile of outputs of an example: where it begins, and its size, as its algorithm counts them.
+struct Tile {
+    int example, i, j, high, wide;
+};
 
 // Images [examples, side, side, channels], the window of whose output (0, 0) begins at -before.
 template <typename T>
 struct Windows {
     const T* data;
     int side, before, channels;
+    template <typename A>
+    const T* line(const Tile& tile) const {
+        return data + (size_t(tile.example) * side + A::IN * tile.i) * side * channels;
+    }
 };
 
-// B^T d B of each tile, in 16 matrices [tiles, channels].
-template <typename T>
-STAGE void transform_windows(const Windows<T>& x, int count, const Place* tile, const T* zeros,
-                             T* to) {
-    for (int t = 0; t < count; t++) {
-        const T* at[4][4];
-        for (int y = 0; y < 4; y++)
-            for (int z = 0; z < 4; z++) {
-                const int i = tile[t].i + y - x.before, j = tile[t].j + z - x.before;
-                const bool inside = i >= 0 && j >= 0 && i < x.side && j < x.side;
-                const size_t row = (size_t(tile[t].example) * x.side + i) * x.side + j;
-                at[y][z] = inside ? x.data + row * x.channels : zeros;
-            }
-        for (int c = 0; c < x.channels; c += Lanes<T>::count) {
-            Vector<T> d[4][4], v[4][4];
-            for (int y = 0; y < 4; y++)
-                for (int z = 0; z < 4; z++) d[y][z] = load(at[y][z] + c);
-            both_ways(d, v, Lines<Vector<T>>::window);
-            for (int p = 0; p < 16; p++)
-                store(to + p * tiles_stride(x.channels) + size_t(t) * x.channels + c,
-                      v[p / 4][p % 4]);
-        }
-    }
+// From one of the products of a block of tiles to the next; not a power of two, or all would meet
+// in the same place of a cache.
+template <typename A>
+inline size_t product_stride(int channels) {
+    return size_t(A::TILES) * channels + 16;
+}
+template <typename A>
+inline size_t tiles_room(int channels) {
+    return A::PRODUCTS * A::PRODUCTS * product_stride<A>(channels);
+}
+template <typename A>
+inline size_t weights_room(int channels) {
+    return size_t(A::WEIGHTS) * A::WEIGHTS * channels * channels;
 }
 
-// Visits the tiles of outputs [examples, size, size] in blocks; a tile's place is its first row's.
-template <typename Work>
+template <typename A, typename Visit>
+inline void with_sides(const Tile& tile, Visit visit) {
+    A::with_side(tile.high, [&](auto y) { A::with_side(tile.wide, [&](auto x) { visit(y, x); }); });
+}
+
+// B^T d B of each tile.
+template <typename A, typename T>
+STAGE void transform_windows(const Windows<T>& x, int count, const Tile* tiles, const T* zeros,
+                             T* to) {
+    using V = Vector<T>;
+    const size_t stride = product_stride<A>(x.channels);
+    for (int t = 0; t < count; t++, to += x.channels)
+        with_sides<A>(tiles[t], [&](auto high, auto wide) {
+            using Y = decltype(high);
+            using X = decltype(wide);
+            const Tile& tile = tiles[t];
+            const T* at[Y::WINDOW][X::WINDOW];
+            for (int y = 0; y < Y::WINDOW; y++)
+                for (int z = 0; z < X::WINDOW; z++) {
+                    const int i = A::IN * tile.i + y - x.before, j = A::IN * tile.j + z - x.before;
+                    const bool inside = i >= 0 && j >= 0 && i < x.side && j < x.side;
+                    const size_t row = (size_t(tile.example) * x.side + i) * x.side + j;
+                    at[y][z] = inside ? x.data + row * x.channels : zeros;
+                }
+            for (int c = 0; c < x.channels; c += Lanes<T>::count)
+                both_ways<V, Y::WINDOW, X::WINDOW, Y::PRODUCTS, X::PRODUCTS>(
+                    [&](int y, int z) { return load(at[y][z] + c); }, Y::template window<V>,
+                    X::template window<V>, [&](int y, int z, V value) {
+                        store(to + (y * A::PRODUCTS + z) * stride + c, value);
+                    });
+        });
+}
+
+// Visits the tiles of outputs [examples, size, size] in blocks of about as many.
+template <typename A, typename Work>
 inline void in_tiles(int examples, int size, Work work) {
-    Place tile[TILES];
-    int filled = 0;
+    int side = 0;
+    for (int i = 0; i < size; i += A::size(size - i)) side++;
+    const int tiles = examples * side * side, blocks = (tiles - 1) / A::TILES + 1;
+    Tile tile[A::TILES];
+    int filled = 0, left = tiles;
     for (int e = 0; e < examples; e++)
-        for (int i = 0; i < size; i += 2)
-            for (int j = 0; j < size; j += 2) {
-                tile[filled++] = {e, i, j, (size_t(e) * size + i) * size + j};
-                if (filled < TILES) continue;
+        for (int i = 0, high; i < size; i += high) {
+            high = A::size(size - i);
+            for (int j = 0, wide; j < size; j += wide) {
+                wide = A::size(size - j);
+                tile[filled++] = {e, i, j, high, wide};
+                if (--left * ptrdiff_t(blocks) % tiles >= blocks) continue;
                 work(filled, tile);
                 filled = 0;
             }
-    if (filled) work(filled, tile);
+        }
 }
 
-// z [examples, size, size, columns] = the sum of the sources' convolutions with transformed kernels,
-// which lie one after the other. finish is called with the places of each block of rows.
-template <typename T, typename Finish>
-STAGE void winograd_product(int examples, int size, int sources, const Windows<T>* x, int columns,
-                            T* z, const Workspace<T>& space, Finish finish) {
-    const int length = x[0].channels;
-    const size_t stride = tiles_stride(length), stride_out = tiles_stride(columns);
-    const size_t kernel = size_t(length) * columns;
-    T* const made = space.tiles + sources * 16 * stride;
-    in_tiles(examples, size, [&](int count, const Place* tile) {
-        for (int s = 0; s < sources; s++)
-            transform_windows(x[s], count, tile, space.zeros, space.tiles + s * 16 * stride);
-        for (int p = 0; p < 16; p++) {
-            const T* a[2][BLOCK_ROWS];
-            T* out[BLOCK_ROWS];
-            Weight<T> b[2];
-            for (int s = 0; s < sources; s++) {
-                b[s] = {space.kernels + (s * 16 + p) * kernel, size_t(length), 0};
-                for (int t = 0; t < count; t++)
-                    a[s][t] = space.tiles + (s * 16 + p) * stride + size_t(t) * length;
-            }
-            for (int t = 0; t < count; t++) out[t] = made + p * stride_out + size_t(t) * columns;
-            rows_product<T>(count, sources, a, b, length, columns, out);
-        }
-        Place rows[BLOCK_ROWS];
+// Visits the weights of a kernel with blocks of the rows, in transformed tiles, that meet each. As
+// many rows of what is transformed next are fetched meanwhile: there are no products to hide it in.
+template <typename A, int BLOCK, typename T, typename Visit>
+inline void each_weight(int channels, int count, const Tile* tile, const T* next, Visit visit) {
+    auto work = [&](int weight, int filled, const size_t* rows) {
+        for (int r = 0; r < filled; r++, next += channels)
+            for (int c = 0; c < channels; c += CACHE_LINE / sizeof(T))
+                __builtin_prefetch(next + c, 0, 2);
+        visit(weight, filled, rows);
+    };
+    for (int weight = 0; weight < A::WEIGHTS * A::WEIGHTS; weight++) {
+        size_t rows[BLOCK];
         int filled = 0;
         for (int t = 0; t < count; t++) {
-            const int high = std::min(2, size - tile[t].i), wide = std::min(2, size - tile[t].j);
-            T* const to = z + tile[t].row * columns;
-            for (int c = 0; c < columns; c += Lanes<T>::count) {
-                Vector<T> m[4][4], value[2][2];
-                for (int p = 0; p < 16; p++)
-                    m[p / 4][p % 4] = load(made + p * stride_out + size_t(t) * columns + c);
-                both_ways(m, value, Lines<Vector<T>>::output);
-                for (int y = 0; y < high; y++)
-                    for (int w = 0; w < wide; w++)
-                        store(to + (size_t(y) * size + w) * columns + c, value[y][w]);
-            }
-            for (int y = 0; y < high; y++)
-                for (int w = 0; w < wide; w++)
-                    rows[filled++] = {tile[t].example, tile[t].i + y, tile[t].j + w,
-                                      tile[t].row + y * size + w};
-            if (filled + 4 <= BLOCK_ROWS && t + 1 < count) continue;
-            finish(filled, rows);
-            filled = 0;
+            const auto [first_y, end_y] = A::products(weight / A::WEIGHTS, tile[t].high);
+            const auto [first_x, end_x] = A::products(weight % A::WEIGHTS, tile[t].wide);
+            for (int y = first_y; y < end_y; y++)
+                for (int x = first_x; x < end_x; x++) {
+                    rows[filled++] = (y * A::PRODUCTS + x) * product_stride<A>(channels) +
+                                     size_t(t) * channels;
+                    if (filled < BLOCK) continue;
+                    work(weight, filled, rows);
+                    filled = 0;
+                }
         }
+        if (filled) work(weight, filled, rows);
+    }
+}
+
+// z [examples, side, side, channels] = the sum of the sources' convolutions with transformed
+// kernels, which lie one after the other. The tiles cover size, and the first begins at -before in
+// z. finish is called with the places of each block of rows.
+template <typename A, typename T, typename Finish>
+STAGE void winograd_product(int examples, int size, int sources, const Windows<T>* x, T* z,
+                            int side, int before, const Workspace<T>& space, Finish finish) {
+    using V = Vector<T>;
+    const int channels = x[0].channels;
+    const size_t kernel = size_t(channels) * channels, stride = product_stride<A>(channels);
+    T* const made = space.tiles + tiles_room<A>(channels);
+    in_tiles<A>(examples, size, [&](int count, const Tile* tiles) {
+        for (int s = 0; s < sources; s++) {
+            transform_windows<A>(x[s], count, tiles, space.zeros, space.tiles);
+            const T* const weights = space.kernels + s * weights_room<A>(channels);
+            const T* const next = s + 1 < sources ? x[1].template line<A>(tiles[0])
+                                                  : x[0].template line<A>(tiles[count - 1]);
+            each_weight<A, BLOCK_ROWS>(
+                channels, count, tiles, next, [&](int weight, int rows, const size_t* row) {
+                    const T* a[1][BLOCK_ROWS];
+                    T* out[BLOCK_ROWS];
+                    const Weight<T> b{weights + weight * kernel, size_t(channels), 0};
+                    for (int r = 0; r < rows; r++) {
+                        a[0][r] = space.tiles + row[r];
+                        out[r] = made + row[r];
+                    }
+                    rows_product<T>(rows, 1, a, &b, channels, channels, out, 0, nullptr, s == 0);
+                });
+        }
+        Place rows[MOST_OUTPUTS];
+        int filled = 0;
+        for (int t = 0; t < count; t++) {
+            const Tile& tile = tiles[t];
+            const T* from = made + t * channels;
+            const int top = A::OUT * tile.i - before, left = A::OUT * tile.j - before;
+            const size_t first = (size_t(tile.example) * side + top) * side + left;
+            auto inside = [&](int y, int x) {
+                return top + y >= 0 && left + x >= 0 && top + y < side && left + x < side;
+            };
+            with_sides<A>(tile, [&](auto high, auto wide) {
+                using Y = decltype(high);
+                using X = decltype(wide);
+                for (int c = 0; c < channels; c += Lanes<T>::count)
+                    both_ways<V, Y::PRODUCTS, X::PRODUCTS, Y::OUTPUTS, X::OUTPUTS>(
+                        [&](int y, int x) {
+                            return load(from + (y * A::PRODUCTS + x) * stride + c);
+                        },
+                        Y::template output<V>, X::template output<V>, [&](int y, int x, V value) {
+                            if (inside(y, x))
+                                store(z + (first + y * side + x) * channels + c, value);
+                        });
+                if (filled + Y::OUTPUTS * X::OUTPUTS > MOST_OUTPUTS) {
+                    finish(filled, rows);
+                    filled = 0;
+                }
+                for (int y = 0; y < Y::OUTPUTS; y++)
+                    for (int x = 0; x < X::OUTPUTS; x++)
+                        if (inside(y, x))
+                            rows[filled++] = {tile.example, top + y, left + x,
+                                              first + y * side + x};
+            });
+        }
+        if (filled) finish(filled, rows);
     });
 }
 
 // The kernel's gradient, as kernel_gradient has it.
-template <typename T, typename Make>
+template <typename A, typename T, typename Make>
 STAGE void winograd_gradient(int examples, const LayerShape& shape, const T* x, const T* x2,
                              const T* g2, T* total, const Workspace<T>& space, Make make) {
-    const int size = shape.out, length = shape.inputs, filters = shape.filters;
-    const size_t stride = tiles_stride(length), stride_g = tiles_stride(filters);
-    const size_t kernel = size_t(length) * filters;
-    T *const sums = space.kernels, *const g = space.tiles + 16 * stride;
-    in_tiles(examples, size, [&](int count, const Place* tile) {
-        for (int s = 0; s < (x2 ? 2 : 1); s++) {
-            transform_windows<T>({s ? x2 : x, shape.padded(), 0, length}, count, tile, space.zeros,
-                                 space.tiles);
-            for (int t = 0; t < count; t++) {
-                const T* at[4];
-                for (int q = 0; q < 4; q++) {
-                    const int i = tile[t].i + q / 2, j = tile[t].j + q % 2;
-                    const size_t row = tile[t].row + q / 2 * size + q % 2;
-                    at[q] = i >= size || j >= size ? space.zeros
-                            : s                    ? g2 + row * filters
-                                                   : make(0, Place{tile[t].example, i, j, row});
-                }
-                for (int c = 0; c < filters; c += Lanes<T>::count) {
-                    Vector<T> from[2][2], made[4][4];
-                    for (int q = 0; q < 4; q++) from[q / 2][q % 2] = load(at[q] + c);
-                    both_ways(from, made, Lines<Vector<T>>::output_back);
-                    for (int p = 0; p < 16; p++)
-                        store(g + p * stride_g + size_t(t) * filters + c, made[p / 4][p % 4]);
-                }
-            }
-            for (int p = 0; p < 16; p++) {
-                const T *a[TILES], *right[TILES];
-                for (int t = 0; t < count; t++) {
-                    a[t] = space.tiles + p * stride + size_t(t) * length;
-                    right[t] = g + p * stride_g + size_t(t) * filters;
-                }
-                outer_product<T>(count, a, length, right, filters, sums + p * kernel,
-                                 s == 0 && tile[0].row == 0);
-            }
+    using V = Vector<T>;
+    constexpr int K = A::WEIGHTS;
+    const int size = shape.out, channels = shape.filters, sources = x2 ? 2 : 1;
+    const size_t kernel = size_t(channels) * channels, stride = product_stride<A>(channels);
+    const Windows<T> windows[] = {{x, shape.padded(), 0, channels},
+                                  {x2, shape.padded(), 0, channels}};
+    T *const sums = space.kernels, *const g = space.tiles + tiles_room<A>(channels);
+    std::fill_n(sums, weights_room<A>(channels), T(0));
+    in_tiles<A>(examples, size, [&](int count, const Tile* tiles) {
+        for (int s = 0; s < sources; s++) {
+            transform_windows<A>(windows[s], count, tiles, space.zeros, space.tiles);
+            for (int t = 0; t < count; t++)
+                with_sides<A>(tiles[t], [&](auto high, auto wide) {
+                    using Y = decltype(high);
+                    using X = decltype(wide);
+                    const Tile& tile = tiles[t];
+                    const T* at[Y::OUTPUTS][X::OUTPUTS];
+                    for (int y = 0; y < Y::OUTPUTS; y++)
+                        for (int z = 0; z < X::OUTPUTS; z++) {
+                            const int i = tile.i + y, j = tile.j + z;
+                            const size_t row = (size_t(tile.example) * size + i) * size + j;
+                            at[y][z] = i >= size || j >= size ? space.zeros
+                                       : s                    ? g2 + row * channels
+                                            : make(0, Place{tile.example, i, j, row});
+                        }
+                    T* const to = g + t * channels;
+                    for (int c = 0; c < channels; c += Lanes<T>::count)
+                        both_ways<V, Y::OUTPUTS, X::OUTPUTS, Y::PRODUCTS, X::PRODUCTS>(
+                            [&](int y, int z) { return load(at[y][z] + c); },
+                            Y::template output_back<V>, X::template output_back<V>,
+                            [&](int y, int z, V value) {
+                                store(to + (y * A::PRODUCTS + z) * stride + c, value);
+                            });
+                });
+            const T* const next = s + 1 < sources ? windows[1].template line<A>(tiles[0])
+                                                  : windows[0].template line<A>(tiles[count - 1]);
+            each_weight<A, GRADIENT_ROWS>(
+                channels, count, tiles, next, [&](int weight, int rows, const size_t* row) {
+                    const T *a[GRADIENT_ROWS], *right[GRADIENT_ROWS];
+                    for (int r = 0; r < rows; r++) {
+                        a[r] = space.tiles + row[r];
+                        right[r] = g + row[r];
+                    }
+                    outer_product<T>(rows, a, channels, right, channels, sums + weight * kernel,
+                                     false);
+                });
         }
     });
-    for (size_t at = 0; at < kernel; at += Lanes<T>::count) {
-        Vector<T> m[4][4], k[3][3];
-        for (int p = 0; p < 16; p++) m[p / 4][p % 4] = load(sums + p * kernel + at);
-        both_ways(m, k, Lines<Vector<T>>::kernel_back);
-        for (int tap = 0; tap < 9; tap++) store(total + tap * kernel + at, k[tap / 3][tap % 3]);
-    }
+    for (size_t at = 0; at < kernel; at += Lanes<T>::count)
+        both_ways<V, K, K, 3, 3>(
+            [&](int y, int x) { return load(sums + size_t(y * K + x) * kernel + at); },
+            A::template kernel_back<T>, A::template kernel_back<T>,
+            [&](int y, int x, V value) { store(total + (3 * y + x) * kernel + at, value); });
 }
 
-// ---- Convolutions and their gradients ------------------------------------------------------------
+// ---- Convolutions and their gradients -----------------------------------------------------------
 
 // Visits the rows (example, i, j) of a layer's convolution in blocks: fill gets a row's slot in its
 // block, where it is, and where its window begins in the padded input; work gets the first row of a
@@ -680,8 +897,11 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
         const Weight<T> whole = laid_out(shape, weights, transforms ? ROWS_TO_PACK : rows,
                                          count ? space.room2 : space.room);
         if (transforms)
-            transform_kernel(whole.data, shape.inputs, filters, false,
-                             space.kernels + count * 16 * size_t(shape.inputs) * filters);
+            with_stride(shape, [&](auto stride) {
+                using A = decltype(stride);
+                transform_kernel<A>(whole.data, filters, filters, false,
+                                    space.kernels + count * weights_room<A>(filters));
+            });
         for (int h = 0; h < 3; h++) b[3 * count + h] = whole.from(h * run);
         sources[count++] = {from, shape.padded(), 0, shape.inputs};
     }
@@ -706,7 +926,10 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
         }
     };
     if (transforms)
-        return winograd_product<T>(examples, shape.out, count, sources, filters, z, space, add_sums);
+        return with_stride(shape, [&](auto stride) {
+            winograd_product<decltype(stride)>(examples, shape.out, count, sources, z, shape.out, 0,
+                                               space, add_sums);
+        });
     in_blocks<BLOCK_ROWS>(
         examples, shape,
         [&](int slot, const Place& place, size_t window) {
@@ -735,7 +958,9 @@ template <typename T, typename Make>
 STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* x2,
                            const T* g2, T* total, const Workspace<T>& space, Make make) {
     if (uses_winograd(shape, examples))
-        return winograd_gradient(examples, shape, x, x2, g2, total, space, make);
+        return with_stride(shape, [&](auto stride) {
+            winograd_gradient<decltype(stride)>(examples, shape, x, x2, g2, total, space, make);
+        });
     const T* a[6][GRADIENT_ROWS];
     const T* right[2][GRADIENT_ROWS];
     const int run = 3 * shape.inputs, filters = shape.filters;
@@ -788,13 +1013,17 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
     const Weight<T> back = transposed(shape, kernel, space.room);
     const Weight<T> back2 = kernel2 ? transposed(shape, kernel2, space.room2) : back;
     const T* const zeros = space.zeros;
-    if (uses_winograd(shape, examples)) {
+    if (uses_winograd(shape, examples) && (stride == 1 || shape.out >= LEAST_WINOGRAD_BACK)) {
         const Windows<T> sources[] = {{g, size, 1, filters}, {g2, size, 1, filters}};
-        T* const second = space.kernels + 16 * size_t(filters) * shape.inputs;
-        transform_kernel(back.data, filters, shape.inputs, true, space.kernels);
-        if (kernel2) transform_kernel(back2.data, filters, shape.inputs, true, second);
-        return winograd_product<T>(examples, shape.in, kernel2 ? 2 : 1, sources, shape.inputs, gx,
-                                   space, finish);
+        auto product = [&](auto algorithm, int before) {
+            using A = decltype(algorithm);
+            T* const second = space.kernels + weights_room<A>(filters);
+            transform_kernel<A>(back.data, filters, filters, true, space.kernels);
+            if (kernel2) transform_kernel<A>(back2.data, filters, filters, true, second);
+            winograd_product<A>(examples, size, kernel2 ? 2 : 1, sources, gx, shape.in, before,
+                                space, finish);
+        };
+        return stride == 1 ? product(Stride1(), 0) : product(Back2(), shape.start());
     }
     // All phases of some examples, while these are in the cache.
     const int groups = examples * shape.in * shape.in / ROWS_AT_ONCE + 1;
@@ -953,8 +1182,15 @@ struct Task {
         const size_t kernel = std::max(net.largest_kernel(), size_t(filters));
         space.room = arena.take(kernel);
         space.room2 = arena.take(kernel);
-        space.tiles = arena.take(net.pooled ? 3 * 16 * tiles_stride(filters) : 0);
-        space.kernels = arena.take(net.pooled ? size_t(2 * 16) * filters * filters : 0);
+        size_t tiles = 0, weights = 0;
+        for (int l = 0; l < net.layers; l++)
+            if (uses_winograd(net.layer[l], count))
+                with_stride(net.layer[l], [&](auto stride) {
+                    tiles = 2 * tiles_room<decltype(stride)>(filters);
+                    weights = 2 * weights_room<decltype(stride)>(filters);
+                });
+        space.tiles = arena.take(tiles);
+        space.kernels = arena.take(weights);
         total = arena.take(kernel);
         g_features = arena.take(hidden_features());
         return arena.used;
