@@ -17,6 +17,9 @@ from mamltui.results import (
     result_stem,
 )
 from mamltui.runs import RunFolder
+from mamltui.studies.document import Table
+from mamltui.studies.report import make_report
+from mamltui.studies.standing import known_study
 from tests.results.examples import evaluation, step_result
 
 ROOT = Path(__file__).parents[2]
@@ -139,3 +142,18 @@ def test_the_errors_of_reference_runs_are_those_of_their_results() -> None:
             *(errors[steps] for steps in (0, 1, 2, 5, 10)),
             comparison.figure.printed,
         ]
+
+
+def test_the_grid_of_inner_steps_is_the_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMLTUI_REFERENCE_DIR", str(ROOT / "runs" / "reference"))
+    report = make_report(*known_study("test-steps", tmp_path))
+    (grid,) = (
+        block for block in report.blocks if isinstance(block, Table) and "grid" in block.name
+    )
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    lines = ["| " + " | ".join(cells) + " |" for cells in (grid.columns, *grid.rows)]
+    assert len(grid.rows) == 6
+    for line in lines:
+        assert line in page
