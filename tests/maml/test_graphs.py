@@ -126,7 +126,7 @@ def test_what_is_recorded_waits_for_nothing_and_stays_on_the_gpu(inner: InnerLoo
         with Launches() as launches:
             block.compute()
     assert launches.names
-    assert {tensor.device for tensor in tensors(block._found)} == {CUDA}
+    assert {tensor.device for tensor in tensors(block._gradients)} == {CUDA}
 
 
 @pytest.mark.gpu
