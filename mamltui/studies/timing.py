@@ -59,7 +59,8 @@ def time_training(profile: Profile, data_dir: Path | None, device: str, threads:
             run = RunFolder.create(stretch, Path(folder))
             events = Trainer(plan, run).train()
             with closing(cast(Generator[Event, None, None], events)):
-                step, validation = _measured(events)
+                by_processor = plan.device.type == "cpu"
+                step, validation = measured(events, by_processor=by_processor)
         logging = validation * _logging_share(profile)
         shares.append(share)
         seconds.append(max(step - logging / LOG_INTERVAL, step / 2))
@@ -170,30 +171,47 @@ def _logging_share(profile: Profile) -> float:
     return tasks * (1 + profile.inner.steps) / (1 + profile.inner.test_steps)
 
 
-def _measured(events: Iterable[Event]) -> tuple[float, float]:
-    """Seconds of an iteration and of a validation."""
+def measured(events: Iterable[Event], *, by_processor: bool) -> tuple[float, float]:
+    """Seconds of an iteration and of a validation.
+
+    Args:
+        events: of a training whose every tenth iteration is validated.
+        by_processor: count the processors' seconds, which other work on the machine hardly adds to,
+            not the clock's.
+
+    Raises:
+        MamltuiError: it diverged, or ended before it could be timed.
+    """
     paces: list[float] = []
     validations: list[float] = []
-    step: Step | None = None
+    before: Step | Validated | None = None
     warm: float | None = None
     for event in events:
         if isinstance(event, Diverged):
             raise MamltuiError(f"diverged while it was timed: {event.reason}")
-        if isinstance(event, Step):
-            step = event
-            if warm is not None:
-                paces.append(1 / event.iterations_per_second)
-        if not isinstance(event, Validated) or step is None:
+        if not isinstance(event, (Step, Validated)):
             continue
-        if warm is not None:  # the first one warms up, too
-            validations.append(event.elapsed - step.elapsed)
-        elif event.elapsed >= SECONDS / 5:
+        if before is not None and warm is not None:
+            taken = _seconds(event, by_processor) - _seconds(before, by_processor)
+            if isinstance(event, Validated):
+                validations.append(taken)
+            else:
+                paces.append(taken / (event.iteration - before.iteration))
+        before = event
+        if not isinstance(event, Validated):
+            continue
+        if warm is None and event.elapsed >= SECONDS / 5:  # the first validation warms up, too
             warm = event.elapsed
         if warm is not None and len(validations) >= 2 and event.elapsed - warm >= SECONDS:
             break
     if not paces or not validations:
         raise MamltuiError("the training ended before it could be timed")
     return _undisturbed(paces), _undisturbed(validations)
+
+
+def _seconds(event: Step | Validated, by_processor: bool) -> float:
+    counted = event.processor_seconds if by_processor else None
+    return event.elapsed if counted is None else counted
 
 
 def _undisturbed(times: Sequence[float]) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from mamltui.events import Event, Step, Validated
 from mamltui.profiles import Profile, load_profile
-from mamltui.studies.timing import cost, training_share
+from mamltui.studies.timing import cost, measured, training_share
 
 
 def training_alone(name: str, *overrides: str) -> Profile:
@@ -46,3 +49,31 @@ def test_a_short_training_with_a_long_test_is_mostly_test() -> None:
     profile = load_profile("5way1shot", ["meta.iterations=10", "evaluation.episodes=6000"])
     assert training_share(profile) < 0.1
     assert training_share(load_profile("5way1shot")) > 0.9
+
+
+@pytest.mark.parametrize("disturbed", [1.0, 3.0])
+def test_other_work_on_the_machine_does_not_shorten_a_timed_training(disturbed: float) -> None:
+    def events() -> Iterator[Event]:
+        """0.1 s of the processor an iteration, 2 s a validation; the clock sees more."""
+        processor = 0.0
+        for iteration in range(5, 1000, 5):
+            processor += 0.5
+            yield step(iteration, disturbed * processor, processor)
+            if iteration % 10 == 0:
+                processor += 2.0
+                yield validated(iteration, disturbed * processor, processor)
+
+    assert measured(events(), by_processor=True) == pytest.approx((0.1, 2.0))
+    assert measured(events(), by_processor=False) == pytest.approx(
+        (0.1 * disturbed, 2.0 * disturbed)
+    )
+
+
+def step(iteration: int, elapsed: float, processor: float) -> Step:
+    pair = (0.5, 0.5)
+    return Step(iteration, 1.0, 0.5, 1.0, 0.5, pair, pair, 1.0, 0.1, 10.0, elapsed, processor)
+
+
+def validated(iteration: int, elapsed: float, processor: float) -> Validated:
+    pair = (0.5, 0.5)
+    return Validated(iteration, 0.5, 0.1, 1.0, pair, pair, True, elapsed, processor)
