@@ -417,14 +417,17 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
 // back with stride 2: the even elements of the input's gradient come from the outer taps and the
 // odd ones from the middle tap, by the same products, with the kernel read from its last tap on.
 
-constexpr int WINOGRAD_ROWS = 256;      // fewer rows do not repay transforming a kernel
+constexpr int WINOGRAD_ROWS = 256;      // fewer rows do not repay transforming a kernel,
+constexpr int WINOGRAD_WORK = 40000;    // with stride 2 fewer rows times filters
 constexpr int LEAST_WINOGRAD_SIZE = 4;  // of outputs: fewer leave tiles half empty
 constexpr int LEAST_WINOGRAD_BACK = 5;  // of outputs, on the way back with stride 2
 constexpr int MOST_OUTPUTS = 64;        // of a tile
 
 inline bool uses_winograd(const LayerShape& shape, int examples) {
-    return !shape.first && shape.out >= LEAST_WINOGRAD_SIZE &&
-           examples * shape.positions() >= WINOGRAD_ROWS;
+    const int rows = examples * shape.positions();
+    const bool pays = shape.stride == 1 ? rows >= WINOGRAD_ROWS
+                                        : size_t(rows) * shape.filters >= WINOGRAD_WORK;
+    return pays && !shape.first && shape.out >= LEAST_WINOGRAD_SIZE;
 }
 
 // F(M, 2).
