@@ -180,7 +180,7 @@ class Kernels:
         return Native(self, network, images)
 
     def tasks_at_once(self, network: Network, steps: int, episodes: Episodes) -> int:
-        """``TASKS``, rounded up to a task for every thread; fewer if they need ``MEMORY`` or more.
+        """``TASKS``, rounded up to a task for each thread; fewer where ``MEMORY`` holds fewer.
 
         Where the steps are kept there are chunks side by side, which share the threads.
         """

@@ -26,7 +26,9 @@ class ListedStudy:
     is_begun: bool
     is_worked_on: bool
     over: int | None = None
-    """Cells that are; of a study that nobody has begun here, reference runs. None: not counted."""
+    """Cells that are; None: not counted."""
+    is_reference: bool = False
+    """The cells counted are runs that come with mamltui."""
 
 
 @dataclass(frozen=True)
@@ -61,26 +63,23 @@ class BoardReader:
         self._runs = Runs(root)
         self._followed: dict[Path, _Followed] = {}
         self._by_steps: dict[tuple[Path, int], Series] = {}
-        self._over: dict[str, int] = {}
-        self._is_listed = False
+        self._counts: dict[str, tuple[int, bool]] = {}
 
-    def studies(self) -> tuple[ListedStudy, ...]:
+    def studies(self, *, counted: bool) -> tuple[ListedStudy, ...]:
         """The packaged studies, and those that were begun here.
 
-        The first time their cells are not looked at, which takes half a second; after that they
-        are counted once, or as long as the study is worked on.
+        Args:
+            counted: count the cells that are over, which takes half a second at first; later
+                those alone of studies that are worked on.
         """
         begun = {path.parent.name for path in self._begun()}
         names = [*packaged_studies(), *sorted(begun - set(packaged_studies()))]
         listed = [self._listed(name, name in begun) for name in names]
-        if self._is_listed:
-            listed = [self._counted(each) for each in listed]
-        self._is_listed = True
-        return tuple(listed)
+        return tuple(self._counted(each) for each in listed) if counted else tuple(listed)
 
     def count_again(self) -> None:
         """Cells that are over are to be counted anew; may be called from another thread."""
-        self._over = {}
+        self._counts = {}
 
     def board(self, name: str) -> Board:
         """A study as it was last run; one that was not begun, as its file says.
@@ -125,10 +124,15 @@ class BoardReader:
     def _counted(self, listed: ListedStudy) -> ListedStudy:
         if listed.study is None:
             return listed
-        if listed.is_worked_on or listed.name not in self._over:
+        counts = self._counts
+        if listed.is_worked_on or listed.name not in counts:
             _, standings = known_study(listed.name, self._root, self._runs)
-            self._over[listed.name] = sum(each.state in OVER for each in standings)
-        return replace(listed, over=self._over[listed.name])
+            counts[listed.name] = (
+                sum(each.state in OVER for each in standings),
+                any(each.run.is_reference for each in standings if each.run is not None),
+            )
+        over, is_reference = counts[listed.name]
+        return replace(listed, over=over, is_reference=is_reference)
 
     def _follow(self, run: RunFolder) -> Series:
         """The validation curve of a run, with what is new since the last time."""

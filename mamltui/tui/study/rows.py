@@ -38,14 +38,14 @@ def study_row(listed: ListedStudy) -> Row:
     cells = len(listed.study.cells)
     over = "" if listed.over is None else f"{listed.over} of {cells}"
     state: tuple[str, Tone] = ("not begun", "muted")
-    if listed.is_worked_on:
+    if listed.is_reference:
+        state = ("reference", "muted")
+    elif listed.is_worked_on:
         state = (f"running {over}".strip(), "accent")
     elif listed.over == cells:
         state = ("over", "good")
     elif listed.is_begun:
         state = (f"begun {over}".strip(), "plain")
-    if not listed.is_begun and listed.over:
-        state = ("reference", "muted")
     budget = listed.study.file.budget
     length = "as the profiles"
     if budget.iterations is not None:

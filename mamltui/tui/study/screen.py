@@ -104,10 +104,10 @@ base and seed as the one at the cursor.
         if self._reading:
             return
         self._reading = True
-        reader, name = self._reader, self._opened
+        reader, name, counted = self._reader, self._opened, self._studies is not None
 
         def work() -> tuple[tuple[ListedStudy, ...] | None, Board | None]:
-            return (None, reader.board(name)) if name else (reader.studies(), None)
+            return (None, reader.board(name)) if name else (reader.studies(counted=counted), None)
 
         in_background(self.app, work, lambda read: self._take(name, *read), self._fail)
 
