@@ -139,21 +139,21 @@ class Queue:
         return standings, self.is_idle and not waiting
 
     def _start(self, waiting: Sequence[Standing]) -> None:
+        untimed = [each.cell for each in waiting if each.profile is None]
+        if untimed:
+            # Before all that trains, and each alone, as nothing is to disturb it.
+            if not self._working:
+                cell = untimed[0]
+                self._begin(cell, cell.profile(NOMINAL), "timing", timed=True)
+            return
         busy = {work.experiment for work in self._working}
-        timing = any(work.is_timing for work in self._working)
-        workers = self.executor.workers
         for standing in waiting:
-            if len(self._working) >= workers or timing:
+            if len(self._working) >= self.executor.workers:
                 return
             cell = standing.cell
             if standing.state == "running" or cell.name in self.working:
                 continue
-            if standing.profile is None:
-                # Timed alone, as nothing is to disturb it.
-                if self._working:
-                    return
-                self._begin(cell, cell.profile(NOMINAL), "timing", timed=True)
-                return
+            assert standing.profile is not None
             key = experiment_key(standing.profile)
             if key not in busy:
                 self._begin(cell, standing.profile, key, timed=False)

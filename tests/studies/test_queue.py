@@ -236,6 +236,19 @@ def test_minutes_become_iterations_once_and_for_all_seeds(
     assert states == ["done", "queued", "done", "queued"]
 
 
+def test_all_lengths_are_timed_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each one would wait for the trainings before it, and workers for each other."""
+    monkeypatch.setattr("mamltui.studies.timing.SECONDS", 0.05)
+    file = write_study(tmp_path, SMALL.replace("iterations = 4", "minutes = 0.002"))
+    executor = Here()
+    standings = work(file, tmp_path / "runs", executor)
+    assert [each.state for each in standings] == ["done", "done"]
+    names = [each.cell.name for each in standings]
+    assert executor.started == [*names, *names]
+
+
 def test_two_processes_do_not_work_on_one_study(tmp_path: Path) -> None:
     study, root = load_study(str(write_study(tmp_path))), tmp_path / "runs"
     first = Queue(study, Here(), root=root)
