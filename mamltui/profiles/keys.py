@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from mamltui.profiles.steps import steps_text
 
@@ -90,44 +92,70 @@ def _escaped(char: str) -> str:
 
 
 def _keys(model: type[BaseModel], section: str) -> list[Key]:
-    properties = model.model_json_schema()["properties"]
+    sections = sections_of(model)
     return [
-        Key(
-            section=section,
-            name=name,
-            default=properties[name].get("default_text") or toml_value(field.default),
-            unit=properties[name]["unit"],
-            allowed=_allowed(properties[name]),
-            description=field.description or "",
-            kind=properties[name].get("type", "steps"),
-            choices=tuple(properties[name].get("enum", ())),
-        )
+        _key(section, name, field)
         for name, field in model.model_fields.items()
-        if name not in sections_of(model)
+        if name not in sections
     ]
 
 
-def _allowed(schema: dict[str, Any]) -> str:
-    """What a JSON Schema of one key allows, in words."""
-    if "allowed_text" in schema:
-        return str(schema["allowed_text"])
-    if "enum" in schema:
-        *most, last = (f'"{choice}"' for choice in schema["enum"])
+def _key(section: str, name: str, field: FieldInfo) -> Key:
+    """What a field says of itself; its JSON Schema says the same, and takes long to make."""
+    more = cast(dict[str, str], field.json_schema_extra)
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    kind = "string" if choices else _KINDS.get(field.annotation, "object")
+    limits = {
+        name: getattr(each, name)
+        for each in field.metadata
+        for name in ("gt", "ge", "lt", "le", "max_length")
+        if hasattr(each, name)
+    }
+    return Key(
+        section=section,
+        name=name,
+        default=more.get("default_text") or toml_value(field.default),
+        unit=more["unit"],
+        allowed=more.get("allowed_text") or _allowed(kind, choices, limits),
+        description=field.description or "",
+        kind=kind,
+        choices=choices,
+    )
+
+
+_KINDS: dict[Any, str] = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    tuple[int, ...]: "steps",
+}
+
+
+def _allowed(kind: str, choices: tuple[str, ...], limits: Mapping[str, float]) -> str:
+    """What may be written, in words.
+
+    Args:
+        limits: ``ge`` and ``gt``, the least and what is below it, ``le`` and ``lt``, the greatest
+            and what is above it, and ``max_length``.
+    """
+    if choices:
+        *most, last = (f'"{choice}"' for choice in choices)
         return f"{', '.join(most)} or {last}"
-    if schema["type"] == "boolean":
+    if kind == "boolean":
         return "true or false"
-    if schema["type"] == "string":
-        return f"a text of one line, at most {schema['maxLength']:,} characters"
-    if schema["type"] == "integer":
-        return f"an integer from {schema['minimum']:,} to {schema['maximum']:,}"
-    if "minimum" in schema:
-        least = f"a finite number from {schema['minimum']:g}"
+    if kind == "string":
+        return f"a text of one line, at most {limits['max_length']:,} characters"
+    if kind == "integer":
+        return f"an integer from {limits['ge']:,} to {limits['le']:,}"
+    if "ge" in limits:
+        least = f"a finite number from {limits['ge']:g}"
     else:
-        least = f"a finite number above {schema['exclusiveMinimum']:g}"
-    if "exclusiveMaximum" in schema:
-        return f"{least} to below {schema['exclusiveMaximum']:g}"
-    if "maximum" in schema:
-        to = "to" if "minimum" in schema else "at most"
-        separator = " " if "minimum" in schema else ", "
-        return f"{least}{separator}{to} {schema['maximum']:g}"
+        least = f"a finite number above {limits['gt']:g}"
+    if "lt" in limits:
+        return f"{least} to below {limits['lt']:g}"
+    if "le" in limits:
+        to = "to" if "ge" in limits else "at most"
+        separator = " " if "ge" in limits else ", "
+        return f"{least}{separator}{to} {limits['le']:g}"
     return least
