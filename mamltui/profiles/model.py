@@ -214,6 +214,8 @@ class TaskSection(_Model):
     @property
     def at_test(self) -> TaskSection:
         """The tasks of validation and test."""
+        if not (self.test_way or self.test_shot):
+            return self
         way, shot = self.test_way or self.way, self.test_shot or self.shot
         changes = {"way": way, "shot": shot, "test_way": 0, "test_shot": 0}
         return self.model_copy(update=changes)
@@ -628,6 +630,9 @@ class Head(_Model):
 
 class Values(Head):
     """All that a profile says, each value allowed alone."""
+
+    # Profiles are read section by section: what would check one as a whole is rarely needed.
+    model_config = ConfigDict(defer_build=True)
 
     data: DataSection = DataSection()
     augment: AugmentSection = AugmentSection()

@@ -21,7 +21,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -478,6 +477,8 @@ def _next_sitting(root: Path) -> int:
 
 
 def _versions() -> dict[str, str]:
+    from importlib import metadata  # imports half of email, and readers do without
+
     return {
         "mamltui": __version__,
         "torch": metadata.version("torch"),
