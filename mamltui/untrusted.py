@@ -76,8 +76,13 @@ def read_file(path: Path, most: int) -> bytes:
         OSError: as :func:`open_regular`, or it is larger, which is asked before it is read.
     """
     with open_regular(path) as (file, status):
-        content = file.read(most + 1) if status.st_size <= most else None
-    if content is None or len(content) > most:
+        content = b""
+        if status.st_size <= most:
+            # Python makes room for all that is asked for before it reads.
+            content = file.read(status.st_size + 1)
+        if len(content) > status.st_size:  # it has grown
+            content += file.read(most + 1 - len(content))
+    if max(status.st_size, len(content)) > most:
         raise OSError(errno.EFBIG, f"larger than {most:,} bytes")
     return content
 

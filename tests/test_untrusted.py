@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -346,6 +347,16 @@ def test_the_size_is_asked_before_the_file_is_read(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="larger than 3 bytes") as caught:
         read_file(tmp_path / "x", 3)
     assert caught.value.errno == errno.EFBIG
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").write_bytes(b"123456")
+    monkeypatch.setattr("mamltui.untrusted.regular", lambda _: SimpleNamespace(st_size=2))
+    assert read_file(tmp_path / "x", 6) == b"123456"
+    with pytest.raises(OSError, match="larger than 5 bytes"):
+        read_file(tmp_path / "x", 5)
 
 
 @pytest.mark.timeout(20)

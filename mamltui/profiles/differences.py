@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from mamltui.profiles.profile import Profile
 from mamltui.profiles.steps import steps_text
 
@@ -26,12 +28,19 @@ class Difference:
 
 def differences(profiles: Sequence[Profile]) -> list[Difference]:
     """The keys whose values are not all the same, in the order of the file."""
-    settings = [_flat(profile) for profile in profiles]
-    changed = [
-        Difference(key, tuple(_text(each[key]) for each in settings))
-        for key in (settings[0] if settings else ())
-    ]
-    return [difference for difference in changed if len(set(difference.values)) > 1]
+    found = []
+    for name in Profile.model_fields if profiles else ():
+        parts = [getattr(profile, name) for profile in profiles]
+        # Profiles of many runs have most sections in common: each is written out once.
+        distinct = {id(part): part for part in parts}
+        if len(distinct) == 1:
+            continue
+        settings = {each: _flat_part(name, part) for each, part in distinct.items()}
+        for key in settings[id(parts[0])]:
+            texts = {each: _text(values[key]) for each, values in settings.items()}
+            if len(set(texts.values())) > 1:
+                found.append(Difference(key, tuple(texts[id(part)] for part in parts)))
+    return found
 
 
 LENGTH = frozenset(("meta.iterations", "validation.patience"))
@@ -79,12 +88,18 @@ def _may_change(key: str) -> bool:
 def _flat(profile: Profile) -> dict[str, Any]:
     """The profile's values under dotted keys; None: it has no effect, for its part is off."""
     flat: dict[str, Any] = {}
-    for section, value in profile.model_dump(mode="json").items():
-        if isinstance(value, dict):
-            flat |= {f"{section}.{key}": item for key, item in value.items()}
-        else:
-            flat[section] = value
-    return flat | {length: None for length, switch in PARTS.items() if not flat[switch]}
+    for name in Profile.model_fields:
+        flat |= _flat_part(name, getattr(profile, name))
+    return flat
+
+
+def _flat_part(name: str, part: Any) -> dict[str, Any]:
+    """Of a section its values under dotted keys, likewise; of what stands above them the value."""
+    if not isinstance(part, BaseModel):
+        return {name: part}
+    flat = {f"{name}.{key}": value for key, value in part.model_dump(mode="json").items()}
+    off = [length for length, switch in PARTS.items() if not flat.get(switch, True)]
+    return flat | dict.fromkeys(off)
 
 
 def _text(value: Any) -> str:

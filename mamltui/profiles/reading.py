@@ -41,6 +41,9 @@ SECTIONS_KEPT, LONGEST_KEPT = 4096, 2000
 
 _Path = tuple[str, ...]
 _sections: dict[tuple[type[Any], str], Any] = {}
+"""Sections that were checked, by the text of their values."""
+_tables: dict[tuple[type[Any], int], tuple[dict[str, Any], Any]] = {}
+"""The same by the identity of their table, which is kept with them: nobody changes it."""
 
 
 def load_profile(path_or_name: str, overrides: Sequence[str] = ()) -> Profile:
@@ -93,7 +96,7 @@ def _parse(
     path: Path | None = None,
 ) -> Profile:
     own = parse_toml(text, source)
-    values, bases = extended(own, source, folder, () if path is None else (path.resolve(),))
+    values, bases = extended(own, source, folder, () if path is None else (path,))
     for base in reversed(bases):
         # What is wrong with a base is reported of its own file, and once.
         load_profile(str(base))
@@ -143,10 +146,11 @@ class _Reading:
         elif key is None:
             self.refused.append(Problem(typed, *unknown_key(path, None)))
         else:
-            owner = self.values.setdefault(path[0], {}) if len(path) > 1 else self.values
+            changed = {path[-1]: _override_value(value_text.strip(), key.kind)}
+            owner = self.values.get(path[0], {}) if len(path) > 1 else self.values
             # Where the file has no table, that is reported, and the override has nowhere to go.
             if isinstance(owner, dict):
-                owner[path[-1]] = _override_value(value_text.strip(), key.kind)
+                self.values |= {path[0]: owner | changed} if len(path) > 1 else changed
                 self.overridden[path] = typed
 
     def profile(self, name: str) -> Profile:
@@ -231,16 +235,23 @@ def _section(model: type[Any], values: dict[str, Any]) -> Any:
     Raises:
         ValidationError: a value is not allowed.
     """
+    shared = _tables.get((model, id(values)))
+    if shared is not None:
+        return shared[1]
     # Not the values themselves: 1, 1.0 and true are equal, and not all of them allowed.
     key = (model, repr(values))
     if len(key[1]) > LONGEST_KEPT:
         return model.model_validate(values)
-    if key not in _sections:
-        checked = model.model_validate(values)
+    section = _sections.get(key)
+    if section is None:
+        section = model.model_validate(values)
         if len(_sections) >= SECTIONS_KEPT:
             _sections.clear()
-        _sections[key] = checked
-    return _sections[key]
+        _sections[key] = section
+    if len(_tables) >= SECTIONS_KEPT:
+        _tables.clear()
+    _tables[model, id(values)] = (values, section)
+    return section
 
 
 def _override_value(text: str, kind: str) -> object:

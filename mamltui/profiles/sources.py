@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from mamltui.text import shortened
 
 LARGEST = 1_000_000
 """Bytes; a profile has a few thousand."""
+LEAST_READ = 65_536
+"""Bytes that are asked for at first."""
 LARGEST_IN_PARTS = 50_000
 """Characters of a text whose tables are kept, parsed, for others that have the same."""
 
@@ -38,7 +40,13 @@ def packaged_folder() -> Path:
     Raises:
         ProfileError: the installation is incomplete.
     """
-    package = Path(__file__).parents[1]
+    return _packaged_folder(__file__)
+
+
+@cache
+def _packaged_folder(file: str) -> Path:
+    """Looked for once: each profile that extends another asks for it."""
+    package = Path(file).parents[1]
     for folder in (package / "packaged_profiles", package.parent / "profiles"):
         if any(folder.glob("*.toml")):
             return folder
@@ -147,7 +155,10 @@ def read_text(path: Path, source: str) -> str:
     """
     try:
         with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
+            # Python makes room for all that is asked for before it reads; what is no file, such
+            # as a pipe, says nothing of its size.
+            raw = file.read(LEAST_READ)
+            raw += file.read(LARGEST + 1 - len(raw)) if len(raw) == LEAST_READ else b""
     except OSError as error:
         raise ProfileError(f"cannot be read: {error.strerror}", where=source) from error
     if len(raw) > LARGEST:
@@ -168,7 +179,7 @@ def read_text(path: Path, source: str) -> str:
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """The values of a TOML document.
+    """The values of a TOML document; its tables are shared with others that hold the same.
 
     Raises:
         ProfileError: it is none.
@@ -191,9 +202,6 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         raise ProfileError("not a profile: a number has too many digits", where=source) from error
 
 
-_TABLE = re.compile(r"^(?=\[)", re.MULTILINE)
-
-
 def _parsed_by_parts(text: str) -> dict[str, Any] | None:
     """The values of a document parsed table by table, or None where it has to be parsed whole.
 
@@ -204,20 +212,17 @@ def _parsed_by_parts(text: str) -> dict[str, Any] | None:
     if len(text) > LARGEST_IN_PARTS:
         return None
     values: dict[str, Any] = {}
-    for part in _TABLE.split(text):
+    *tables, last = text.split("\n[")
+    for number, rest in enumerate([*(table + "\n" for table in tables), last]):
+        part = f"[{rest}" if number else rest
         try:
             table = _parsed_part(part)
         except (ValueError, RecursionError):
             return None
         if not values.keys().isdisjoint(table):
             return None
-        # Overrides change tables, so everyone gets their own.
-        values.update({key: _own(value) for key, value in table.items()})
+        values.update(table)
     return values
-
-
-def _own(value: Any) -> Any:
-    return dict(value) if isinstance(value, dict) else value
 
 
 @lru_cache(maxsize=1024)
@@ -263,7 +268,7 @@ def extended(
             where=where,
             hint=hint,
         ) from error
-    chain = (*chain, path.resolve())
+    chain = tuple(each.resolve() for each in (*chain, path))
     if len(set(chain)) < len(chain):
         circle = " -> ".join(shortened(each.name) for each in chain)
         raise ProfileError(f"profiles extend each other in a circle: {circle}", where=where)

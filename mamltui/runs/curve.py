@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -26,8 +27,9 @@ def validation_scores(events: Path) -> tuple[float, ...]:
     """
     try:
         with events.open("rb") as file:
-            file.seek(max(0, events.stat().st_size - LARGEST))
-            content = file.read(LARGEST)
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(0, size - LARGEST))
+            content = file.read(min(size, LARGEST))
     except OSError:
         return ()
     written = (float(match[1]) for match in _VALIDATED.finditer(content))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from mamltui.errors import CheckpointError
@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from mamltui.maml.learner import Learner
     from mamltui.runs.checkpoint import Checkpoint
 
+_NAME = re.compile(r"top-(\d+)\.safetensors")
+
 
 def kept_iterations(run: RunFolder) -> list[int]:
     """The meta-iterations of those that are there, in order; none without a folder."""
     paths = {*(run.path / "checkpoints").glob("top-*"), *run.backlog.checkpoints}
-    matches = (re.fullmatch(r"top-(\d+)\.safetensors", path.name) for path in paths)
+    return iterations_of(path.name for path in paths)
+
+
+def iterations_of(names: Iterable[str]) -> list[int]:
+    """The meta-iterations, in order, of the files that have the name of a checkpoint kept."""
+    matches = map(_NAME.fullmatch, names)
     return sorted(int(match[1]) for match in matches if match)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from mamltui.results import Evaluation, read_evaluations
 from mamltui.runs.curve import validation_scores
 from mamltui.runs.files import file_error
 from mamltui.runs.folder import CheckpointName, RunFolder
-from mamltui.runs.kept import kept_iterations
+from mamltui.runs.kept import iterations_of
 from mamltui.runs.roots import is_abandoned, reference_root, runs_root
 from mamltui.runs.state import RunInfo
 from mamltui.score import ACCURACY, Metric
@@ -40,7 +42,8 @@ class RunStamp:
     def of(cls, path: Path) -> RunStamp:
         """Of the folder ``path`` as it is now."""
         names = ("run.json", "profile.toml", "checkpoints", "evaluation")
-        return cls(*(_stamp(path / name) for name in names))
+        folder = os.fspath(path)
+        return cls(*(_stamp(f"{folder}{os.sep}{name}") for name in names))
 
 
 @dataclass(frozen=True)
@@ -174,23 +177,31 @@ class ListedRun:
     @cached_property
     def checkpoints(self) -> tuple[CheckpointName, ...]:
         """Those that are there: ``best``, ``last``, and the iterations of those kept besides."""
-        folder = self._folder
+        try:
+            with os.scandir(self.path / "checkpoints") as entries:
+                names = {entry.name for entry in entries if entry.is_file()}
+        except OSError:
+            return ()
         named: tuple[CheckpointName, ...] = ("best", "last")
-        there = tuple(name for name in named if folder.checkpoint_path(name).is_file())
-        return (*there, *kept_iterations(folder))
+        there = tuple(name for name in named if f"{name}.safetensors" in names)
+        return (*there, *iterations_of(names))
 
     @cached_property
     def evaluations(self) -> tuple[Evaluation, ...]:
         """The results in its folder that can be read, the newest first."""
         try:
-            paths = (self.path / "evaluation").glob("*.json")
-            files = [(path.stat().st_mtime_ns, path) for path in paths]
+            with os.scandir(self.path / "evaluation") as entries:
+                files = [
+                    (entry.stat().st_mtime_ns, entry.path)
+                    for entry in entries
+                    if entry.name.endswith(".json")
+                ]
         except OSError:
             return ()
         results: list[Evaluation] = []
         for _, path in sorted(files, reverse=True):
             with suppress(RunError):
-                results += reversed(read_evaluations(path))
+                results += reversed(read_evaluations(Path(path)))
         return tuple(results)
 
     @cached_property
@@ -246,8 +257,14 @@ class RunCatalogue:
             RunError: the folder is not a folder or not readable.
         """
         known = {run.path: run for run in self._runs}
-        paths = _run_paths(runs_root(self._root))
-        runs = tuple(_sorted(_again(path, known.get(path)) for path in paths))
+        root = runs_root(self._root)
+        holds_references = _is_same_folder(root, reference_root())
+        runs = tuple(
+            _sorted(
+                _again(path, known.get(path), is_reference=holds_references)
+                for path in _run_paths(root)
+            )
+        )
         names = {run.name for run in runs}
         runs += tuple(run for run in self._references if run.name not in names)
         if runs != self._runs:
@@ -255,13 +272,15 @@ class RunCatalogue:
         return self._runs
 
 
-def _again(path: Path, known: ListedRun | None) -> ListedRun:
+def _again(path: Path, known: ListedRun | None, *, is_reference: bool) -> ListedRun:
     """The run as it is now: ``known`` itself if nothing has changed."""
     stamp = RunStamp.of(path)
     # A process that trains may end without a word: then only its lock says so.
     if known is not None and known.stamp == stamp and known.state not in ("running", "paused"):
         return known
     run = ListedRun.read(path, stamp)
+    if not path.is_symlink():  # each run would otherwise ask the disk where it is
+        run.__dict__["is_reference"] = is_reference
     return known if run == known else run
 
 
@@ -333,7 +352,7 @@ def find_run(name_or_path: str | Path, root: Path | None = None) -> RunFolder:
 def _run_paths(root: Path) -> list[Path]:
     """Folders that are, or once were, runs."""
     try:
-        return [path for path in root.iterdir() if _looks_like_run(path)]
+        return [root / name for name in os.listdir(root) if _looks_like_run(root, name)]  # noqa: PTH208
     except FileNotFoundError:
         return []
     except NotADirectoryError as error:
@@ -342,10 +361,11 @@ def _run_paths(root: Path) -> list[Path]:
         raise file_error(error, root, "read the runs folder") from error
 
 
-def _looks_like_run(path: Path) -> bool:
+def _looks_like_run(root: Path, name: str) -> bool:
     """Or once was one; what is being removed, or copied, is none."""
-    if path.match(PART_PATTERN):
+    if fnmatchcase(name, PART_PATTERN):
         return False
+    path = root / name
     return _is_run(path) or _is_folder(path / "checkpoints")
 
 
@@ -357,12 +377,19 @@ def _is_run(path: Path) -> bool:
         return False
 
 
-def _stamp(path: Path) -> _Stamp:
+def _stamp(path: str) -> _Stamp:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - of some thousand files, Path is what takes time
     except OSError:
         return (0, 0, 0)
     return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _is_same_folder(path: Path, other: Path | None) -> bool:
+    try:
+        return other is not None and path.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _is_folder(path: Path) -> bool:

@@ -16,6 +16,8 @@ RUNS_VARIABLE = "MAMLTUI_RUNS_DIR"
 REFERENCE_VARIABLE = "MAMLTUI_REFERENCE_DIR"
 FOLDERS = ("checkpoints", "evaluation")
 """In each run folder."""
+_PACKAGE = Path(__file__).parents[1]
+_REFERENCE_FOLDERS = (_PACKAGE / "reference_runs", _PACKAGE.parent / "runs" / "reference")
 _NAME = re.compile(r".+-\d{8}-\d{6}-[0-9a-f]{4}", re.DOTALL)
 _FILES = ("lock", "profile.toml")
 """What is made, with ``FOLDERS``, before ``run.json``, which makes a run of it."""
@@ -31,10 +33,8 @@ def reference_root() -> Path | None:
 
     ``MAMLTUI_REFERENCE_DIR``, else in the installed package, else in the source tree.
     """
-    package = Path(__file__).parents[1]
-    folders = [package / "reference_runs", package.parent / "runs" / "reference"]
-    if chosen := os.environ.get(REFERENCE_VARIABLE):
-        folders = [Path(chosen)]
+    chosen = os.environ.get(REFERENCE_VARIABLE)
+    folders = (Path(chosen),) if chosen else _REFERENCE_FOLDERS
     return next((folder for folder in folders if folder.is_dir()), None)
 
 

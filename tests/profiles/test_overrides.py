@@ -102,3 +102,9 @@ def test_an_override_that_makes_a_combination_impossible_is_blamed_for_it() -> N
 
 def test_an_override_is_printed_without_control_characters() -> None:
     assert str(problem("inner.steps=\x1b[2J\udcff")).isprintable()
+
+
+def test_an_override_is_of_its_own_profile_alone() -> None:
+    toml = "[inner]\nsteps = 3\n"
+    assert overridden("inner.steps=5", "inner.alpha=0.1", toml=toml).inner.steps == 5
+    assert overridden(toml=toml).inner == overridden("inner.steps=3").inner

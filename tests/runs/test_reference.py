@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mamltui.profiles import load_profile, packaged_profiles
 from mamltui.profiles.differences import differences
 from mamltui.results import kept_evaluations
-from mamltui.runs import RunFolder
+from mamltui.runs import REFERENCE_VARIABLE, RunFolder, list_runs
 from mamltui.runs.slim import LINES
 from mamltui.studies.reading import STUDIES
 
@@ -74,3 +75,14 @@ def test_its_results_are_of_its_checkpoint_and_hold_every_episode(path: Path) ->
             accuracies = evaluation.accuracies(statistics)
             mean = sum(accuracies) / len(accuracies)
             assert mean == pytest.approx(evaluation.headline(statistics).accuracy, abs=1e-7)
+
+
+def test_a_reference_run_is_known_by_where_it_is_also_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(REFERENCE_VARIABLE, str(REFERENCES))
+    assert all(run.is_reference for run in list_runs(REFERENCES))
+    (tmp_path / "linked").symlink_to(RUNS[0])
+    shutil.copytree(RUNS[0], tmp_path / "copied")
+    listed = {run.name: run.is_reference for run in list_runs(tmp_path)}
+    assert listed == {"linked": True, "copied": False}
