@@ -217,6 +217,7 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="mamltui-app-"))
     os.environ["MAMLTUI_STATE_DIR"] = str(place / "state")
     os.environ.pop("MAMLTUI_RUNS_DIR", None)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # who has installed the app has it compiled
     os.environ["MAMLTUI_REFERENCE_DIR"] = str(place)  # there are none in it
     try:
         report = everything(place, asked)
