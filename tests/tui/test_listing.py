@@ -14,6 +14,8 @@ import pytest
 
 from mamltui.errors import RunError
 from mamltui.measures import age
+from mamltui.profiles import packaged_profiles
+from mamltui.profiles.sources import packaged_folder
 from mamltui.results import write_results
 from mamltui.runs import Best, ListedRun, RunCatalogue, RunFolder
 from mamltui.runs.removal import check_removable, remove
@@ -66,6 +68,18 @@ def test_a_profile_is_listed_once_however_many_folders_lead_to_it(place: Path) -
     listed = ProfileCatalogue(place / "profiles").read()
     assert [profile.name for profile in listed].count("mine") == 1
     assert "link" not in [profile.name for profile in listed]
+
+
+def test_a_copy_of_a_packaged_profile_is_listed_once_until_it_is_changed(place: Path) -> None:
+    shutil.copytree(packaged_folder(), place / "profiles")
+    catalogue = ProfileCatalogue(None)
+    sources = [each.source for each in catalogue.read() if each.name in packaged_profiles()]
+    assert sources == list(packaged_profiles())
+    with (place / "profiles" / "5way1shot.toml").open("a") as file:
+        file.write("# mine\n")
+    listed = [each for each in catalogue.read() if each.name == "5way1shot"]
+    assert [each.source for each in listed] == ["profiles/5way1shot.toml", "5way1shot"]
+    assert [each.is_packaged for each in listed] == [False, True]
 
 
 def test_a_run_is_followed_from_its_beginning_to_the_loss_of_its_process(tiny_run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +92,12 @@ class ProfileCatalogue:
     def _paths(self) -> Iterable[tuple[Path, str, str]]:
         """File, source and origin of every profile, each file once.
 
-        The first look comes first, then the user's own, which are few, then the other packaged.
+        The first look comes first, then the user's own, which are few, then the other packaged. A
+        copy of a packaged profile under its name, as in a clone of the sources, is that profile: a
+        command takes the name for it, too.
         """
         packaged = packaged_profiles()
+        names = dict(packaged)
         seen = {path.resolve() for path in packaged.values()}
         first = packaged.pop(FIRST, None)
         if first is not None:
@@ -101,7 +105,9 @@ class ProfileCatalogue:
         meant = [OWN_FOLDER, *([self._folder] if self._folder else [])]
         for folder in (*meant, Path()):
             for path in _toml_files(folder):
-                if path.resolve() in seen or (folder not in meant and not _looks_like(path)):
+                if path.resolve() in seen or _is_copy(path, names.get(path.stem)):
+                    continue
+                if folder not in meant and not _looks_like(path):
                     continue
                 seen.add(path.resolve())
                 yield path, str(path), _folder_name(folder)
@@ -132,6 +138,14 @@ def _listed_profile(path: Path, source: str, origin: str) -> ListedProfile:
     except ProfileError as error:
         faults = faults_of(error, shortened(str(path), most=4096))
         return ListedProfile(name, path, source, origin, None, tuple(faults))
+
+
+def _is_copy(path: Path, packaged: Path | None) -> bool:
+    """Whether the file holds what the packaged profile of its name does."""
+    try:
+        return packaged is not None and filecmp.cmp(path, packaged, shallow=False)
+    except OSError:
+        return False
 
 
 def _toml_files(folder: Path) -> list[Path]:
