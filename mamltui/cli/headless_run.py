@@ -232,7 +232,7 @@ def _train(request: Request, made: Plan, run: RunFolder) -> int:
             hint=after_divergence(run),
         )
     if outcome.evaluation is None:
-        return _stopped(received[0], outcome, request)
+        return _stopped(received[0] if received else None, outcome, request)
     accuracy = outcome.evaluation.headline().accuracy
     if (
         request.min_accuracy is not None
@@ -267,18 +267,24 @@ class _Reporting:
         self._report(evaluation)
 
 
-def _stopped(by: signal.Signals, outcome: Outcome, request: Request) -> int:
+def _stopped(by: signal.Signals | None, outcome: Outcome, request: Request) -> int:
+    """Say how to go on.
+
+    Args:
+        by: None: it was asked for through the run folder, as the app does of a run it watches.
+    """
+    who = by.name if by else "another process"
     if isinstance(outcome.end, Stopped):
         narrate(
-            f"{by.name}: stopped at iteration {outcome.end.iteration:,}, "
+            f"{who}: stopped at iteration {outcome.end.iteration:,}, "
             f"a checkpoint is saved.\nGo on with: {request.resume_command(outcome.run)}"
         )
     else:
         narrate(
-            f"{by.name}: the training is finished and saved, its evaluation is not.\n"
+            f"{who}: the training is finished and saved, its evaluation is not.\n"
             f"Evaluate with: {request.eval_command(outcome.run)}"
         )
-    return 128 + by
+    return 128 + by if by else ExitCode.INTERRUPTED
 
 
 def _report(evaluation: Evaluation, run: RunFolder, request: Request) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mamltui.errors import ExitCode
 from mamltui.runs import RunFolder
+from mamltui.runs.requests import ask
 from tests.cli.tiny import RUN, make_place, only_run
 from tests.e2e.process import SECONDS, read_until, run, start, wait_for
 
@@ -105,6 +107,19 @@ def test_sigterm_and_sigint_save_and_say_how_to_go_on(place: Path) -> None:
     assert again.returncode == 130
     assert "SIGINT: stopped at iteration" in error
     assert RunFolder(folder).load_checkpoint("last").iteration >= saved
+
+
+def test_stopped_by_another_process_it_says_how_to_go_on(place: Path) -> None:
+    process = start([*RUN, *ENDLESS], place)
+    runs = place / "runs"
+    wait_for(lambda: any(path.stat().st_size for path in runs.glob("*/metrics.jsonl")), process)
+    run = RunFolder(only_run(place))
+    ask(run, "stop")
+    _, error = process.communicate()
+    assert process.returncode == ExitCode.INTERRUPTED
+    saved = run.load_checkpoint("last").iteration
+    assert f"another process: stopped at iteration {saved:,}, a checkpoint is saved" in error
+    assert f"--resume {run.name}" in error
 
 
 def test_a_second_interrupt_ends_at_once(place: Path) -> None:
