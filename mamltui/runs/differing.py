@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
-from mamltui.profiles import Profile, differences, load_profile, packaged_profiles
+from mamltui.profiles import Difference, Profile, differences, load_profile, packaged_profiles
 from mamltui.profiles.differences import SECTIONS_THAT_MAY_CHANGE
 from mamltui.runs.listing import ListedRun
 
@@ -17,7 +17,8 @@ def told_apart(runs: Sequence[ListedRun], *, seeds: bool = True) -> dict[str, st
     """For each run, by its name, how it differs from others of its profile: ``steps 3, seed 7``.
 
     Empty where nothing differs but the times, or the profile cannot be read. A key is called by
-    the last part of its path.
+    the last part of its path. What most of the others have, too, comes last: where the text is cut
+    it is not missed.
 
     Args:
         seeds: tell of the seed, too.
@@ -37,12 +38,20 @@ def told_apart(runs: Sequence[ListedRun], *, seeds: bool = True) -> dict[str, st
         ]
         # The seed is named last: it says the least.
         told.sort(key=lambda difference: difference.key == "meta.seed")
+        usual = {difference.key: _usual_value(difference) for difference in told}
         for number, (name, _) in enumerate(members):
+            values = [(each.key, each.values[number]) for each in told]
+            values.sort(key=lambda value: usual[value[0]] == value[1])
             texts[name] = ", ".join(
-                f"{difference.key.rpartition('.')[2].replace('_', ' ')} {difference.values[number]}"
-                for difference in told
+                f"{key.rpartition('.')[2].replace('_', ' ')} {value}" for key, value in values
             )
     return texts
+
+
+def _usual_value(difference: Difference) -> str | None:
+    """The value that more than half of the profiles have, if there is one."""
+    value, count = Counter(difference.values).most_common(1)[0]
+    return value if 2 * count > len(difference.values) else None
 
 
 def changed_settings(profile: Profile) -> str:

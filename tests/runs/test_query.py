@@ -90,6 +90,24 @@ def test_runs_of_a_profile_are_told_apart_by_what_differs(runs: dict[str, Listed
     }
 
 
+def test_what_most_runs_of_a_profile_have_is_told_last(tmp_path: Path) -> None:
+    for overrides in (
+        ["algorithm=fomaml"],
+        ["inner.alpha=0.2"],
+        ["meta.seed=1"],
+        ["meta.seed=2"],
+        ["meta.seed=3"],
+    ):
+        RunFolder.create(load_profile("quickstart", overrides), tmp_path).release()
+    assert sorted(told_apart(list_runs(tmp_path)).values()) == [
+        "algorithm fomaml, seed 0, alpha 0.4",
+        "alpha 0.2, seed 0, algorithm maml",
+        "seed 1, algorithm maml, alpha 0.4",
+        "seed 2, algorithm maml, alpha 0.4",
+        "seed 3, algorithm maml, alpha 0.4",
+    ]
+
+
 def test_short_labels_tell_runs_apart_in_the_fewest_words(runs: dict[str, ListedRun]) -> None:
     a, b, c = (runs[name] for name in "abc")
     assert short_labels([a, b]) == {"a": "steps 3, seed 7", "b": "steps 5, seed 0"}
