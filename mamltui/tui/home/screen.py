@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # these import pydantic, which the first paint does without
     from mamltui.tui.home.profiles import ListedProfile
 
 REFRESH_SECONDS = 3.0
+TORCH_SECONDS = 0.3
+"""From the first lists to the import of torch, which slows down whatever happens meanwhile: the
+terminal draws them, and answers the first key."""
 AGE_SECONDS = 20.0
 """How long an age on the screen may be behind."""
 
@@ -167,8 +170,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
                 self._lists.say("cannot be read: the Log (6) says why")
 
     def _end_reading(self) -> None:
-        # Once the lists are on the screen: importing it slows down whatever happens meanwhile.
-        self.call_after_refresh(self.host.load_torch)
+        self.set_timer(TORCH_SECONDS, self.host.load_torch)
         self._read_at = time.monotonic()
 
     # Showing what was read.
