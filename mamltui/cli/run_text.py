@@ -103,8 +103,9 @@ def best_cell(info: RunInfo) -> str:
 
 
 def result_text(evaluation: Evaluation) -> str:
-    """An evaluation's headline, and of which episodes it is."""
+    """An evaluation's headline, and of which episodes it is: a run may be scored on other tasks."""
     from mamltui.measures import counted
+    from mamltui.profiles.model import shape_text
     from mamltui.results import score_cell
 
     scores = ", ".join(
@@ -113,7 +114,8 @@ def result_text(evaluation: Evaluation) -> str:
         for statistics in evaluation.statistics
     )
     return (
-        f"{scores} after {counted(evaluation.test_steps, 'inner step')}; {evaluation.split} split, "
+        f"{scores} after {counted(evaluation.test_steps, 'inner step')}; "
+        f"{shape_text(evaluation.way, evaluation.shot)}, {evaluation.split} split, "
         f"{evaluation.scored}, "
         f"{evaluation.episodes:,} {'disjoint ' if evaluation.disjoint else ''}episodes"
     )

@@ -363,6 +363,10 @@ def test_tasks_may_have_another_shape_than_in_training(run: RunFolder, capsys: C
     kept = [each for path in run.evaluation.glob("*.json") for each in read_evaluations(path)]
     assert {(each.way, each.train_way) for each in kept} == {(2, 3), (3, 0)}
     assert all(each.departures(run.profile) and not each.is_plain for each in kept)
+    assert main(["runs", "show", str(run.path)]) == ExitCode.DONE
+    shown = capsys.readouterr().out
+    assert "2-way 3-shot, test split" in shown
+    assert "3-way 3-shot, test split" in shown
 
 
 def test_more_classes_than_were_learned_need_another_head(run: RunFolder, capsys: Capture) -> None:
