@@ -19,9 +19,9 @@ def run_process() -> NoReturn:
     _pass_over_warnings()
     from mamltui.cli import main
     from mamltui.errors import ExitCode
-    from mamltui.processors import limit_threads
+    from mamltui.processors import set_up_threads
 
-    limit_threads()
+    set_up_threads()
 
     code = int(ExitCode.INTERRUPTED)
     try:

@@ -8,6 +8,11 @@ from pathlib import Path, PurePosixPath
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 """What torch, and all else that computes, goes by; read once, when it is imported."""
+SPIN_VARIABLE = "GOMP_SPINCOUNT"
+WAIT_VARIABLE = "OMP_WAIT_POLICY"
+SPINS = 1000
+"""Looks for more work, some microseconds, after which one of torch's threads sleeps. Its default is
+300,000, milliseconds in which it takes a core from the threads of the kernels."""
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -26,10 +31,13 @@ def usable_processors() -> int:
     return max(1, min(available, math.ceil(quota)))
 
 
-def limit_threads() -> None:
-    """Let torch, imported later, start no more threads than there are processors to use."""
+def set_up_threads() -> None:
+    """Let torch, imported later, start no more threads than there are processors to use, and let
+    them sleep soon when they have nothing to do. What the user has set stays."""
     if THREADS_VARIABLE not in os.environ and usable_processors() < (os.cpu_count() or 1):
         os.environ[THREADS_VARIABLE] = str(usable_processors())
+    if not {SPIN_VARIABLE, WAIT_VARIABLE} & os.environ.keys():
+        os.environ[SPIN_VARIABLE] = str(SPINS)
 
 
 def _quotas() -> list[float]:

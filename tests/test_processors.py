@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mamltui import processors
-from mamltui.processors import THREADS_VARIABLE, limit_threads, usable_processors
+from mamltui.processors import (
+    SPIN_VARIABLE,
+    THREADS_VARIABLE,
+    WAIT_VARIABLE,
+    set_up_threads,
+    usable_processors,
+)
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A machine of 64 processors, whose control groups are below the folder."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(processors, "CGROUPS", tmp_path)
     monkeypatch.setattr(processors, "OWN_CGROUP", tmp_path / "own")
-    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
-    return tmp_path
+    for variable in (THREADS_VARIABLE, SPIN_VARIABLE, WAIT_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    yield tmp_path
+    for variable in (THREADS_VARIABLE, SPIN_VARIABLE):
+        os.environ.pop(variable, None)  # monkeypatch then sets what was there before
 
 
 def write(path: Path, text: str) -> None:
@@ -29,7 +39,7 @@ def write(path: Path, text: str) -> None:
 
 def test_without_control_groups_all_count() -> None:
     assert usable_processors() == 64
-    limit_threads()
+    set_up_threads()
     assert THREADS_VARIABLE not in os.environ
 
 
@@ -77,8 +87,22 @@ def test_threads_follow_the_quota_unless_the_user_said_otherwise(
     write(machine / "own", "0::/\n")
     write(machine / "cpu.max", "200000 100000")
     monkeypatch.setenv(THREADS_VARIABLE, "7")
-    limit_threads()
+    set_up_threads()
     assert os.environ[THREADS_VARIABLE] == "7"
     monkeypatch.delenv(THREADS_VARIABLE)
-    limit_threads()
+    set_up_threads()
     assert os.environ[THREADS_VARIABLE] == "2"
+
+
+def test_idle_threads_sleep_soon_unless_the_user_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(WAIT_VARIABLE, "ACTIVE")
+    set_up_threads()
+    assert SPIN_VARIABLE not in os.environ
+    monkeypatch.delenv(WAIT_VARIABLE)
+    set_up_threads()
+    assert os.environ[SPIN_VARIABLE] == "1000"
+    monkeypatch.setenv(SPIN_VARIABLE, "50000")
+    set_up_threads()
+    assert os.environ[SPIN_VARIABLE] == "50000"
