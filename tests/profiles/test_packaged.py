@@ -37,6 +37,7 @@ def test_these_are_the_profiles() -> None:
         *PAPER,
         *FAST,
         "fast-meta-curvature-20way1shot",
+        "fast-protonet-20way1shot",
         *COLOUR,
         *STUDY,
         *STEPS,
@@ -114,6 +115,17 @@ def test_meta_curvature_on_a_laptop_differs_from_maml_there_in_the_algorithm_alo
         "meta.iterations",
     }
     assert curvature.algorithm == "meta-curvature"
+
+
+def test_protonet_on_a_laptop_has_the_papers_network_and_is_tested_as_the_paper_tests() -> None:
+    profile, paper = map(load_profile, ("fast-protonet-20way1shot", "20way1shot"))
+    assert profile.algorithm == "protonet"
+    assert profile.network == paper.network
+    assert profile.data == paper.data
+    tested = profile.task.at_test
+    assert (tested.way, tested.shot) == (paper.task.way, paper.task.shot)
+    assert profile.evaluation.episodes == paper.evaluation.episodes
+    assert profile.task.way > tested.way
 
 
 @pytest.mark.parametrize("name", PLUS)
