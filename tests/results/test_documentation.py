@@ -159,3 +159,20 @@ def test_the_grid_of_inner_steps_is_the_reports(
     assert len(grid.rows) == 6
     for line in lines:
         assert line in page
+
+
+def test_what_ten_minutes_reach_is_what_the_study_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAMLTUI_REFERENCE_DIR", str(ROOT / "runs" / "reference"))
+    _, standings = known_study("laptop", tmp_path)
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    assert len(standings) == 8
+    for paper, recipe in zip(standings[::2], standings[1::2], strict=True):
+        assert paper.profile is not None
+        cells = [paper.profile.shape]
+        for standing in (paper, recipe):
+            assert standing.evaluation is not None
+            score = standing.evaluation.headline().score
+            cells += [f"{standing.iteration:,}", f"{score.with_interval} %"]
+        assert "| " + " | ".join(cells) + " |" in page
