@@ -80,7 +80,8 @@ def max_pooled_problem(seed: int) -> tuple[NetworkSpec, Weights, Episodes]:
 def test_float32_is_as_near_to_float64_as_the_plain_loop_of_torchs_own_layers(
     backend: Backend,
 ) -> None:
-    """Where a rounding changes what ReLU or a maximum lets through, all of them jump."""
+    """By the median: where a rounding changes what ReLU or a maximum lets through, any gradient
+    jumps, the plain loop's too, and for which problems that is depends on the processor."""
     ours, theirs = [], []
     for seed in range(16):
         network, weights, episodes = max_pooled_problem(seed)
@@ -92,7 +93,6 @@ def test_float32_is_as_near_to_float64_as_the_plain_loop_of_torchs_own_layers(
         found = outer_gradient(network, inner, single, rounded, backend).gradient
         ours.append(relative_difference(found, exact))
         theirs.append(relative_difference(plain, exact))
-    assert max(theirs) > 1e-3  # so it is not the strategies' doing
     assert statistics.median(ours) < 4 * statistics.median(theirs) < 1e-4
 
 

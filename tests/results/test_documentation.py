@@ -176,3 +176,12 @@ def test_what_ten_minutes_reach_is_what_the_study_has(
             score = standing.evaluation.headline().score
             cells += [f"{standing.iteration:,}", f"{score.with_interval} %"]
         assert "| " + " | ".join(cells) + " |" in page
+
+
+def test_the_accuracy_of_learn2learns_example_is_what_was_measured() -> None:
+    measured = ROOT / "benchmarks" / "results" / "learn2learn_example.csv"
+    *_, last = measured.read_text(encoding="utf-8").splitlines()
+    _, core_minutes, iteration, accuracy = last.split(",")
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    minutes = f"{float(core_minutes):.1f} minutes of the processor, {iteration} iterations"
+    assert f"After {minutes}, it had {float(accuracy):.1f} % on its validation tasks" in page
