@@ -19,7 +19,7 @@ from mamltui.data.own_images import (
 from mamltui.errors import DataError
 from mamltui.profiles import Profile
 from tests.data.miniature import drawing
-from tests.data.test_folder import colour, grey, write
+from tests.data.picture_files import colour, grey, write
 
 PAPER_DATA = Preparation.of(Profile().data, size=28, channels=1)
 
