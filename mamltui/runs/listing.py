@@ -60,14 +60,22 @@ class ListedRun:
     stamp: RunStamp = RunStamp()
 
     @classmethod
-    def read(cls, path: Path, stamp: RunStamp | None = None) -> ListedRun:
-        """The run in the folder ``path``, damaged or not."""
+    def read(
+        cls, path: Path, stamp: RunStamp | None = None, *, is_reference: bool | None = None
+    ) -> ListedRun:
+        """The run in the folder ``path``, damaged or not.
+
+        Args:
+            is_reference: as the caller knows already; None: the disk is asked, where it matters.
+        """
         stamp, folder = stamp or RunStamp.of(path), RunFolder(path)
         try:
             run = cls(path, folder.info(), stamp=stamp)
         except RunError as error:
             run = cls(path, None, str(error), stamp)
         run.__dict__["_folder"] = folder  # as if it had been asked for before
+        if is_reference is not None:
+            run.__dict__["is_reference"] = is_reference
         return run
 
     def load(self) -> ListedRun:
@@ -278,9 +286,8 @@ def _again(path: Path, known: ListedRun | None, *, is_reference: bool) -> Listed
     # A process that trains may end without a word: then only its lock says so.
     if known is not None and known.stamp == stamp and known.state not in ("running", "paused"):
         return known
-    run = ListedRun.read(path, stamp)
-    if not path.is_symlink():  # each run would otherwise ask the disk where it is
-        run.__dict__["is_reference"] = is_reference
+    # Where a link leads only the disk knows.
+    run = ListedRun.read(path, stamp, is_reference=None if path.is_symlink() else is_reference)
     return known if run == known else run
 
 
