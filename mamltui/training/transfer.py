@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from mamltui.errors import UsageError
 from mamltui.maml.learner import Learner
 from mamltui.maml.parameters import Parameters
 from mamltui.profiles import Profile
-from mamltui.runs import StartedFrom, TrainedOn, find_run
+from mamltui.runs import StartedFrom, TrainedOn, find_run, reference_root
 from mamltui.weights import fitted, read_state_dict
 
 
@@ -25,6 +27,8 @@ class Transfer:
     data: TrainedOn | None
     file: str = ""
     """In words, where it is not a run's."""
+    headless: bool = False
+    """Whether the other run has no head, so that this training's begins with zeros."""
 
     def notices(self, data: TrainedOn) -> list[str]:
         """What a reader of a training on ``data`` has to know."""
@@ -36,6 +40,8 @@ class Transfer:
             f"starting with {part}{source.run}, its {source.checkpoint} checkpoint of iteration "
             f"{source.iteration:,}"
         ]
+        if self.headless:
+            texts[0] += "; it has no head, which begins with zeros"
         other = self.data
         if other and other.content_hash == data.content_hash and other.split != data.split:
             texts.append(
@@ -46,9 +52,10 @@ class Transfer:
 
 
 def with_whole_start(profile: Profile, runs: Path) -> Profile:
-    """The profile with ``meta.start`` as the run's whole name, or its path outside of ``runs``.
+    """The profile with ``meta.start`` as the run's whole name, or as a path.
 
-    A beginning of a name is unambiguous only until another run begins likewise.
+    A beginning of a name is unambiguous only until another run begins likewise. The path is that of
+    a run neither in ``runs`` nor among the reference runs, which have their names everywhere.
 
     Raises:
         RunError: there is no such run.
@@ -56,14 +63,18 @@ def with_whole_start(profile: Profile, runs: Path) -> Profile:
     if not profile.meta.start:
         return profile
     path = find_run(profile.meta.start, runs).path.resolve()
-    name = path.name if path.parent == runs.resolve() else str(path)
+    roots = [root.resolve() for root in (runs, reference_root()) if root is not None]
+    name = path.name if path.parent in roots else str(path)
     return profile.model_copy(update={"meta": profile.meta.model_copy(update={"start": name})})
 
 
 def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Transfer | None:
     """What ``meta.start`` or ``network.weights`` of ``profile`` names; None: nothing.
 
-    The best checkpoint is taken, or before the first validation the last one.
+    The best checkpoint is taken, or before the first validation the last one. The body of a network
+    without a head (ProtoNet's) gets one of zeros: the first inner step then sets each class's
+    weights to its mean support features less those of all classes, times alpha / way (cf. Kao, Chiu
+    and Chen 2022), where random weights would hide what the body knows.
 
     Args:
         learner: what is trained; the other run may have more, and for ``body`` another head.
@@ -108,7 +119,11 @@ def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Tran
         rates = [each for each in here if each not in needed]
         needed += [each for each in rates if _shape(there, each) == here[each]]
     source = StartedFrom(run=run.name, checkpoint=kind, iteration=checkpoint.iteration, part=part)
-    return Transfer({each: there[each] for each in needed}, source, run.info().data)
+    parameters = {each: there[each] for each in needed}
+    headless = part == "body" and not any(each in there for each in head)
+    if headless:
+        parameters |= {each: torch.zeros(here[each]) for each in head if each in here}
+    return Transfer(parameters, source, run.info().data, headless=headless)
 
 
 def _is_of(part: str, name: str, head: Collection[str]) -> bool:

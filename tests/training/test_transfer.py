@@ -13,8 +13,9 @@ from mamltui.errors import RunError, UsageError
 from mamltui.events import Finished, Notice
 from mamltui.learner import learner_of
 from mamltui.profiles import InvalidProfileError, parse_profile
-from mamltui.runs import RunFolder, StartedFrom
+from mamltui.runs import REFERENCE_VARIABLE, RunFolder, StartedFrom
 from mamltui.training import Control
+from mamltui.training.transfer import with_whole_start
 from tests.cli.tiny import RUN, make_place, only_run
 from tests.training.small import (
     make_bank,
@@ -25,6 +26,7 @@ from tests.training.small import (
 )
 
 ONE = "meta.iterations=1"
+NO_STEPS = ("inner.steps=0", "inner.test_steps=0", "evaluation.steps=0")
 
 
 def other(root: Path, unbroken: RunFolder) -> RunFolder:
@@ -104,6 +106,33 @@ def test_of_another_number_of_ways_only_the_body_fits(root: Path, unbroken: RunF
             train(make_run(root, profile))
     profile = make_profile("task.way=2", "meta.start=other", "meta.start_part=body", ONE)
     assert isinstance(train(make_run(root, profile))[-1], Finished)
+
+
+def test_the_body_of_a_network_without_a_head_gets_one_of_zeros(root: Path) -> None:
+    """One inner step then sets the class weights from the support means, whatever the alpha."""
+    source = make_run(root / "prototypes", make_profile("algorithm=protonet", *NO_STEPS, ONE))
+    train(source)
+    body = source.load_checkpoint("best").parameters
+    profile = make_profile(f"meta.start={source.path}", "meta.start_part=body", ONE)
+    for name, value in first_parameters(make_run(root / "first", profile)).items():
+        expected = torch.zeros_like(value) if name.startswith("head") else body[name]
+        assert torch.equal(value, expected), name
+    events = train(make_run(root / "trained", profile))
+    (notice,) = [event.message for event in events if isinstance(event, Notice)]
+    assert notice.endswith("; it has no head, which begins with zeros")
+
+
+def test_a_reference_run_goes_by_its_name(
+    root: Path, unbroken: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path would be another one where the started run is looked at later."""
+    source = other(root / "references", unbroken)
+    monkeypatch.setenv(REFERENCE_VARIABLE, str(root / "references"))
+    profile = with_whole_start(make_profile("meta.start=other"), root / "runs")
+    assert profile.meta.start == source.name
+    monkeypatch.delenv(REFERENCE_VARIABLE)
+    elsewhere = with_whole_start(make_profile(f"meta.start={source.path}"), root / "runs")
+    assert elsewhere.meta.start == str(source.path.resolve())
 
 
 def test_what_the_other_network_has_not_is_named(root: Path, unbroken: RunFolder) -> None:
