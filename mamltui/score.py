@@ -100,6 +100,11 @@ class Score:
         return f"{self.metric.mark}{self.full}"
 
     @property
+    def named_with_interval(self) -> str:
+        """The same with its interval: ``98.21 ± 0.31 %``, ``MSE 0.441 ± 0.031``."""
+        return f"{self.metric.mark}{self.with_interval}{self.metric.unit}"
+
+    @property
     def order(self) -> float:
         """The greater, the better; errors come after all accuracies."""
         return -self.value if self.metric.is_error else self.value

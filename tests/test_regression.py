@@ -261,6 +261,9 @@ def test_the_commands_for_runs_tell_errors(
         assert main(["runs", "list", *where]) == 0
         listed = capsys.readouterr().out
         assert listed.count("MSE ") == 4 and "  5-shot " in listed and "3-way 1-shot" in listed
+        head, *rows = listed.splitlines()
+        assert "%" not in head
+        assert ["%" in row for row in rows] == ["3-way" in row for row in rows]
         assert main(["runs", "show", run.name, *where]) == 0
         shown = capsys.readouterr().out
         assert "validation mean squared error" in shown and "5 query points" in shown

@@ -80,8 +80,8 @@ def list_row(run: ListedRun) -> tuple[str, ...]:
         info.profile,
         task,
         f"{info.iteration:,} / {info.iterations:,}",
-        best_cell(info),
-        score_text(run.headline, "transductive"),
+        info.best.score.named if info.best else "-",
+        run.headline.headline().score.named_with_interval if run.headline else "-",
         _age(info.created),
     )
 

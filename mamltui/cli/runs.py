@@ -89,7 +89,7 @@ def list_command(
             narrate(f"None of {len(listed)} runs fulfils the query.")
         return
     header: tuple[str, ...]
-    header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION %", "TEST %", "AGE")
+    header = ("NAME", "STATE", "PROFILE", "TASK", "ITERATIONS", "VALIDATION", "TEST", "AGE")
     rows: list[tuple[str, ...]] = [list_row(run) for run in runs]
     differing = told_apart(runs)
     if any(differing.values()):

@@ -65,13 +65,11 @@ def test_the_list_has_a_row_a_run_the_newest_first(
         "TASK",
         "ITERATIONS",
         "VALIDATION",
-        "%",
         "TEST",
-        "%",
         "AGE",
     ]
     assert [row.split()[0] for row in rows] == [newer.name, older.name]
-    assert rows[0].split()[1:9] == [
+    assert rows[0].split()[1:10] == [
         "finished",
         "newer",
         "3-way",
@@ -80,6 +78,7 @@ def test_the_list_has_a_row_a_run_the_newest_first(
         "/",
         "40",
         "91.25",
+        "%",
     ]
 
 
