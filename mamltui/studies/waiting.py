@@ -113,12 +113,17 @@ class TrainingQueue:
         return load_profile(str(self._profile_path(waiting)))
 
     def run_of(self, waiting: Waiting) -> tuple[RunFolder, RunInfo] | None:
-        """The run of a training, once there is one."""
+        """The run of a training, once there is one; of one that waits, what it would go on with."""
         try:
             run = find_fitting(self.root, self.profile(waiting))
         except MamltuiError:
             return None
-        return None if run is None or run.info is None else (run.folder, run.info)
+        if run is None or run.info is None:
+            return None
+        # What fits may be the run of a twin: of the same profile, trained now or long ago.
+        if waiting.state == "waiting" and not run.can_resume:
+            return None
+        return run.folder, run.info
 
     def add(self, profile: Profile, title: str = "", *, first: bool = False) -> Waiting:
         """Have a profile trained after all that waits, or before it.
@@ -264,6 +269,7 @@ def _train(
     received: Sequence[signal.Signals],
 ) -> None:
     queue.note(waiting.id, "running")
+    waiting = replace(waiting, state="running")
     threads = usable_processors()
     profile = queue.folder / f"{waiting.id}.toml"
     assignment = Assignment(profile, queue.root, common.data, common.device, threads)

@@ -118,6 +118,21 @@ def test_what_a_killed_process_was_at_waits_again(queue: TrainingQueue) -> None:
     assert names(queue) == "a:done"
 
 
+def test_what_waits_has_no_run_of_a_twin_but_the_one_it_goes_on_with(queue: TrainingQueue) -> None:
+    waiting = queue.add(profile("twin", 1))
+    run = RunFolder.create(profile("twin", 1), queue.root)
+    run.update(iteration=40)
+    assert run.info().state == "running" and queue.run_of(waiting) is None
+    run.release()
+    assert run.info().state == "interrupted"
+    interrupted = queue.run_of(waiting)
+    assert interrupted is not None and interrupted[1].iteration == 40
+    run.update(state="finished")
+    assert queue.run_of(waiting) is None
+    queue.note(waiting.id, "done")
+    assert queue.run_of(queue.read()[0]) is not None
+
+
 def test_a_damaged_queue_is_told(queue: TrainingQueue) -> None:
     queue.add(profile("a", 1))
     (queue.folder / "order.json").write_text('[{"id": 3}]')

@@ -129,6 +129,11 @@ async def test_a_second_training_is_queued_after_asking(make_app: MakeApp) -> No
         await until(pilot, lambda: app.session.queue.read())
         (waiting,) = app.session.queue.read()
         assert waiting.state == "waiting"
+        await pilot.press("Q")
+        await until(pilot, lambda: "waiting" in screen_text(app))
+        (row,) = (line for line in screen_text(app).splitlines() if "waiting" in line)
+        assert "%" not in row, "it has no progress, the running twin has"
+        await pilot.press("escape")
         app.session.queue.remove(waiting.id)  # or it would be trained when the app is left
         await end(app, pilot)
 
