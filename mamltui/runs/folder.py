@@ -67,10 +67,12 @@ class RunFolder:
 
     Attributes:
         path: the folder.
+        title: what people call the run, as ``run.json`` had it when it was last read or written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.title = ""
         self._metrics = LinesFile(path / "metrics.jsonl", _parse_step)
         self._events = LinesFile(path / "events.jsonl", _parse_event)
         self._lock = Lock(path / "lock")
@@ -244,7 +246,7 @@ class RunFolder:
         content = b""
         try:
             content = self.backlog.get(path) or read_file(path, LARGEST)
-            return checked_json(RunInfo, content)
+            info = checked_json(RunInfo, content)
         except OSError as error:
             is_gone = isinstance(error, FileNotFoundError) and not self.backlog.is_behind
             if is_gone and is_abandoned(self.path):
@@ -265,9 +267,12 @@ class RunFolder:
                     hint="Use the version of mamltui that wrote it, or a later one.",
                 ) from error
             raise RunError(f"the file is damaged: {error}", where=str(path)) from error
+        self.title = info.title
+        return info
 
     def _write(self, info: RunInfo) -> None:
         self._info = info
+        self.title = info.title
         self.backlog.info_content = info.model_dump_json(indent=2).encode() + b"\n"
         self.backlog.settle()
 

@@ -155,6 +155,35 @@ async def test_a_finished_run_shows_its_numbers_and_curve(
         await until(pilot, lambda: "nothing is running here" in screen_text(app))
 
 
+@pytest.mark.parametrize("width", [80, 160])
+async def test_the_head_says_what_a_run_is_called(
+    tiny_run: Path, width: int, make_app: MakeApp
+) -> None:
+    run = RunFolder(tiny_run)
+    run.annotate(title="the first try")
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(width, 45)) as pilot:
+        await until(pilot, lambda: "the first try" in screen_text(app).splitlines()[1])
+        assert tiny_run.name in screen_text(app).splitlines()[1]
+        run.annotate(title="a name that is longer than there is room for beside that of a folder")
+        await until(pilot, lambda: "a name that is longer" in screen_text(app).splitlines()[1])
+        head = screen_text(app).splitlines()[1]
+        assert "3-way 1-shot folder" in head and head.rstrip().endswith("finished")
+        assert (tiny_run.name in head) == (width == 160)
+        run.annotate(title="")
+        await until(pilot, lambda: "a name" not in screen_text(app).splitlines()[1])
+        assert tiny_run.name in screen_text(app).splitlines()[1]
+
+
+@pytest.mark.usefixtures("place")
+async def test_a_training_is_headed_by_the_name_that_it_was_given(make_app: MakeApp) -> None:
+    app = make_app(profile="tiny.toml", overrides=ENDLESS, run_now=True, title="the second try")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await train(pilot)
+        await until(pilot, lambda: "the second try" in screen_text(app).splitlines()[1])
+        await end(app, pilot)
+
+
 async def test_the_keys_of_the_chart(tiny_run: Path, make_app: MakeApp) -> None:
     for event in training():
         if isinstance(event, Step):

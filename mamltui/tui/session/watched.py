@@ -53,6 +53,11 @@ class Watched:
         return self.run.name if self.run else self.profile.name
 
     @property
+    def title(self) -> str:
+        """What people call the run; empty where that is its name."""
+        return self.run.title if self.run else ""
+
+    @property
     def history(self) -> RunHistory:
         if self.training is not None:
             return self.training.history

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from mamltui.curves.history import Newest
@@ -15,7 +16,7 @@ from mamltui.results import Figure, StepResult, figures_of
 from mamltui.score import ACCURACY, Metric, Score
 from mamltui.text import visible
 from mamltui.tui.session.watched import Watched
-from mamltui.tui.shared.fitting import shortened_name
+from mamltui.tui.shared.fitting import LEAST, shortened_name
 
 STATE_STYLES = {
     "training": "$success",
@@ -47,14 +48,17 @@ def paper_figure(profile: Profile) -> Figure | None:
 
 
 def headline(watched: Watched, newest: Newest, width: int) -> Content:
-    """Name and task on the left, device and state on the right."""
+    """Title, name and task on the left, device and state on the right."""
     state = watched.state
     device = f"{visible(newest.started.device)}  " if newest.started and width >= 100 else ""
     right = Content.assemble((device, MUTED), (state, STATE_STYLES.get(state, "")))
     task = task_text(watched.profile)
     room = width - right.cell_length - len(task) - 4
-    name = Content.styled(shortened_name(watched.name, max(9, room)), "bold")
-    left = Content.assemble(name, (f"  {task}", MUTED))
+    called = shortened_name(watched.title or watched.name, max(LEAST, room))
+    name = ""
+    if watched.title and room - cell_len(called) - 2 >= LEAST:
+        name = "  " + shortened_name(watched.name, room - cell_len(called) - 2)
+    left = Content.assemble((called, "bold"), (f"{name}  {task}", MUTED))
     return Content.assemble(left, " " * max(1, width - left.cell_length - right.cell_length), right)
 
 

@@ -151,7 +151,8 @@ accuracy minus what the MAML paper prints for the test split, in points.
         if watched is None:
             self._show_nothing()
             return
-        seen = (watched.is_reading, watched.state, watched.note, watched.test, self._options())
+        heading = (watched.title, watched.state)
+        seen = (heading, watched.is_reading, watched.note, watched.test, self._options())
         version = watched.history.version
         if seen != self._seen:
             if self._was_reading and not watched.is_reading:
