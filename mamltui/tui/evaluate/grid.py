@@ -298,7 +298,8 @@ class ResultGrid(Widget, can_focus=True):
         value, interval = cell_parts(cell, self._shown, line.section.reference)
         headline = HEADLINE if step == line.row.headline else " "
         best = (BEST_OF_ALL if line.is_best else BEST_OF_ROW) if is_best else " "
-        if not is_measured(cell) or not value:
+        is_published = line.row.headline is None  # its only number is no best of several
+        if is_published or not is_measured(cell) or not value:
             best = " "
         return f"{headline}{value:>{self._widths[0]}}{interval:<{self._widths[1]}}{best}"
 
