@@ -341,3 +341,17 @@ def test_the_screen_is_imported_without_torch() -> None:
         "sys.exit('torch' in sys.modules or 'numpy' not in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_what_is_taken_for_what_and_the_worst_tasks_are_listed(
+    make_app: MakeApp, tiny_run: Path
+) -> None:
+    app = make_app()
+    async with opened(app, tiny_run) as pilot:
+        await press(pilot, "c", shows="Confusion over 100 tasks after 2 steps")
+        head = next(line for line in screen_text(app).splitlines() if "wrong %" in line)
+        assert "class " in head and "alphabet" not in head
+        await pilot.press("escape")
+        await press(pilot, "W", shows="Worst of")
+        row = next(line for line in screen_text(app).splitlines() if "›  task" in line)
+        await press(pilot, "enter", shows=f"test {row.split('›')[1].split('  ')[1]}")

@@ -130,6 +130,7 @@ def test_confusions_count_every_query_once(request_: Request) -> None:
     wrong = sum(each.wrong for each in found)
     assert wrong == round(sum(6 * (1 - accuracy) for accuracy in accuracies))
     assert all(sum(count for _, count in each.taken_for) == each.wrong for each in found)
+    assert all(each.is_class for each in found), "the folder has classes and no alphabets"
     shares = [each.wrong / each.queries for each in found]
     assert shares == sorted(shares, reverse=True)
     assert confusions(inspector, request_, 2, lambda: True, tasks) is None

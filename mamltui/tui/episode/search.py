@@ -46,6 +46,7 @@ class Confusion:
     """Of the query images of one alphabet, or of one class where names have none."""
 
     name: str
+    is_class: bool
     queries: int
     wrong: int
     taken_for: tuple[tuple[str, int], ...]
@@ -72,6 +73,7 @@ def confusions(
         MamltuiError: the run, its data or its parameters cannot be had.
     """
     queries: Counter[str] = Counter()
+    classes: set[str] = set()
     wrong: dict[str, Counter[str]] = {}
     for start in range(0, tasks, AT_ONCE):
         count = min(AT_ONCE, tasks - start)
@@ -79,6 +81,7 @@ def confusions(
         if adaptation is None:
             return None
         names = inspector.class_names(replace(request, task=start), count)
+        classes.update(*names)
         answers = (
             adaptation.query.probabilities[:, min(step, request.steps)].argmax(dim=-1).tolist()
         )
@@ -92,6 +95,7 @@ def confusions(
         (
             Confusion(
                 name,
+                name in classes,
                 count,
                 sum(wrong.get(name, Counter()).values()),
                 tuple(wrong.get(name, Counter()).most_common()),

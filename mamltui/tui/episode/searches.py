@@ -151,7 +151,8 @@ class Searches:
             f"{wrong:,} of {queries:,} queries wrong"
         )
         keys = "S sorts by the next column, O the other way; Escape closes"
-        self._app.push_screen(TableDialog(title, "alphabet", columns, rows, keys))
+        of = "class" if all(each.is_class for each in result) else "alphabet"
+        self._app.push_screen(TableDialog(title, of, columns, rows, keys))
 
     def _show_worst(self, evaluation: Evaluation | None, request: Request) -> None:
         if evaluation is None:
