@@ -152,9 +152,11 @@ def _duration(seconds: float) -> str:
 
 
 def print_aligned(header: Any, rows: Any, *, right: Any) -> None:
-    from mamltui.cli.tables import aligned, print_table, results_console
+    from mamltui.cli.tables import aligned, plus_minus_of, print_table, results_console
 
-    print_table(results_console(), aligned(header, rows, right=right))
+    console = results_console()
+    lines = aligned(header, rows, right=right, plus_minus=plus_minus_of(console))
+    print_table(console, lines)
 
 
 def print_json(document: Any) -> None:

@@ -293,7 +293,7 @@ def _drive(queue: Queue, display: StudyDisplay, quiet: bool) -> int:
 
 
 def _print_standings(study: Study, standings: list[Standing]) -> None:
-    from mamltui.cli.tables import aligned, print_table, results_console, say
+    from mamltui.cli.tables import aligned, plus_minus_of, print_table, results_console, say
     from mamltui.headless.study import HEADER, standing_row
     from mamltui.measures import duration
     from mamltui.studies.progress import progress_of
@@ -301,7 +301,8 @@ def _print_standings(study: Study, standings: list[Standing]) -> None:
     console = results_console()
     progress = progress_of(study, standings)
     rows = [standing_row(standing, standing.state) for standing in standings]
-    print_table(console, aligned(HEADER, rows, right=(3, 4)))
+    lines = aligned(HEADER, rows, right=(3, 4), plus_minus=plus_minus_of(console))
+    print_table(console, lines)
     left = "" if progress.seconds_left is None else duration(progress.seconds_left)
     text = f"{study.name}: {progress.words}"
     say(console, f"{text}; left on one worker {left}" if left and progress.seconds_left else text)

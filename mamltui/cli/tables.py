@@ -94,10 +94,21 @@ def say(console: Console, text: str, *, style: str = "", indent: int = 0) -> Non
 
 
 def aligned(
-    header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Sequence[int] = (),
+    plus_minus: str = "±",
 ) -> list[str]:
-    """Lines of a plain table, two spaces between columns; the columns ``right`` end together."""
-    cells = [list(header), *([visible(cell) for cell in row] for row in rows)]
+    """Lines of a plain table, two spaces between columns; the columns ``right`` end together.
+
+    Args:
+        plus_minus: written for each ± in the rows.
+    """
+    cells = [
+        list(header),
+        *([visible(cell).replace("±", plus_minus) for cell in row] for row in rows),
+    ]
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
     return [
         "  ".join(
@@ -125,7 +136,8 @@ def _can_show(char: str, encoding: str) -> bool:
     return True
 
 
-def _plus_minus(console: Console) -> str:
+def plus_minus_of(console: Console) -> str:
+    """What stands before an interval where the console shows it."""
     return "±" if _can_show("±", console.encoding or "utf-8") else "+/-"
 
 
@@ -133,7 +145,7 @@ def _print_sweep(console: Console, evaluation: Evaluation) -> None:
     say(console, evaluation.run, style="bold")
     say(console, describe(evaluation))
     console.print()
-    plus_minus = _plus_minus(console)
+    plus_minus = plus_minus_of(console)
     headline = evaluation.steps.index(evaluation.test_steps)
     columns = [[f"{step}{_mark(step, evaluation.test_steps)}" for step in evaluation.steps]]
     header = ["steps "]
@@ -185,7 +197,7 @@ def _print_grid(console: Console, grid: Grid) -> None:
 
 
 def _grid_column(console: Console, grid: Grid, row: GridRow) -> list[str]:
-    scores = _scores(row.cells, _plus_minus(console))
+    scores = _scores(row.cells, plus_minus_of(console))
     return [
         f"{score}{_mark(step, row.headline)}{'' if grid.metric.is_error else f' {cell.loss:.4f}'}"
         if cell

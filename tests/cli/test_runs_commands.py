@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,23 @@ def test_a_list_shows_the_test_by_the_profiles_own_protocol_alone(
     assert listed["test"]["accuracy"] == own.headline().accuracy
     assert runs("list") == ExitCode.DONE
     assert f"{100 * own.headline().accuracy:.2f} ±" in capsys.readouterr().out.splitlines()[1]
+
+
+def test_a_list_for_a_terminal_without_plus_minus_says_it_otherwise(
+    root: Path, run: RunFolder
+) -> None:
+    own = evaluation(episodes=6, way=3, shot=1, query=2, seed=7, test_steps=2)
+    write_results(run.evaluation, own)
+    process = subprocess.run(
+        [sys.executable, "-m", "mamltui", "runs", "list", "--runs-dir", root],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    head, row, *_ = process.stdout.splitlines()
+    assert f"{100 * own.headline().accuracy:.2f} +/- " in row and "\\x" not in process.stdout
+    assert head.index("TEST") + len("TEST") == row.index(" %", row.index("+/-")) + len(" %")
 
 
 def test_a_list_of_nothing_says_so_on_stderr(root: Path, capsys: Capture) -> None:
