@@ -14,7 +14,6 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input, Label
 
-from mamltui.commands import run_command
 from mamltui.errors import MamltuiError
 from mamltui.tui.home.about import About
 from mamltui.tui.home.listing import Listing, ListingReader
@@ -27,7 +26,7 @@ from mamltui.tui.shared.screen import AppScreen
 
 if TYPE_CHECKING:  # these import pydantic, which the first paint does without
     from mamltui.runs import ListedRun
-    from mamltui.tui.home.profiles import ListedProfile
+    from mamltui.tui.home.launcher import Launcher
 
 REFRESH_SECONDS = 3.0
 TORCH_SECONDS = 0.3
@@ -255,61 +254,30 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
     # What can be done.
 
     def headless_command(self) -> str | None:
-        listed, common = self._lists.current, self.session.options.common
-        if listed is None:
-            return None
-        from mamltui.tui.home.profiles import ListedProfile
+        listed = self._lists.current
+        return None if listed is None else self._launcher.command(listed)
 
-        if isinstance(listed, ListedProfile):
-            return run_command(listed.source, common)
-        resume = listed.name if listed.can_resume else None
-        return run_command(str(listed.path / "profile.toml"), common, resume=resume)
+    @property
+    def _launcher(self) -> Launcher:
+        from mamltui.tui.home.launcher import Launcher
+
+        return Launcher(self.host)
 
     @on(RowList.Opened)
     def _open(self) -> None:
-        from mamltui.runs import RunFolder
-        from mamltui.tui.home.profiles import ListedProfile
-
-        listed = self._lists.current
-        try:
-            if isinstance(listed, ListedProfile):
-                if listed.profile is None:
-                    self._refuse_damaged(listed)
-                    return
-                self.session.stage(listed.profile, listed.source)
-            elif listed is not None:
-                self.session.watch(RunFolder(listed.path))
-        except MamltuiError as error:
-            self.host.report("Cannot be opened", error)
-        else:
-            self.host.go("train")
+        if (listed := self._lists.current) is not None:
+            self._launcher.open(listed)
 
     def action_run(self) -> None:
         """Train the profile now."""
         listed = self._lists.profile
         if self._lists.at_hand == "runs" or listed is None:
             self.notify("r runs a profile; R resumes a run.", markup=False)
-            return
-        if listed.profile is None:
-            self._refuse_damaged(listed)
-            return
-        if self.session.is_training:
-            self.host.offer_queue(listed.profile)
-            return
-        try:
-            self.session.start(listed.profile, listed.source)
-        except MamltuiError as error:
-            self.host.report("Cannot run", error)
         else:
-            self.host.go("train")
-
-    def _refuse_damaged(self, listed: ListedProfile) -> None:
-        self.session.tell("This profile cannot be run", listed.problem, severity="error")
+            self._launcher.run(listed)
 
     def action_resume(self) -> None:
         """Go on with the run at hand, or from the profiles with the one that is offered."""
-        from mamltui.runs import RunFolder
-
         interrupted = self._listing.interrupted if self._listing else []
         offered = interrupted[0] if interrupted else None
         run = self._lists.run if self._lists.at_hand == "runs" else offered
@@ -318,12 +286,7 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         elif not run.can_resume:
             self.notify(f"This run is {run.what}: it cannot be resumed.", markup=False)
         else:
-            try:
-                self.session.resume(RunFolder(run.path))
-            except MamltuiError as error:
-                self.host.report("Cannot be resumed", error)
-            else:
-                self.host.go("train")
+            self._launcher.resume(run)
 
     def action_new(self) -> None:
         """A new profile from the one at hand, or from the run's."""
@@ -383,19 +346,12 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         """Draw for the run at hand."""
         run = self._lists.run if self._lists.at_hand == "runs" else None
         if run is None:
-            self.notify(
-                "d draws for a run: Tab goes to them. 8 takes one that suits.", markup=False
-            )
-            return
-        if not run.checkpoints:
+            text = "d draws for a run: Tab goes to them. 8 takes one that suits."
+            self.notify(text, markup=False)
+        elif not run.checkpoints:
             self.notify("This run has no parameters that could answer yet.", markup=False)
-            return
-        try:
-            self.session.watch(run.folder)
-        except MamltuiError as error:
-            self.host.report("Cannot be opened", error)
         else:
-            self.host.go("draw")
+            self._launcher.draw(run)
 
     def action_remove(self) -> None:
         """Delete the marked runs, or the one at hand, after asking."""
