@@ -31,6 +31,15 @@ POLICY = (
 """What a page may load: nothing from elsewhere (textual-serve's asks for a font of Google's)."""
 REFUSED = "This address needs the token that mamltui serve printed: open the address it printed.\n"
 
+FOCUS = """<script>
+new MutationObserver((_changes, observer) => {
+  const keyboard = document.querySelector(".xterm-helper-textarea");
+  if (keyboard) { keyboard.focus(); observer.disconnect(); }
+}).observe(document.body, {childList: true, subtree: true});
+</script>
+"""
+"""Gives the terminal the keyboard as soon as it is there; else one would have to click it first."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -63,6 +72,13 @@ class AppServer(Server):
         app = await super()._make_app()
         app.middlewares.append(self._guard())
         return app
+
+    async def handle_index(self, request: web.Request) -> web.Response:
+        """The page with the terminal."""
+        page = await super().handle_index(request)
+        assert isinstance(page, web.Response) and page.text is not None
+        page.text = page.text.replace("</body>", f"{FOCUS}</body>")
+        return page
 
     def _guard(self) -> Any:
         @web.middleware

@@ -130,7 +130,8 @@ async def test_the_app_is_for_those_who_know_the_token_and_only_reads(runs: Path
                 assert "mamltui serve" in await refused.text()
             await browser.open()
             page = await browser.get("/")
-            assert page.status == 200 and "textual.js" in await page.text()
+            text = await page.text()
+            assert page.status == 200 and "textual.js" in text and "keyboard.focus()" in text
             assert "default-src 'self'" in page.headers["Content-Security-Policy"]
             assert (await browser.get("/", Host="evil.example")).status == 403
             assert (await browser.get("/ws", Origin="http://evil.example")).status == 403
@@ -198,6 +199,9 @@ class Chromium:
             if told.get("id") == self._calls:
                 return dict(told.get("result", {}))
 
+    async def press(self, key: str) -> None:
+        await self.call("Input.dispatchKeyEvent", type="keyDown", text=key, key=key)
+
     async def picture(self) -> Image.Image:
         """The page; black while there is none, as between two of them."""
         content = (await self.call("Page.captureScreenshot")).get("data")
@@ -257,12 +261,14 @@ async def test_chromium_draws_the_app_and_its_keys_and_clicks_arrive(
             await browser.call("Network.enable")
             await browser.call("Page.navigate", url=address)
             home = await browser.drawn()
+            await browser.press("3")  # without a click before
+            episode = await browser.drawn(but=home)
             for kind in ("mousePressed", "mouseReleased"):
                 await browser.call(
                     "Input.dispatchMouseEvent", type=kind, x=115, y=9, button="left", clickCount=1
                 )
-            train = await browser.drawn(but=home)  # the click was on its title
-            await browser.call("Input.dispatchKeyEvent", type="keyDown", text="1", key="1")
+            train = await browser.drawn(but=episode)  # the click was on its title
+            await browser.press("1")
             await browser.drawn(but=train)
             where = await browser.call("Runtime.evaluate", expression="location.href")
             host = urlsplit(address).netloc
