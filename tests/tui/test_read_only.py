@@ -10,7 +10,8 @@ import pytest
 from textual.binding import Binding
 
 from mamltui.errors import UsageError
-from mamltui.profiles import Profile
+from mamltui.profiles import Profile, load_profile
+from mamltui.runs import RunFolder
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.queue.dialog import QueueDialog
 from mamltui.tui.shared.status_line import SCREENS
@@ -53,3 +54,24 @@ async def test_nothing_is_started_and_no_setting_is_kept(place: Path, make_app: 
         with pytest.raises(UsageError, match="only reads"):
             app.session.start(Profile(), "quickstart")
     assert not list(place.rglob("app.json")) and not (place / "runs").exists()
+
+
+async def test_no_key_is_offered_that_does_nothing(
+    make_run: Callable[..., RunFolder], make_app: MakeApp
+) -> None:
+    run = make_run("stopped")
+    run.update(state="interrupted", iterations=80)
+    app = make_app(read_only=True, attach=run.name)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "interrupted" in screen_text(app).splitlines()[1])
+        assert "Press r" not in screen_text(app)
+        await pilot.press("4")
+        await until(pilot, lambda: "not measured" in screen_text(app))
+        assert "r evaluates" not in screen_text(app)
+        await pilot.press("1")
+        await until(pilot, lambda: "interrupted  stopped" in screen_text(app))
+        assert "R resumes" not in screen_text(app)
+        app.session.stage(load_profile("tiny.toml"), "tiny.toml")
+        await pilot.press("2")
+        await until(pilot, lambda: "ready" in screen_text(app).splitlines()[1])
+        assert "Press r" not in screen_text(app)

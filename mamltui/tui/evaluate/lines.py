@@ -83,8 +83,14 @@ def cell_lines(
     statistics: str,
     cell: tuple[Section, GridRow, int],
     run: ListedRun | None,
+    *,
+    can_run: bool,
 ) -> list[Content]:
-    """About a cell: its scores, beside the published figure, and how it was measured."""
+    """About a cell: its scores, beside the published figure, and how it was or can be measured.
+
+    Args:
+        can_run: whether this app evaluates.
+    """
     section, row, steps = cell
     lines = [Content(visible(cell_text(section, row, steps)))]
     if run is None:
@@ -98,7 +104,7 @@ def cell_lines(
         lines.append(Content.styled(visible(describe(evaluation)), "$foreground-muted"))
     elif reason := refusal(run, settings.checkpoint):
         lines.append(problem_line(reason))
-    elif run.profile is not None:
+    elif run.profile is not None and can_run:
         episodes = f"{settings.episodes_of(run.profile):,} episodes"
         lines.append(Content.styled(f"r evaluates it on {episodes}", "$accent"))
     return lines

@@ -224,7 +224,10 @@ profile's own test steps, wherever the best cell ({BEST_OF_ROW} of a row, {BEST_
         lines: list[Content] = []
         if cell is not None:
             run = None if cell[1].headline is None else self._run_named(cell[1].label)
-            lines = cell_lines(self._board, self._settings, self._statistics, cell, run)
+            can_run = not self.session.options.read_only
+            lines = cell_lines(
+                self._board, self._settings, self._statistics, cell, run, can_run=can_run
+            )
         else:
             problems = (refusal(run, self._settings.checkpoint) for run in self._choice.chosen)
             lines = [problem_line(problem) for problem in problems if problem]

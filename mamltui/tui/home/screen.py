@@ -206,7 +206,8 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
             return
         offered, count = interrupted[0], len(interrupted)
         here = self._lists.at_hand == "profiles" or self._lists.run == offered
-        key = "R resumes  " if here else "interrupted  "
+        can_resume = here and not self.session.options.read_only
+        key = "R resumes  " if can_resume else "interrupted  "
         rest = f" at {offered.done}{f', newest of {count}' if count > 1 else ''}"
         name = shortened_name(offered.title, max(9, line.size.width - len(key) - len(rest)))
         line.show([Content.assemble((key, "$warning"), f"{name}{rest}")])

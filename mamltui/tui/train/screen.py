@@ -206,12 +206,13 @@ accuracy minus what the MAML paper prints for the test split, in points.
         """What happens, or why it ended, and what can be done now."""
         lines = watched.note.splitlines()
         if watched.state == "ready":
-            return [*watched.profile.description.splitlines(), "Press r to run it."]
+            lines = watched.profile.description.splitlines()
+            return lines if self.session.options.read_only else [*lines, "Press r to run it."]
         if watched.state == "finished":
             lines.append("What next:  3 episodes   4 evaluate   5 compare")
         if watched.run is not None and watched.state == "diverged":
             lines.append(after_divergence(watched.run))
-        elif watched.run is not None and watched.can_resume:
+        elif watched.run is not None and watched.can_resume and not self.session.options.read_only:
             lines.append(to_resume(watched.run, "r"))
         return lines
 
