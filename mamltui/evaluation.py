@@ -111,7 +111,8 @@ def evaluate_run(
             }
         )
     classes = split_classes(bank, profile.data.split)
-    trained_on = run.info().data
+    info = run.info()
+    trained_on = info.data
     if trained_on is None:
         raise CheckpointError("the run has not begun to train", where=str(run.path))
     run.check_data(bank, classes, other_images=other_images)
@@ -169,6 +170,7 @@ def evaluate_run(
         head=started,
         is_other_data=bank.content_hash != trained_on.content_hash,
         is_other_task=task != trained.at_test or started != own_head,
+        started_from=info.start.text if info.start else profile.network.weights,
     )
     chunks = score_chunks(
         profile,

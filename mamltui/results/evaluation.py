@@ -145,6 +145,8 @@ class Evaluation:
     """Whether the tasks, or the head, are others than the profile's own at test."""
     is_other_data: bool = False
     """Whether the images are others than the run was trained on, of the same classes."""
+    started_from: str = ""
+    """What the training began with, in words; empty: random parameters, or not known."""
     outcomes: tuple[Outcomes, ...] = ()
     """For each of ``STATISTICS``; none of an evaluation under way, by an earlier version, or of a
     regression."""

@@ -48,6 +48,8 @@ COLUMNS = {
     "train_shot": "support images per class in the training; 0: as many as shot",
     "head": "where the classifier starts: learned, fresh (weights drawn for further classes) or "
     "prototypes",
+    "started_from": "what the training began with: a run, a part of one, or a file of weights; "
+    "empty: random parameters",
 }
 """The columns of the CSV, in order, and what they hold."""
 

@@ -86,6 +86,11 @@ class StartedFrom(_Model):
     part: str
     """``all``, ``body`` or ``head``."""
 
+    @property
+    def text(self) -> str:
+        """What was taken, in words."""
+        return self.run if self.part == "all" else f"the {self.part} of {self.run}"
+
 
 class RunInfo(_Model):
     """What ``run.json`` holds."""

@@ -35,9 +35,8 @@ class Transfer:
         source = self.source
         if source is None:
             return [f"starting with {self.file}"]
-        part = "" if source.part == "all" else f"the {source.part} of "
         texts = [
-            f"starting with {part}{source.run}, its {source.checkpoint} checkpoint of iteration "
+            f"starting with {source.text}, its {source.checkpoint} checkpoint of iteration "
             f"{source.iteration:,}"
         ]
         if self.headless:

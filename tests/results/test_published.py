@@ -133,6 +133,17 @@ def test_the_headline_is_at_the_profiles_test_steps_even_where_another_step_is_b
     assert beside("MAML", compare_with_published(better_later)).value == Decimal("90.00")
 
 
+def test_a_training_that_began_with_another_run_says_so_among_the_differences() -> None:
+    begun = evaluation(started_from="the body of prototypes", train_way=20)
+    differences = beside("MAML", compare_with_published(begun)).differences
+    assert differences[:2] == (
+        "trained on 20-way 1-shot tasks",
+        "begun with the body of prototypes",
+    )
+    plain = beside("MAML", compare_with_published(evaluation())).differences
+    assert not any(each.startswith("begun") for each in plain)
+
+
 def test_a_figure_without_transduction_stands_beside_the_support_statistics() -> None:
     comparisons = compare_with_published(evaluation())
     assert beside("Reptile, not transductive", comparisons).value == Decimal("93.21")

@@ -10,6 +10,7 @@ import torch
 
 from mamltui.cli import main
 from mamltui.errors import RunError, UsageError
+from mamltui.evaluation import evaluate_run
 from mamltui.events import Finished, Notice
 from mamltui.learner import learner_of
 from mamltui.profiles import InvalidProfileError, parse_profile
@@ -18,6 +19,7 @@ from mamltui.training import Control
 from mamltui.training.transfer import with_whole_start
 from tests.cli.tiny import RUN, make_place, only_run
 from tests.training.small import (
+    CPU,
     make_bank,
     make_profile,
     make_run,
@@ -68,6 +70,8 @@ def test_the_run_records_where_it_started(root: Path, unbroken: RunFolder) -> No
     assert run.info().start == StartedFrom(
         run=source.name, checkpoint="best", iteration=best, part="body"
     )
+    evaluation = evaluate_run(run, bank=make_bank(), steps=[0], episodes=4, device=CPU)
+    assert evaluation.started_from == f"the body of {source.name}"
     notices = [event.message for event in events if isinstance(event, Notice)]
     assert notices == [
         f"starting with the body of {source.name}, its best checkpoint of iteration {best}"
