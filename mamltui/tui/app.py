@@ -259,7 +259,7 @@ class MamltuiApp(App[None]):
             if not yes:
                 return
             try:
-                self.session.queue.add(profile)
+                self.session.add_to_queue(profile)
             except MamltuiError as error:
                 self.report("Not queued", error)
             else:

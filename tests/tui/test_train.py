@@ -11,7 +11,9 @@ import pytest
 from textual.pilot import Pilot
 
 from mamltui.events import Diverged, Step
+from mamltui.profiles import load_profile
 from mamltui.runs import ListedRun, RunFolder, find_run
+from mamltui.studies.waiting import TrainingQueue
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.shared.chart.chart import Chart
 from tests.a_training import training
@@ -136,6 +138,29 @@ async def test_a_second_training_is_queued_after_asking(make_app: MakeApp) -> No
         await pilot.press("escape")
         app.session.queue.remove(waiting.id)  # or it would be trained when the app is left
         await end(app, pilot)
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("does", ["looks", "queues", "stops"])
+async def test_what_waits_begins_on_leaving_if_it_was_queued_here_and_not_stopped(
+    does: str, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(TrainingQueue, "start", lambda *_: done.append("started"))
+    monkeypatch.setattr(TrainingQueue, "stop", lambda _: done.append("stopped"))
+    profile = load_profile("tiny.toml")
+    TrainingQueue().add(profile)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        if does != "looks":
+            app.session.add_to_queue(profile)
+        await pilot.press("Q")
+        await until(pilot, lambda: "waiting" in screen_text(app))
+        if does == "stops":
+            await pilot.press("x")
+            await until(pilot, lambda: done)
+        await pilot.press("escape", "ctrl+q")
+    assert done == {"looks": [], "queues": ["started"], "stops": ["stopped"]}[does]
 
 
 async def test_a_finished_run_shows_its_numbers_and_curve(

@@ -173,7 +173,7 @@ class QueueDialog(ModalScreen[RunFolder | None]):
 
     def action_stop(self) -> None:
         """Have the process that works on it end after a checkpoint."""
-        self._change(self._queue.stop)
+        self._change(self._session.stop_queue)
 
     def action_order(self, by: int) -> None:
         """Take a training sooner or later."""

@@ -57,6 +57,8 @@ class Session:
         self._queue: TrainingQueue | None = None
         self._has_trained = False
         """A training was going on when ``begin_queue`` looked last."""
+        self._has_queued = False
+        """Something was queued here, and the queue was not stopped since."""
         self._banks: Banks | None = None
         self._unread: SimpleQueue[News] = SimpleQueue()
 
@@ -78,6 +80,24 @@ class Session:
             self._queue = TrainingQueue(self.options.common.runs)
         return self._queue
 
+    def add_to_queue(self, profile: Profile) -> None:
+        """Have a profile trained after the training of this process, also once the app is left.
+
+        Raises:
+            RunError: the queue cannot be written.
+        """
+        self.queue.add(profile)
+        self._has_queued = True
+
+    def stop_queue(self) -> None:
+        """Have the process that works on the queue end, and none begin when the app is left.
+
+        Raises:
+            RunError: there is none, or it runs on another machine.
+        """
+        self._has_queued = False
+        self.queue.stop()
+
     def begin_queue(self) -> None:
         """When a training of this process has ended by itself, have what waits begin."""
         training = self.training
@@ -90,7 +110,7 @@ class Session:
                 self.tell("The queue goes on", "Q shows it.")
 
     def leave_queue(self, *, detach: bool) -> None:
-        """Have what waits begin when the app is left.
+        """Have what was queued here begin when the app is left.
 
         Args:
             detach: with the training of this process, which goes on from its checkpoint.
@@ -104,7 +124,7 @@ class Session:
         if detach and training is not None and training.run is not None and training.is_over:
             self.queue.add(training.run.profile, first=True)
             self.is_detached = True
-        if self.is_detached or (self._queue is not None and self._waits()):
+        if self.is_detached or (self._has_queued and self._waits()):
             self.queue.start(self.options.common)
 
     def _waits(self) -> bool:
