@@ -314,12 +314,12 @@ class MamltuiApp(App[None]):
         offered = set()
         for node, binding, enabled, _ in screen.active_bindings.values():
             if enabled and binding.description and node is not self:
-                if (node, binding.action) in offered:
+                name = binding.tooltip or binding.description
+                if name in offered:
                     continue  # by another key
-                offered.add((node, binding.action))
+                offered.add(name)
                 here = partial(self.run_action, binding.action, node)
                 key = self.get_key_display(binding)
-                name = binding.tooltip or binding.description
                 yield SystemCommand(name, f"Here, key {key}", here)
         for name, (key, title) in SCREENS.items():
             yield SystemCommand(f"Go to {title}", f"Screen {key}", lambda name=name: self.go(name))

@@ -265,11 +265,11 @@ async def test_the_keys_for_help_and_the_way_out_are_at_every_foot(
             await until(pilot, lambda: "^q Quit ? Help" in screen_text(app).splitlines()[-1])
 
 
-@pytest.mark.usefixtures("place")
-async def test_the_palette_offers_each_thing_once(make_app: MakeApp) -> None:
-    app = make_app()
+async def test_the_palette_offers_each_thing_once(tiny_run: Path, make_app: MakeApp) -> None:
+    app = make_app(attach=tiny_run.name)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("8")
-        await until(pilot, lambda: app.current_mode == "draw")
-        titles = [command.title for command in app.get_system_commands(app.screen)]
-        assert len(titles) == len(set(titles))
+        for name, (key, _) in SCREENS.items():
+            await pilot.press(key)
+            await until(pilot, lambda name=name: app.current_mode == name)
+            titles = [command.title for command in app.get_system_commands(app.screen)]
+            assert len(titles) == len(set(titles)), name

@@ -55,7 +55,7 @@ class CompareScreen(AppScreen):
         Binding("slash", "filter", "Filter"),
         Binding("left_square_bracket", "zoom(-1)", "Zoom out", show=False),
         Binding("right_square_bracket", "zoom(1)", "Zoom in", show=False),
-        Binding("backslash", "zoom(0)", "All", show=False),
+        Binding("backslash", "zoom(0)", "All", show=False, tooltip="Show everything"),
     ]
     HELP = """## Compare
 

@@ -65,7 +65,7 @@ class TrainScreen(AppScreen):
         Binding("t", "show_table", "Table"),
         Binding("left_square_bracket", "zoom(-1)", "Zoom out", show=False),
         Binding("right_square_bracket", "zoom(1)", "Zoom in", show=False),
-        Binding("backslash", "zoom(0)", "All", show=False),
+        Binding("backslash", "zoom(0)", "All", show=False, tooltip="Show everything"),
         Binding("h,left", "cursor(-1)", "Read left", show=False),
         Binding("l,right", "cursor(1)", "Read right", show=False),
     ]
