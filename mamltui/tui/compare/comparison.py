@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from mamltui.curves import Series
@@ -277,22 +277,3 @@ class Comparison:
         """Know that the runs cannot be read, and why."""
         self.take(())
         self.runs_problem = problem
-
-
-def with_the_one_before(name: str, runs: Sequence[ListedRun]) -> list[str]:
-    """A run, and the one of the same profile that was begun before it, if there is one.
-
-    Args:
-        runs: all there are, the newest first; ``name`` is among them.
-    """
-    index = [run.name for run in runs].index(name)
-    info = runs[index].info
-    before = [
-        run.name
-        for run in runs[index + 1 :]
-        if run.info is not None
-        and info is not None
-        and run.info.profile == info.profile
-        and not run.is_archived
-    ]
-    return [name, *before[:1]]

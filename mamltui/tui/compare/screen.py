@@ -21,8 +21,9 @@ from mamltui.runs import ListedRun
 from mamltui.runs.differing import told_apart
 from mamltui.text import visible
 from mamltui.tui.compare.column_table import ColumnTable, turned
-from mamltui.tui.compare.comparison import MOST, Compared, Comparison, with_the_one_before
+from mamltui.tui.compare.comparison import MOST, Compared, Comparison
 from mamltui.tui.compare.presentation import Presentation
+from mamltui.tui.compare.proposal import Proposal
 from mamltui.tui.compare.rows import COLUMNS, LOOKS, list_row, one_line
 from mamltui.tui.shared.background import Newest
 from mamltui.tui.shared.chart.chart import Chart
@@ -90,14 +91,7 @@ The interval of a difference is that of two results on different episodes.
     def __init__(self) -> None:
         super().__init__()
         self._shown: object = None
-        self._marked: list[str] = []
-        """The marks of Home that were taken over."""
-        self._wanted: list[str] = []
-        """Runs to choose as soon as the list is there."""
-        self._proposed: list[str] = []
-        """Runs that were chosen by themselves."""
-        self._opened = ""
-        """The run that was open when the cursor was last put on it."""
+        self._proposal = Proposal()
         self._readings = Newest(self, self._work, self._take, self._fail)
         self._hurries = False
         self._read_at = 0.0
@@ -143,9 +137,7 @@ The interval of a difference is that of two results on different episodes.
 
     def _come(self) -> None:
         """Take over the marks of Home if there are others than before, and look for runs."""
-        if self.session.marked != self._marked:
-            self._marked = list(self.session.marked)
-            self._wanted = list(self.session.marked)
+        self._proposal.heed_marks(self.session.marked)
         self._read()
 
     def _read(self) -> None:
@@ -162,25 +154,23 @@ The interval of a difference is that of two results on different episodes.
         self._comparison.take(runs)
         watched = self.session.watched
         run = watched.run.name if watched is not None and watched.run is not None else ""
-        is_new = run != self._opened and any(each.name == run for each in runs)
-        if is_new and not self._wanted and not self._comparison.chosen:
-            self._wanted = self._proposed = with_the_one_before(run, runs)
-        if self._wanted:
-            self._choose_wanted()
+        is_chosen = bool(self._comparison.chosen)
+        is_new = self._proposal.heed_open_run(run, runs, is_chosen=is_chosen)
+        if proposed := self._proposal.take():
+            self._choose_all(proposed)
         self.redraw()
         if is_new:
-            self._opened = run
             self._list.go_to(run)
 
-    def _choose_wanted(self) -> None:
+    def _choose_all(self, names: list[str]) -> None:
+        """Compare these runs, as far as there is room, and no others."""
         for run in self._comparison.chosen:
-            if run.name not in self._wanted:
+            if run.name not in names:
                 self._comparison.leave_out(run.name)
-        wanted, self._wanted = self._wanted, []
-        for name in wanted[:MOST]:
+        for name in names[:MOST]:
             self._say(name, self._comparison.choose(name))
-        if len(wanted) > MOST:
-            self.notify(f"Of {len(wanted)} marked runs the first {MOST} are shown.", markup=False)
+        if len(names) > MOST:
+            self.notify(f"Of {len(names)} marked runs the first {MOST} are shown.", markup=False)
         self._read()
 
     def _fail(self, _request: object, error: Exception) -> None:
@@ -269,7 +259,7 @@ The interval of a difference is that of two results on different episodes.
             note = Content.styled(f"reading {', '.join(reading)} ...", "$text-muted")
         elif not chosen:
             note = Content.styled("space chooses the run at the cursor", "$warning")
-        elif self._proposed == [run.name for run in chosen]:
+        elif self._proposal.unasked == [run.name for run in chosen]:
             words = "the open run" + (" and the one before it" if len(chosen) > 1 else "")
             note = Content.styled(words, "$text-muted")
         else:
