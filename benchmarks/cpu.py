@@ -36,6 +36,7 @@ from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.verify import relative_difference
+from mamltui.processors import SPIN_VARIABLE, SPINS
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "higher", "torchopt", "iteryne", "parallel-metalearn", "jax")
@@ -43,7 +44,9 @@ PEERS = (
     "All adapt kernels and head and learn the norm's shifts in the outer loop alone. learn2learn "
     "is `algorithms/maml.py` of 0.2.0, since the package does not build; parallel-metalearn takes "
     "8 tasks at a time, torch.func.vmap all, which is too many where a column has none; JAX is "
-    "`jit` of a `lax.map` over tasks, for one inner step, since more are compiled for minutes."
+    "`jit` of a `lax.map` over tasks, for one inner step, since more are compiled for minutes. "
+    f"mamltui's processes have {SPIN_VARIABLE}={SPINS}, which its command sets; the others are as "
+    "their users start them."
 )
 
 
@@ -142,6 +145,15 @@ def gigaflops_of_a_product(clock: Callable[[], float], size: int = 1536, repeats
     return 2 * size**3 / best / 1e9
 
 
+def settings_of(contender: str, threads: int) -> dict[str, str]:
+    """Environment variables: each contender as its users start it."""
+    if not is_peer(contender):
+        return {SPIN_VARIABLE: str(SPINS)}  # as the command does
+    if contender == "JAX" and threads == 1:
+        return {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}  # it takes all cores by default
+    return {}
+
+
 class Running:
     """A contender in a process of its own, waiting for its turns."""
 
@@ -151,9 +163,7 @@ class Running:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # JAX takes every core by default.
-            env=os.environ
-            | {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false" if threads == 1 else ""},
+            env=os.environ | settings_of(contender, threads),
         )
 
     def check(self, setting: str, expected: Path) -> float:
