@@ -60,7 +60,7 @@ def _packaged_folder(file: str) -> Path:
 PURPOSES: dict[str, tuple[str, ...]] = {
     "first look": ("quickstart",),
     "MAML paper": (),
-    "laptop": ("fast-",),
+    "laptop": ("fast-", "best-"),
     "MAML++": ("plus-",),
     "its kin": ("imaml-", "meta-curvature-", "proto", "reptile-"),
     "CIFAR-FS": ("cifar-fs-",),

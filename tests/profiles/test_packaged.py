@@ -38,6 +38,7 @@ def test_these_are_the_profiles() -> None:
         *FAST,
         "fast-meta-curvature-20way1shot",
         "fast-protonet-20way1shot",
+        "best-20way1shot",
         *COLOUR,
         *STUDY,
         *STEPS,
@@ -117,8 +118,9 @@ def test_meta_curvature_on_a_laptop_differs_from_maml_there_in_the_algorithm_alo
     assert curvature.algorithm == "meta-curvature"
 
 
-def test_protonet_on_a_laptop_has_the_papers_network_and_is_tested_as_the_paper_tests() -> None:
-    profile, paper = map(load_profile, ("fast-protonet-20way1shot", "20way1shot"))
+@pytest.mark.parametrize("name", ["fast-protonet-20way1shot", "best-20way1shot"])
+def test_protonet_has_the_papers_network_and_is_tested_as_the_paper_tests(name: str) -> None:
+    profile, paper = map(load_profile, (name, "20way1shot"))
     assert profile.algorithm == "protonet"
     assert profile.network == paper.network
     assert profile.data == paper.data

@@ -67,7 +67,10 @@ def test_its_results_are_of_its_checkpoint_and_hold_every_episode(path: Path) ->
     run = RunFolder(path)
     for evaluation in kept_evaluations(run.evaluation):
         assert evaluation.run == run.name
-        assert evaluation.iteration == run.load_checkpoint("best").iteration
+        if evaluation.models is None:
+            assert evaluation.iteration == run.load_checkpoint("best").iteration
+        else:  # an ensemble, of whose members the best alone is shipped
+            assert evaluation.models == run.profile.validation.keep
         if evaluation.metric.is_error:  # which keeps no single episodes
             assert evaluation.outcomes == ()
             continue
