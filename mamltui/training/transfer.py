@@ -27,7 +27,7 @@ class Transfer:
     data: TrainedOn | None
     file: str = ""
     """In words, where it is not a run's."""
-    headless: bool = False
+    zero_head: bool = False
     """Whether the other run has no head, so that this training's begins with zeros."""
 
     def notices(self, data: TrainedOn) -> list[str]:
@@ -39,7 +39,7 @@ class Transfer:
             f"starting with {source.text}, its {source.checkpoint} checkpoint of iteration "
             f"{source.iteration:,}"
         ]
-        if self.headless:
+        if self.zero_head:
             texts[0] += "; it has no head, which begins with zeros"
         other = self.data
         if other and other.content_hash == data.content_hash and other.split != data.split:
@@ -119,10 +119,10 @@ def find_transfer(profile: Profile, learner: Learner, runs: Path | None) -> Tran
         needed += [each for each in rates if _shape(there, each) == here[each]]
     source = StartedFrom(run=run.name, checkpoint=kind, iteration=checkpoint.iteration, part=part)
     parameters = {each: there[each] for each in needed}
-    headless = part == "body" and not any(each in there for each in head)
-    if headless:
+    zero_head = part == "body" and not any(each in there for each in head)
+    if zero_head:
         parameters |= {each: torch.zeros(here[each]) for each in head if each in here}
-    return Transfer(parameters, source, run.info().data, headless=headless)
+    return Transfer(parameters, source, run.info().data, zero_head=zero_head)
 
 
 def _is_of(part: str, name: str, head: Collection[str]) -> bool:
