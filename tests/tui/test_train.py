@@ -200,6 +200,15 @@ async def test_the_head_says_what_a_run_is_called(
         assert tiny_run.name in screen_text(app).splitlines()[1]
 
 
+async def test_a_run_that_a_signal_stopped_says_so_in_words(
+    tiny_run: Path, make_app: MakeApp
+) -> None:
+    change_run(tiny_run, state="interrupted", error="SIGTERM")
+    app = make_app(attach=tiny_run.name)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "stopped by SIGTERM" in screen_text(app))
+
+
 @pytest.mark.usefixtures("place")
 async def test_a_training_is_headed_by_the_name_that_it_was_given(make_app: MakeApp) -> None:
     app = make_app(profile="tiny.toml", overrides=ENDLESS, run_now=True, title="the second try")

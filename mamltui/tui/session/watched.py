@@ -92,12 +92,13 @@ class Watched:
             return ""
         if self.follower.problem or self.is_reading:
             return self.follower.problem or "reading the run's files"
-        return (self.follower.info and self.follower.info.error) or self._remark
+        error = self.follower.info.error if self.follower.info else None
+        return _reason_text(error or "") or self._remark
 
     @property
     def _remark(self) -> str:
         newest = self.history.newest()
-        return newest.reason or (newest.warning if self.is_live else "")
+        return _reason_text(newest.reason) or (newest.warning if self.is_live else "")
 
     @property
     def test(self) -> StepResult | None:
@@ -125,3 +126,8 @@ class Watched:
             profile = str(self.run.path / "profile.toml")
             return run_command(profile, common, resume=self.run.name)
         return run_command(self.source, common, overrides=self.overrides)
+
+
+def _reason_text(reason: str) -> str:
+    """Why a run ended, in words: of a signal a run folder has the name alone."""
+    return f"stopped by {reason}" if reason.startswith("SIG") else reason
