@@ -67,12 +67,10 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        title: what people call the run, as ``run.json`` had it when it was last read or written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.title = ""
         self._metrics = LinesFile(path / "metrics.jsonl", _parse_step)
         self._events = LinesFile(path / "events.jsonl", _parse_event)
         self._lock = Lock(path / "lock")
@@ -170,6 +168,11 @@ class RunFolder:
         write_whole(self.path / "profile.toml", profile.to_toml().encode())
         self._profile = profile
 
+    @property
+    def title(self) -> str:
+        """What people call the run, as it was written here last; empty: nothing, or not here."""
+        return self._info.title if self._info else ""
+
     def info(self) -> RunInfo:
         """``run.json`` as it is now, but a run whose process is gone is ``interrupted``.
 
@@ -246,7 +249,7 @@ class RunFolder:
         content = b""
         try:
             content = self.backlog.get(path) or read_file(path, LARGEST)
-            info = checked_json(RunInfo, content)
+            return checked_json(RunInfo, content)
         except OSError as error:
             is_gone = isinstance(error, FileNotFoundError) and not self.backlog.is_behind
             if is_gone and is_abandoned(self.path):
@@ -267,12 +270,9 @@ class RunFolder:
                     hint="Use the version of mamltui that wrote it, or a later one.",
                 ) from error
             raise RunError(f"the file is damaged: {error}", where=str(path)) from error
-        self.title = info.title
-        return info
 
     def _write(self, info: RunInfo) -> None:
         self._info = info
-        self.title = info.title
         self.backlog.info_content = info.model_dump_json(indent=2).encode() + b"\n"
         self.backlog.settle()
 

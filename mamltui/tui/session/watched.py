@@ -55,6 +55,8 @@ class Watched:
     @property
     def title(self) -> str:
         """What people call the run; empty where that is its name."""
+        if self.follower is not None:
+            return self.follower.info.title if self.follower.info else ""
         return self.run.title if self.run else ""
 
     @property
