@@ -200,6 +200,11 @@ def adapt(
     if way < 2 or set(labels) != set(range(way)) or len(labels) != len(support_x):
         raise UsageError(f"labels 0 to {max(way - 1, 1)} are needed, one an image, each given once")
     _check_images(support_x, trained.learner.network)
+    if head == "refined":
+        raise UsageError(
+            "class means are refined with all query images of a task at once, in evaluations alone",
+            where="--head refined",
+        )
     learner, parameters = with_way(trained.learner, trained.parameters, way, head)
     if steps is None:
         is_as_trained = learner.network.prototypes == trained.learner.network.prototypes

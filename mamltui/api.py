@@ -131,7 +131,7 @@ def evaluate(
         episodes: tasks; None: the profile's, or with ``disjoint`` as many as there are images for.
         checkpoint: ``best``, ``last`` or ``ensemble``.
         way: classes of a task; None: the profile's at test, as for ``shot`` and ``query``.
-        head: ``learned``, ``fresh`` or ``prototypes``; None: as the run was trained.
+        head: ``learned``, ``fresh``, ``prototypes`` or ``refined``; None: as it was trained.
         keep: write the result into the run's folder.
 
     Raises:

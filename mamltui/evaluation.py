@@ -19,6 +19,7 @@ from mamltui.learner import Head, learner_of, with_way
 from mamltui.maml.evaluate import StepScores
 from mamltui.maml.learner import Learner
 from mamltui.maml.ranks import Ranks
+from mamltui.measures import counted
 from mamltui.profiles import Profile, TaskSection, method_of
 from mamltui.results import (
     STATISTICS,
@@ -120,6 +121,12 @@ def evaluate_run(
     members = _load_members(run, checkpoint, learner)
     trained, task = profile.task, _asked_task(profile, way, shot, query)
     parameters = [member.parameters for member in members]
+    if head == "refined" and max(steps) > 0:
+        raise UsageError(
+            "class means that the query set has refined are not adapted any further",
+            where=f"--head refined with {counted(max(steps), 'step')}",
+            hint="Leave --steps out.",
+        )
     own_head = "prototypes" if learner.network.prototypes else "learned"
     started = head or own_head
     if task.way != trained.way or head is not None:

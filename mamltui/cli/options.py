@@ -28,13 +28,15 @@ class HeadName(str, Enum):
     learned = "learned"
     fresh = "fresh"
     prototypes = "prototypes"
+    refined = "refined"
 
 
 Head = Annotated[
     HeadName | None,
     typer.Option(
-        help="Classifier: as learned; fresh, with drawn weights for further classes; or from "
-        "the means of the support set [default: as the run was trained]."
+        help="Classifier: as learned; fresh, with drawn weights for further classes; prototypes, "
+        "the means of the support set; or, for protonet's evaluations, means refined with the "
+        "query set [default: as the run was trained]."
     ),
 ]
 RunsDir = Annotated[

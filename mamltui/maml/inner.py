@@ -57,6 +57,9 @@ class InnerLoop:
     """Weight of half the square distance to the start in the inner loss (iMAML)."""
     cg_steps: int = 5
     """Conjugate-gradient steps of the implicit gradient."""
+    refinements: int = 0
+    """How often the test, without inner steps, refines a head of class means with the query set
+    (:func:`refined_head`)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for an inner loop that cannot be."""
@@ -70,6 +73,8 @@ class InnerLoop:
             or (self.steps == 0 and self.outer != "query")
             or (self.outer != "query" and (self.rates != "fixed" or self.query_weights))
             or (self.outer == "implicit") != (self.proximal > 0)
+            or self.refinements < 0
+            or (self.refinements and self.steps)
         ):
             raise ValueError(f"there is no inner loop {self}")
 
@@ -232,6 +237,37 @@ def prototype_head(features: Tensor, labels: Tensor, way: int) -> Parameters:
         features: [tasks, examples, features].
         labels: [tasks, examples].
     """
+    sums, counts = _class_sums(features, labels, way)
+    return _nearest_mean(sums / counts)
+
+
+def refined_head(
+    features: Tensor, labels: Tensor, way: int, queries: Tensor, times: int
+) -> Parameters:
+    """:func:`prototype_head` after soft k-means over support and query set.
+
+    Each time, a query counts in the mean of each class as much as the means before say that it is
+    probable (Ren et al. 2018, "Meta-learning for semi-supervised few-shot classification", eqs. 2
+    and 3, with the query set as what is unlabelled).
+
+    Args:
+        queries: features of the query set, [tasks, queries, features].
+        times: that the means are refined.
+    """
+    sums, counts = _class_sums(features, labels, way)
+    head = _nearest_mean(sums / counts)
+    for _ in range(times):
+        logits = queries @ head["head.weight"] + head["head.bias"].unsqueeze(1)
+        shares = logits.softmax(dim=2).transpose(1, 2)
+        head = _nearest_mean((sums + shares @ queries) / (counts + shares.sum(dim=2, keepdim=True)))
+    return head
+
+
+def _class_sums(features: Tensor, labels: Tensor, way: int) -> tuple[Tensor, Tensor]:
+    """Of each class the sum of its features [tasks, way, features] and their number [.., .., 1]."""
     one_hot = functional.one_hot(labels, way).to(features.dtype)
-    means = one_hot.transpose(1, 2) @ features / one_hot.sum(dim=1).unsqueeze(-1)
+    return one_hot.transpose(1, 2) @ features, one_hot.sum(dim=1).unsqueeze(-1)
+
+
+def _nearest_mean(means: Tensor) -> Parameters:
     return {"head.weight": 2 * means.transpose(1, 2), "head.bias": -means.square().sum(dim=2)}

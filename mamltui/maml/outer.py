@@ -32,7 +32,7 @@ from mamltui.maml.chunks import Interrupted
 from mamltui.maml.episode import Episodes
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.implicit import implicit_gradient
-from mamltui.maml.inner import InnerLoop, prototype_head
+from mamltui.maml.inner import InnerLoop, prototype_head, refined_head
 from mamltui.maml.losses import loss_of
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.parameters import STATISTICS, Network, NormStatistics, Parameters, at_step
@@ -339,14 +339,29 @@ class _Tasks:
         self._add(self.drift, off, step)
 
     def adapted_to(self, values: Parameters, step: int) -> Adapted:
-        """Both sets at ``values``, the parameters after ``step`` inner steps."""
+        """Both sets at ``values``, the parameters after ``step`` inner steps.
+
+        Where queries refine the head, those that are normalised with statistics given do not: none
+        of them sees another.
+        """
         here = at_step(self.network, values, step)
+        together = here | self._refined_head() if self.inner.refinements else here
 
         def query(statistics: list[NormStatistics] | None) -> Tape:
-            tape: Tape = self.query.forward(here, running=statistics is None, statistics=statistics)
+            is_alone = statistics is not None
+            tape: Tape = self.query.forward(
+                here if is_alone else together, running=not is_alone, statistics=statistics
+            )
             return tape
 
         return Adapted(values, self.support.forward(here), query)
+
+    def _refined_head(self) -> Parameters:
+        assert self._prototypes is not None
+        _, features, _ = self._prototypes
+        queries = self.query.forward(at_step(self.network, self.theta, 0)).logits
+        way, times = self.network.way, self.inner.refinements
+        return refined_head(features.detach(), self.support_y, way, queries, times)
 
     # ---- Backward ----
 

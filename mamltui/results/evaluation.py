@@ -140,7 +140,7 @@ class Evaluation:
     module: str = ""
     """The network's class, where it is one of the user's own; the filters say nothing then."""
     head: str = "learned"
-    """Where the classifier starts: ``learned``, ``fresh`` or ``prototypes``."""
+    """Where the classifier starts: ``learned``, ``fresh``, ``prototypes`` or ``refined``."""
     is_other_task: bool = False
     """Whether the tasks, or the head, are others than the profile's own at test."""
     is_other_data: bool = False
@@ -215,7 +215,9 @@ class Evaluation:
     def is_head_changed(self, profile: Profile) -> bool:
         """Whether the classifier started elsewhere than in training."""
         is_computed = profile.algorithm in ("protonet", "proto-maml")
-        return self.head == "fresh" or (self.head == "prototypes" and not is_computed)
+        if self.head == "prototypes":
+            return not is_computed
+        return self.head != "learned"
 
     @property
     def trained_on(self) -> str:

@@ -46,8 +46,8 @@ COLUMNS = {
     "four decimals",
     "train_way": "classes in a task of the training; 0: as many as way",
     "train_shot": "support images per class in the training; 0: as many as shot",
-    "head": "where the classifier starts: learned, fresh (weights drawn for further classes) or "
-    "prototypes",
+    "head": "where the classifier starts: learned, fresh (weights drawn for further classes), "
+    "prototypes, or refined (prototypes after soft k-means with the query set)",
     "started_from": "what the training began with: a run, a part of one, or a file of weights; "
     "empty: random parameters",
 }

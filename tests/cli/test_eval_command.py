@@ -381,6 +381,36 @@ def test_more_classes_than_were_learned_need_another_head(run: RunFolder, capsys
     assert "Lower task.shot or task.query" in capsys.readouterr().err
 
 
+def test_the_query_set_refines_the_class_means_of_protonet_if_asked(
+    tmp_path: Path, characters: Path, run: RunFolder, capsys: Capture
+) -> None:
+    protonet = trained_run(
+        tmp_path / "runs",
+        characters,
+        "nearest",
+        algorithm="protonet",
+        inner={"steps": 0, "test_steps": 0},
+        evaluation={"steps": (0,), "episodes": 6},
+    )
+    assert evaluate(protonet.path) == evaluate(protonet.path, "--head", "refined") == ExitCode.DONE
+    capsys.readouterr()
+    own, refined = sorted(
+        (each for path in protonet.evaluation.glob("*.json") for each in read_evaluations(path)),
+        key=lambda each: each.head,
+    )
+    assert (own.head, refined.head) == ("prototypes", "refined")
+    assert own.is_plain and not refined.is_plain
+    assert refined.departures(protonet.profile) == ["a refined head"]
+    assert refined.headline("transductive").loss != own.headline("transductive").loss
+    assert refined.headline("support") == own.headline("support")
+    for folder, options, reason in (
+        (protonet, ["--steps", "1"], "are not adapted any further"),
+        (run, ["--steps", "0"], "the class means of protonet alone"),
+    ):
+        assert evaluate(folder.path, "--head", "refined", *options) == ExitCode.USAGE
+        assert reason in capsys.readouterr().err
+
+
 def test_the_same_shape_and_head_by_name_are_the_profiles_own(
     run: RunFolder, capsys: Capture
 ) -> None:

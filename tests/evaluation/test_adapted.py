@@ -150,6 +150,8 @@ def test_a_prototype_head_that_was_not_trained_takes_no_steps_unless_asked() -> 
     assert adapt(trained(), *support, head="prototypes").steps == (0,)
     assert adapt(trained(), *support, head="prototypes", steps=1).steps == (1,)
     assert adapt(trained(NETWORKS["prototypes"]), *support).steps == (2,)
+    with pytest.raises(UsageError, match="in evaluations alone"):
+        adapt(trained(NETWORKS["prototypes"]), *support, head="refined")
     with pytest.raises(UsageError, match="no learned head"):
         adapt(trained(NETWORKS["prototypes"]), *support, head="learned")
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F  # noqa: N812
 
 from mamltui.maml.engine import Engine
+from mamltui.maml.ensemble import ensemble_scores
 from mamltui.maml.evaluate import score
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.learner import Learner
 from mamltui.maml.maml import L
-from mamltui.maml.network import NetworkSpec
+from mamltui.maml.network import NetworkSpec, forward
 from mamltui.maml.outer import Backend, adapted_step_by_step
 from mamltui.maml.outer import meta_gradient as outer_gradient
 from mamltui.maml.parameters import Parameters
@@ -205,6 +207,36 @@ def test_proto_maml_starts_as_protonet_and_moves_the_head_too() -> None:
     for name in ("head.weight", "head.bias", "conv1.weight"):
         assert not torch.equal(start.parameters[name], last.parameters[name])
     assert adapted.support.loss[:, 2].mean() < adapted.support.loss[:, 0].mean()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_refined_class_means_are_those_of_a_plain_loop_and_only_of_the_queries_together(
+    backend: str,
+) -> None:
+    network, inner, parameters, episodes = problem("ProtoNet")
+    nearest = score(network, inner, parameters, episodes, steps=0)
+    refines = replace(inner, refinements=2)
+    refined = score(network, refines, parameters, episodes, steps=0, backend=BACKENDS[backend])
+    for task, (sx, sy, qx, qy) in enumerate(zip(*episodes, strict=True)):
+        support, query = (forward(network, parameters, x[None])[0][0] for x in (sx, qx))
+        members = [support[sy == label] for label in range(network.way)]
+        means = [each.mean(dim=0) for each in members]
+        for _ in range(2):
+            share = torch.stack([-(query - mean).square().sum(dim=1) for mean in means]).softmax(0)
+            means = [
+                (own.sum(dim=0) + part @ query) / (len(own) + part.sum())
+                for own, part in zip(members, share, strict=True)
+            ]
+        distance = torch.stack([(query - mean).square().sum(dim=1) for mean in means], dim=1)
+        expected = F.cross_entropy(-distance, qy).item()
+        assert refined.transductive.loss[task, 0].item() == pytest.approx(expected, rel=1e-10)
+    assert not torch.allclose(refined.transductive.loss, nearest.transductive.loss)
+    assert refined.support_statistics is not None and nearest.support_statistics is not None
+    torch.testing.assert_close(refined.support_statistics.loss, nearest.support_statistics.loss)
+    together = ensemble_scores(network, refines, [parameters] * 2, episodes, steps=0)
+    torch.testing.assert_close(together.transductive.loss, refined.transductive.loss)
+    with pytest.raises(ValueError, match="there is no inner loop"):
+        replace(MAML, refinements=1)
 
 
 def test_the_body_of_anil_and_the_head_of_boil_do_not_move() -> None:

@@ -144,6 +144,13 @@ def test_a_training_that_began_with_another_run_says_so_among_the_differences() 
     assert not any(each.startswith("begun") for each in plain)
 
 
+def test_means_that_the_query_set_refined_are_a_difference_where_queries_see_each_other() -> None:
+    comparisons = compare_with_published(evaluation(head="refined"))
+    words = "class means refined with the query set"
+    assert words in beside("MAML", comparisons).differences
+    assert words not in beside("Reptile, not transductive", comparisons).differences
+
+
 def test_a_figure_without_transduction_stands_beside_the_support_statistics() -> None:
     comparisons = compare_with_published(evaluation())
     assert beside("Reptile, not transductive", comparisons).value == Decimal("93.21")
