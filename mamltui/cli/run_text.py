@@ -113,9 +113,11 @@ def result_text(evaluation: Evaluation) -> str:
         f"{evaluation.kind(statistics)}"
         for statistics in evaluation.statistics
     )
+    queries = f", {counted(evaluation.query, 'query image')} a class" if evaluation.way else ""
+    head = f", {evaluation.head_words}" if evaluation.head_words else ""
     return (
         f"{scores} after {counted(evaluation.test_steps, 'inner step')}; "
-        f"{shape_text(evaluation.way, evaluation.shot)}, {evaluation.split} split, "
+        f"{shape_text(evaluation.way, evaluation.shot)}{queries}{head}, {evaluation.split} split, "
         f"{evaluation.scored}, "
         f"{evaluation.episodes:,} {'disjoint ' if evaluation.disjoint else ''}episodes"
     )

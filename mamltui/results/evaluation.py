@@ -220,6 +220,12 @@ class Evaluation:
         return self.head != "learned"
 
     @property
+    def head_words(self) -> str:
+        """Where the classifier starts, in words, if no training starts there; else empty."""
+        words = {"fresh": "a fresh head", "refined": "class means refined with the query set"}
+        return words.get(self.head, "")
+
+    @property
     def trained_on(self) -> str:
         """The task of the training, if it was another; else empty."""
         way, shot = self.train_way or self.way, self.train_shot or self.shot

@@ -119,7 +119,7 @@ def describe(evaluation: Evaluation) -> str:
 def _other_task(evaluation: Evaluation) -> str:
     """What of the training was another task, in words."""
     words = f" (trained on {evaluation.trained_on})" if evaluation.trained_on else ""
-    words += " with a fresh head" if evaluation.head == "fresh" else ""
+    words += f" with {evaluation.head_words}" if evaluation.head_words else ""
     return words + (" on other images than the training's" if evaluation.is_other_data else "")
 
 

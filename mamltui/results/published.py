@@ -244,7 +244,7 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
     if evaluation.module:
         differences.insert(0, f"network {evaluation.module}, theirs Conv-4")
     if evaluation.head == "refined" and figure.transductive is not False:
-        differences.insert(0, "class means refined with the query set")
+        differences.insert(0, evaluation.head_words)
     if evaluation.started_from:
         differences.insert(0, f"begun with {evaluation.started_from}")
     if evaluation.trained_on:

@@ -365,8 +365,8 @@ def test_tasks_may_have_another_shape_than_in_training(run: RunFolder, capsys: C
     assert all(each.departures(run.profile) and not each.is_plain for each in kept)
     assert main(["runs", "show", str(run.path)]) == ExitCode.DONE
     shown = capsys.readouterr().out
-    assert "2-way 3-shot, test split" in shown
-    assert "3-way 3-shot, test split" in shown
+    assert "2-way 3-shot, 1 query image a class, test split" in shown
+    assert "3-way 3-shot, 2 query images a class, test split" in shown
 
 
 def test_more_classes_than_were_learned_need_another_head(run: RunFolder, capsys: Capture) -> None:
@@ -393,7 +393,12 @@ def test_the_query_set_refines_the_class_means_of_protonet_if_asked(
         evaluation={"steps": (0,), "episodes": 6},
     )
     assert evaluate(protonet.path) == evaluate(protonet.path, "--head", "refined") == ExitCode.DONE
-    capsys.readouterr()
+    assert "3-way 1-shot with class means refined with the query set, " in capsys.readouterr().out
+    assert main(["runs", "show", str(protonet.path)]) == ExitCode.DONE
+    shown = capsys.readouterr().out
+    words = "3-way 1-shot, 2 query images a class"
+    assert f"{words}, class means refined with the query set, test split" in shown
+    assert f"{words}, test split" in shown
     own, refined = sorted(
         (each for path in protonet.evaluation.glob("*.json") for each in read_evaluations(path)),
         key=lambda each: each.head,
