@@ -83,8 +83,8 @@ def parse_profile(
     Raises:
         ProfileError, InvalidProfileError: as in :func:`load_profile`.
     """
-    path = Path(source)
-    return _parse(text, source, overrides, name or profile_name(path.stem), folder or path.parent)
+    name = name or profile_name(Path(source).stem)
+    return _parse(text, source, overrides, name, folder or Path(source).parent)
 
 
 def _parse(

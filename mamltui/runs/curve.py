@@ -32,6 +32,5 @@ def validation_scores(events: Path) -> tuple[float, ...]:
             content = file.read(min(size, LARGEST))
     except OSError:
         return ()
-    written = (float(match[1]) for match in _VALIDATED.finditer(content))
-    accuracies = tuple(accuracy for accuracy in written if accuracy <= 1)
-    return accuracies or tuple(float(match[1]) for match in _ERROR.finditer(content))
+    accuracies = tuple(each for each in map(float, _VALIDATED.findall(content)) if each <= 1)
+    return accuracies or tuple(map(float, _ERROR.findall(content)))

@@ -19,7 +19,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,17 +71,35 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._metrics = LinesFile(path / "metrics.jsonl", _parse_step)
-        self._events = LinesFile(path / "events.jsonl", _parse_event)
-        self._lock = Lock(path / "lock")
-        self.backlog = Backlog(
-            {"metrics.jsonl": self._metrics, "events.jsonl": self._events},
-            self.checkpoint_path("last"),
-            path / "run.json",
-        )
         self._profile: Profile | None = None
         self._info: RunInfo | None = None
         """As this object wrote it last, for a disk that cannot be read any more."""
+        self._backlog: Backlog | None = None
+
+    # What a run is followed or written with; a list of hundreds of runs does without.
+
+    @cached_property
+    def _metrics(self) -> LinesFile[Step]:
+        return LinesFile(self.path / "metrics.jsonl", _parse_step)
+
+    @cached_property
+    def _events(self) -> LinesFile[LoggedEvent]:
+        return LinesFile(self.path / "events.jsonl", _parse_event)
+
+    @cached_property
+    def _lock(self) -> Lock:
+        return Lock(self.path / "lock")
+
+    @property
+    def backlog(self) -> Backlog:
+        """What the disk has not taken yet."""
+        if self._backlog is None:
+            self._backlog = Backlog(
+                {"metrics.jsonl": self._metrics, "events.jsonl": self._events},
+                self.checkpoint_path("last"),
+                self.path / "run.json",
+            )
+        return self._backlog
 
     @classmethod
     def create(cls, profile: Profile, root: Path | None = None, *, title: str = "") -> RunFolder:
@@ -160,7 +178,7 @@ class RunFolder:
                 raise file_error(error, path, "read") from error
             except UnicodeDecodeError as error:
                 raise RunError("the run's profile is not text", where=str(path)) from error
-            self._profile = parse_profile(text, str(path))
+            self._profile = parse_profile(text, str(path), name=path.stem, folder=self.path)
         return self._profile
 
     def set_profile(self, profile: Profile) -> None:
@@ -248,7 +266,8 @@ class RunFolder:
         path = self.path / "run.json"
         content = b""
         try:
-            content = self.backlog.get(path) or read_file(path, LARGEST)
+            waiting = self._backlog.get(path) if self._backlog else None
+            content = waiting or read_file(path, LARGEST)
             return checked_json(RunInfo, content)
         except OSError as error:
             is_gone = isinstance(error, FileNotFoundError) and not self.backlog.is_behind

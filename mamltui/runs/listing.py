@@ -68,14 +68,13 @@ class ListedRun:
         Args:
             is_reference: as the caller knows already; None: the disk is asked, where it matters.
         """
-        stamp, folder = stamp or RunStamp.of(path), RunFolder(path)
+        stamp = stamp or RunStamp.of(path)
         try:
-            run = cls(path, folder.info(), stamp=stamp)
+            run = cls(path, RunFolder(path).info(), stamp=stamp)
         except RunError as error:
             run = cls(path, None, str(error), stamp)
-        run.__dict__["_folder"] = folder  # as if it had been asked for before
         if is_reference is not None:
-            run.__dict__["is_reference"] = is_reference
+            run.__dict__["is_reference"] = is_reference  # as if it had been asked for before
         return run
 
     def load(self) -> ListedRun:
@@ -105,11 +104,6 @@ class ListedRun:
     def folder(self) -> RunFolder:
         return RunFolder(self.path)
 
-    @cached_property
-    def _folder(self) -> RunFolder:
-        """Which reads alone, and may be used again: making one takes longer than it seems."""
-        return RunFolder(self.path)
-
     @property
     def state(self) -> str:
         """The state of ``run.json``, ``abandoned`` where its making was killed, or ``damaged``."""
@@ -131,7 +125,7 @@ class ListedRun:
     @cached_property
     def is_reference(self) -> bool:
         """It came with mamltui, and is only read."""
-        return self._folder.is_reference
+        return self.folder.is_reference
 
     @property
     def what(self) -> str:
@@ -163,7 +157,7 @@ class ListedRun:
         if self.info is None:
             return None, self.problem
         try:
-            return self._folder.profile, ""
+            return self.folder.profile, ""
         except MamltuiError as error:
             return None, str(error)
 
@@ -372,6 +366,8 @@ def _looks_like_run(root: Path, name: str) -> bool:
     """Or once was one; what is being removed, or copied, is none."""
     if fnmatchcase(name, PART_PATTERN):
         return False
+    if os.path.isfile(f"{root}{os.sep}{name}{os.sep}run.json"):  # noqa: PTH113 - as of ``_stamp``
+        return True
     path = root / name
     return _is_run(path) or _is_folder(path / "checkpoints")
 
