@@ -6,16 +6,18 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mamltui.profiles import packaged_profiles
+from mamltui.runs import ListedRun
 from mamltui.tui.app import MamltuiApp
 from mamltui.tui.shared.details import Details
 from mamltui.tui.shared.dialogs import Confirm
-from tests.tui.conftest import SIZES, screen_text, until
+from tests.tui.conftest import SECONDS, SIZES, screen_text, until
 from tests.tui.home_place import (
     ago,
     at_cursor,
@@ -264,6 +266,34 @@ async def test_500_runs_are_listed_and_the_cursor_reaches_the_last(
         assert "20 d" in line_of(app, "many-498")
         await pilot.press("g")
         await until(pilot, lambda: line_of(app, tiny_run.name[:6]))
+
+
+async def test_many_runs_are_listed_before_what_is_in_their_folders_is_read(
+    tiny_run: Path, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_run(tiny_run, created=ago(hours=2, minutes=5))
+    copy_run(tiny_run, "halfway", created=ago(minutes=3))
+    interrupt(tiny_run.with_name("halfway"), iteration=3)
+    may_read = threading.Event()
+    load = ListedRun.load
+
+    def load_later(run: ListedRun) -> ListedRun:
+        assert may_read.wait(SECONDS)
+        return load(run)
+
+    monkeypatch.setattr(ListedRun, "load", load_later)
+    monkeypatch.setattr("mamltui.tui.home.listing.FEW", 1)
+    app = make_app()
+    async with app.run_test(size=(160, 45)) as pilot:
+        await until(pilot, lambda: "Runs 2" in screen_text(app))
+        name = tiny_run.name[:6]
+        assert line_of(app, name).split()[-3:] == ["finished", "2", "h"]
+        assert line_of(app, " halfway  ").split()[-6:-1] == ["interrupted", "50", "%", "done", "3"]
+        await pilot.press("slash", *"state:finished")
+        assert "Runs 2" in screen_text(app)  # which of them fit is not known yet
+        may_read.set()
+        await until(pilot, lambda: "Runs 1 of 2" in screen_text(app))
+        assert line_of(app, name).split()[-3] == "test"
 
 
 @pytest.mark.usefixtures("place")

@@ -65,6 +65,7 @@ class HomeLists(Container):
         """Show what is listed, as far as it fulfils a query.
 
         Args:
+            listing: whole, unless nothing is asked or folded.
             asked: words, and for runs conditions: see :mod:`mamltui.runs.query`.
             marked: names of runs.
             folded: runs that differ in their seed alone share a row.
@@ -93,7 +94,8 @@ class HomeLists(Container):
         matches = [run for run in listing.runs if not problem and query.matches(run)]
         groups = seed_groups(matches) if folded else []
         self._groups = {group.first.name: group for group in groups if len(group.runs) > 1}
-        differing = told_apart(listing.runs, seeds=not folded)
+        known = listing.runs if listing.is_whole else ()
+        differing = told_apart(known, seeds=not folded)
         shown = [group.first for group in groups] if folded else matches
         runs = [
             rows.group_row(
@@ -103,7 +105,13 @@ class HomeLists(Container):
                 marked=all(each.name in marked for each in self._groups[run.name].runs),
             )
             if run.name in self._groups
-            else rows.run_row(run, now, differs=differing[run.name], marked=run.name in marked)
+            else rows.run_row(
+                run,
+                now,
+                differs=differing.get(run.name, ""),
+                marked=run.name in marked,
+                whole=listing.is_whole,
+            )
             for run in shown
         ]
         nothing = problem or ("nothing fits the filter" if asked.strip() else "")

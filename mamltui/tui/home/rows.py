@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from mamltui.measures import age, averaged, sparkline
@@ -46,20 +47,28 @@ def profile_row(listed: ListedProfile) -> Row:
     )
 
 
-def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool) -> Row:
-    """Name, what tells it from others of its profile, state, how good or how far it is, age."""
+def run_row(
+    listed: ListedRun, now: datetime, *, differs: str = "", marked: bool, whole: bool = True
+) -> Row:
+    """Name, what tells it from others of its profile, state, how good or how far it is, age.
+
+    Args:
+        whole: else nothing is read for it: its curve is left out and, if it is over, its result.
+    """
     name = titled(listed)
     if listed.info is None:
         note = f"{listed.state}: {visible(listed.damage)}"
         return Row(listed.name, name, note=note, marked=marked)
-    text, kind = run_score(listed)
-    score, _ = _score(listed)
+    known = whole or _may_go_on(listed)
+    text, kind = run_score(listed) if known else ("", "")
+    score, _ = _score(listed) if known else (None, "")
+    validations = listed.validations if whole else ()
     return Row(
         listed.name,
         name,
         (
             (visible(differs), "accent"),
-            (curve_of(listed), "muted"),
+            (_curve(validations), "muted"),
             (listed.what, "muted" if listed.is_reference else STATE_TONES[listed.state]),
             (text, "plain"),
             (kind, "muted"),
@@ -69,7 +78,7 @@ def run_row(listed: ListedRun, now: datetime, *, differs: str = "", marked: bool
         order=(
             name.removeprefix(STAR),
             visible(differs) or None,
-            listed.validations[-1] if listed.validations else None,
+            validations[-1] if validations else None,
             listed.what,
             None
             if score is None
@@ -101,7 +110,7 @@ def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) ->
         name,
         (
             (visible(differs), "accent"),
-            (curve_of(first), "muted"),
+            (_curve(first.validations), "muted"),
             state,
             (score, "plain"),
             (of if score else "", "muted"),
@@ -120,9 +129,9 @@ def group_row(group: SeedGroup, now: datetime, *, differs: str, marked: bool) ->
     )
 
 
-def curve_of(listed: ListedRun) -> str:
-    """Its validation scores as a sparkline of at most ``SPARK`` cells."""
-    return sparkline(averaged(listed.validations, SPARK))
+def _curve(validations: Sequence[float]) -> str:
+    """Validation scores as a sparkline of at most ``SPARK`` cells."""
+    return sparkline(averaged(validations, SPARK))
 
 
 def titled(listed: ListedRun) -> str:
@@ -151,9 +160,13 @@ def run_score(listed: ListedRun) -> tuple[str, str]:
     return (f"{int(100 * listed.share)} %", "done") if listed.info is not None else ("", "")
 
 
+def _may_go_on(listed: ListedRun) -> bool:
+    return listed.state in UNENDED and not listed.is_reference
+
+
 def _score(listed: ListedRun) -> tuple[Score | None, str]:
     """The score of ``run_score``, and what it is of; None of a run that may go on."""
-    if listed.info is None or (listed.state in UNENDED and not listed.is_reference):
+    if listed.info is None or _may_go_on(listed):
         return None, ""
     test, best = listed.newest_test, listed.info.best
     if test is not None:

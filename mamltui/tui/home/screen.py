@@ -147,12 +147,15 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
         if not self.query(HomeLists):
             return  # the app is being left
         self._problem = ""
-        self._end_reading()
+        if listing.is_whole:
+            self._end_reading()
         if listing != self._listing or time.monotonic() - self._filled_at > AGE_SECONDS:
             self._listing = listing
             names = {run.name for run in listing.runs}
             self.session.marked[:] = [name for name in self.session.marked if name in names]
             self._fill()
+        if not listing.is_whole:
+            self.call_after_refresh(self._read)
         if self._wanted is not None and request is self._readings.request:
             wanted, self._wanted = self._wanted, None
             if not self._lists.find_profile(wanted):
@@ -178,9 +181,11 @@ validation classes (*valid.*), and one that may go on how much of it is *done*.
     def _fill(self) -> None:
         if self._listing is None:
             return
-        self._filled_at = time.monotonic()
         asked = self.query_one("#words", Input).value
         folded = self.session.memory.get("home.folded", False)
+        if not self._listing.is_whole and (asked.strip() or folded):
+            return  # what that takes is being read
+        self._filled_at = time.monotonic()
         self._lists.show(self._listing, asked, set(self.session.marked), folded=folded)
         self._show_current()
 
