@@ -111,7 +111,7 @@ def draw(
         raise RunError(
             "no run has learned from drawings",
             where=str(runs_root(out)),
-            hint="Train one in under a minute: mamltui run quickstart",
+            hint="Train one in half a minute: mamltui run quickstart",
         )
     common = CommonOptions(out, data_dir, device.value)
     options = Options(attach=str(chosen.path), screen="draw", common=common)
