@@ -266,7 +266,9 @@ class MamltuiApp(App[None]):
                 self.notify(f"{profile.name} waits; Q shows the queue.", markup=False)
 
         text = (
-            "A training is running. This one begins when it is over, even if you have quit by then."
+            "A training is running. This one begins when it is over, even if you have quit by "
+            "then. If a run of the same profile and data is finished by then, that run is used, "
+            "and nothing is trained."
         )
         self.push_screen(Confirm(f"Queue {profile.name}?", text), answered)
 

@@ -127,6 +127,8 @@ async def test_a_second_training_is_queued_after_asking(make_app: MakeApp) -> No
         app.session.stage(app.session.watched.profile, "tiny.toml")
         await pilot.press("r")
         await until(pilot, lambda: "Queue tiny" in screen_text(app))
+        words = " ".join(screen_text(app).replace("│", " ").split())
+        assert "that run is used, and nothing is trained" in words
         await pilot.press("y")
         await until(pilot, lambda: app.session.queue.read())
         (waiting,) = app.session.queue.read()
