@@ -97,9 +97,11 @@ def best_text(info: RunInfo) -> str:
     )
 
 
-def best_cell(info: RunInfo) -> str:
+def best_cell(info: RunInfo, *, with_unit: bool) -> str:
     """The same for a column."""
-    return info.best.score.listed if info.best else "-"
+    if info.best is None:
+        return "-"
+    return info.best.score.named if with_unit else info.best.score.listed
 
 
 def result_text(evaluation: Evaluation) -> str:
@@ -123,13 +125,14 @@ def result_text(evaluation: Evaluation) -> str:
     )
 
 
-def score_text(evaluation: Evaluation | None, statistics: str) -> str:
+def score_text(evaluation: Evaluation | None, statistics: str, *, with_unit: bool) -> str:
     """The headline with one kind of statistics, for a column."""
-    from mamltui.results import score_cell
-
     if evaluation is None or statistics not in evaluation.statistics:
         return "-"
-    return f"{evaluation.metric.mark}{score_cell(evaluation.headline(statistics))}"
+    score = evaluation.headline(statistics).score
+    if with_unit:
+        return score.named_with_interval
+    return f"{score.metric.mark}{score.with_interval}"
 
 
 def _age(created: str) -> str:

@@ -190,8 +190,10 @@ def compare(
     rows.append(["state", *(info.state for info in infos)])
     rows.append(["iterations", *(f"{info.iteration:,}" for info in infos)])
     metrics = [folder.profile.metric for folder in folders]
-    unit = metrics[0].unit or " error" if len(set(metrics)) == 1 else ""
-    rows.append([f"best validation{unit}", *(best_cell(info) for info in infos)])
+    mixed = len(set(metrics)) > 1  # then each figure has its own unit
+    unit = "" if mixed else metrics[0].unit or " error"
+    cells = [best_cell(info, with_unit=mixed) for info in infos]
+    rows.append([f"best validation{unit}", *cells])
     listed = [ListedRun.read(folder.path) for folder in folders]
     tests = [run.newest_test for run in listed]
     departures = [run.departures for run in listed]
@@ -200,7 +202,7 @@ def compare(
     if not all(metric.is_error for metric in metrics):
         statistics_and_labels.append(("support", f"test{unit}, support statistics"))
     for statistics, label in statistics_and_labels:
-        cells = [score_text(test, statistics) for test in tests]
+        cells = [score_text(test, statistics, with_unit=mixed) for test in tests]
         rows.append([label, *(cell + sign for cell, sign in zip(cells, signs, strict=True))])
     rows.append(["test inner steps", *(str(test.test_steps) if test else "-" for test in tests)])
     rows.append(["test episodes", *(f"{test.episodes:,}" if test else "-" for test in tests)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -16,8 +17,9 @@ import pytest
 
 from mamltui.cli import main
 from mamltui.errors import ExitCode
-from mamltui.results import COLUMNS, write_results
-from mamltui.runs import RunFolder
+from mamltui.profiles import load_profile
+from mamltui.results import COLUMNS, StepResult, write_results
+from mamltui.runs import Best, RunFolder
 from tests.cli.run_folders import trained_run, write_characters
 from tests.results.examples import OWN_PROTOCOL, evaluation, with_headline, with_outcomes
 
@@ -228,6 +230,26 @@ def test_compare_takes_seeds_together_with_students_interval(
         "  A, B, C: 80.00 ± 49.68 % (95 % interval of the mean of 3 seeds), 60.00 to 100.00 %"
     )
     assert over_seeds.splitlines()[0] == expected
+
+
+def test_compare_writes_the_unit_to_each_figure_where_one_run_has_errors(
+    root: Path, run: RunFolder, capsys: Capture
+) -> None:
+    write_results(run.evaluation, evaluation())
+    waves = RunFolder.create(load_profile("sinusoid-5shot"), root)
+    waves.update(state="finished", iteration=1, best=Best(iteration=1, accuracy=None, loss=0.549))
+    waves.release()
+    errors = tuple(StepResult(steps, None, math.nan, 0.554, 0.058) for steps in range(2))
+    tested = evaluation(data="sinusoid", way=0, test_steps=1, transductive=errors, support=errors)
+    write_results(waves.evaluation, tested)
+    assert runs("compare", run.name, waves.name) == ExitCode.DONE
+    table = capsys.readouterr().out.partition("\niterations")[2]
+    lines = [re.sub(" +", " ", line) for line in table.splitlines()]
+    assert lines[1:4] == [
+        "best validation 91.25 % MSE 0.549",
+        "test 98.21 ± 0.31 % * MSE 0.554 ± 0.058 *",
+        "test, support statistics 93.21 ± 0.31 % * - *",
+    ]
 
 
 def test_compare_takes_the_newest_test_result_and_no_other_split(
