@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from textual.widgets import Input
 
 from mamltui.profiles import load_profile
 from mamltui.tui.episode.glyphs import braille, draw
+from mamltui.tui.episode.inspector import EpisodeInspector
+from mamltui.tui.episode.request import Request
 from mamltui.tui.episode.screen import EpisodeScreen
+from mamltui.tui.episode.search import AT_ONCE
 from mamltui.tui.shared.dialogs import Ask
 from tests.cli.run_folders import trained_run, write_photographs
-from tests.tui.conftest import SIZES, final_text, screen_text, until
+from tests.tui.conftest import SECONDS, SIZES, final_text, screen_text, until
 from tests.tui.looking import (
     MakeApp,
     assert_table_shows,
@@ -341,6 +345,28 @@ def test_the_screen_is_imported_without_torch() -> None:
         "sys.exit('torch' in sys.modules or 'numpy' not in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_a_search_says_how_many_tasks_were_looked_at(
+    make_app: MakeApp, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    adapted = EpisodeInspector.adapted
+
+    def adapted_later(self: EpisodeInspector, request: Request, *others: Any) -> Any:
+        assert request.task < 2 * AT_ONCE or may_go_on.wait(SECONDS)
+        return adapted(self, request, *others)
+
+    monkeypatch.setattr(EpisodeInspector, "adapted", adapted_later)
+    run = tiny_run.rename(tiny_run.with_name("best-20way1shot-20261130-213941-74fb"))
+    app = make_app()
+    async with opened(app, run) as pilot:
+        text = await press(pilot, "c", shows="counting errors: 32 of 100 tasks")
+        assert "…74fb   best checkpoint" in text
+        may_go_on.set()
+        await until(pilot, lambda: "Confusion over 100 tasks" in screen_text(app))
+        await pilot.press("escape")
+        assert "counting errors" not in screen_text(app)
 
 
 async def test_what_is_taken_for_what_and_the_worst_tasks_are_listed(

@@ -33,6 +33,10 @@ def never() -> bool:
     return False
 
 
+def untold(tasks: int) -> None:
+    assert tasks
+
+
 def look_of(probabilities: Any, way: int = 3, examples: int = 1) -> EpisodeView:
     """A look whose queries have these probabilities: [steps + 1, way, examples, way]."""
     generator = np.random.default_rng(0)
@@ -113,15 +117,16 @@ def test_the_next_task_with_an_error_is_the_one_that_evaluation_finds(request_: 
     ]
     wrong = [task for task, accuracy in enumerate(accuracies, 1) if accuracy < 1]
     inspector = EpisodeInspector(Banks())
-    assert next_error(inspector, request_, 2, never) == wrong[0]
-    assert next_error(inspector, replace(request_, task=wrong[0]), 2, never) == wrong[1]
-    assert next_error(inspector, request_, 2, lambda: True) is None
+    assert next_error(inspector, request_, 2, never, untold) == wrong[0]
+    assert next_error(inspector, replace(request_, task=wrong[0]), 2, never, untold) == wrong[1]
+    assert next_error(inspector, request_, 2, lambda: True, untold) is None
 
 
 def test_confusions_count_every_query_once(request_: Request) -> None:
     inspector, tasks = EpisodeInspector(Banks()), 18
-    found = confusions(inspector, request_, 2, never, tasks)
-    assert found is not None
+    told: list[int] = []
+    found = confusions(inspector, request_, 2, never, told.append, tasks)
+    assert found is not None and told == [16, 18]
     assert sum(each.queries for each in found) == tasks * 3 * 2
     accuracies = [
         float(scores_of(request_.run.path, "test", task).transductive.accuracy[0, 2])
@@ -133,7 +138,7 @@ def test_confusions_count_every_query_once(request_: Request) -> None:
     assert all(each.is_class for each in found), "the folder has classes and no alphabets"
     shares = [each.wrong / each.queries for each in found]
     assert shares == sorted(shares, reverse=True)
-    assert confusions(inspector, request_, 2, lambda: True, tasks) is None
+    assert confusions(inspector, request_, 2, lambda: True, untold, tasks) is None
 
 
 def test_an_alphabet_is_what_stands_above_a_class() -> None:

@@ -12,9 +12,9 @@ from textual.widget import Widget
 
 from mamltui.profiles import learns_rates
 from mamltui.score import SQUARED_ERROR
-from mamltui.text import visible
 from mamltui.tui.episode.inspector import View
 from mamltui.tui.episode.wave import WaveView
+from mamltui.tui.shared.fitting import LEAST, shortened_name
 
 LABEL_WIDTH = 19
 COLUMN_WIDTH = 9
@@ -54,7 +54,7 @@ class EpisodeHead(Widget):
         self._form = "short"
 
     def show(self, view: View | None, step: int, status: str, form: str) -> None:
-        """Show the scores of ``view`` with inner step ``step`` marked; ``status`` is a word."""
+        """Show the scores of ``view``, inner step ``step`` marked; ``status`` is a few words."""
         if (view, step, status, form) == (self._view, self._step, self._status, self._form):
             return
         self._view, self._step, self._status, self._form = view, step, status, form
@@ -68,8 +68,9 @@ class EpisodeHead(Widget):
         if self._form == "one":
             words = (step_words(view, self._step), _score(view, self._step), task_words(view))
             return self._line([("  ".join(words), "")], width)
+        taken = cell_len(self._status) + 2 if self._status else 0
         lines = [
-            spread(source_words(view), self._status, width),
+            spread(source_words(view, width - taken), self._status, width),
             spread(f"{task_words(view)}   {settings_words(view)}", view.note, width),
             *score_table(view, self._step, width, with_support=self._form == "full"),
         ]
@@ -89,11 +90,12 @@ class EpisodeHead(Widget):
         return Content.assemble(*styled).truncate(width, ellipsis=True)
 
 
-def source_words(view: View) -> str:
-    """The run, and whose parameters these are."""
+def source_words(view: View, width: int) -> str:
+    """The run, its name shortened to what of the width is left, and whose parameters these are."""
     source = view.request.source
     whose = "in training" if source == "live" else f"{source} checkpoint"
-    return f"{visible(view.request.run.name)}   {whose}, iteration {view.iteration:,}"
+    words = f"   {whose}, iteration {view.iteration:,}"
+    return shortened_name(view.request.run.name, max(LEAST, width - cell_len(words))) + words
 
 
 def task_words(view: View) -> str:

@@ -64,7 +64,7 @@ The arrows ↑ and ↓ between the rows say which images are which.
 the support of the class it is taken for; Escape: none |
 | w | the next task with an error after the step that is shown |
 | W | the worst tasks of an evaluation that the run folder holds |
-| c | which alphabets are taken for which, over a hundred tasks |
+| c | which alphabets are taken for which, over a hundred tasks; how far that is stands above |
 | up, down | scroll |
 
 Of a run that fits sine waves it shows the wave (dotted), the points it is fitted from (o) and the

@@ -18,11 +18,18 @@ CONFUSION_TASKS = 100
 
 
 def next_error(
-    inspector: EpisodeInspector, request: Request, step: int, should_stop: Callable[[], bool]
+    inspector: EpisodeInspector,
+    request: Request,
+    step: int,
+    should_stop: Callable[[], bool],
+    searched: Callable[[int], object],
 ) -> int | None:
     """The first task after the one of ``request`` with a query answered wrong after ``step`` steps.
 
     None: not among the next ``MOST_SEARCHED``, or it was stopped.
+
+    Args:
+        searched: told now and then how many tasks were looked at.
 
     Raises:
         MamltuiError: the run, its data or its parameters cannot be had.
@@ -38,6 +45,7 @@ def next_error(
         wrong = [index for index, accuracy in enumerate(accuracies) if not accuracy >= 1]
         if wrong:
             return start + wrong[0]
+        searched(start + AT_ONCE - first)
     return None
 
 
@@ -63,11 +71,15 @@ def confusions(
     request: Request,
     step: int,
     should_stop: Callable[[], bool],
+    searched: Callable[[int], object],
     tasks: int = CONFUSION_TASKS,
 ) -> list[Confusion] | None:
     """Whose query images are taken for whose, over tasks 0 to ``tasks``; most errors first.
 
     None: it was stopped.
+
+    Args:
+        searched: told now and then how many tasks were looked at.
 
     Raises:
         MamltuiError: the run, its data or its parameters cannot be had.
@@ -91,6 +103,7 @@ def confusions(
                 queries[alphabet] += 1
                 if answer != index * len(own) // len(row):
                     wrong.setdefault(alphabet, Counter())[alphabet_of(own[answer])] += 1
+        searched(start + count)
     return sorted(
         (
             Confusion(

@@ -39,10 +39,7 @@ class Searches:
     Args:
         wanted: what is shown now: a search about something else is over.
         go_to: shows a task by its number.
-        changed: called when ``status`` has changed.
-
-    Attributes:
-        status: what is looked for just now, in words; empty: nothing.
+        changed: called when a search has begun or is over.
     """
 
     def __init__(
@@ -53,10 +50,18 @@ class Searches:
         go_to: Callable[[int], None],
         changed: Callable[[], None],
     ) -> None:
-        self.status = ""
+        self._sought = ""
+        """What is looked for just now; empty: nothing."""
+        self._searched = ""
+        """How far that is; empty: not far yet."""
         self._host, self._session = host, session
         self._app = cast("App[Any]", host)
         self._wanted, self._go_to, self._changed = wanted, go_to, changed
+
+    @property
+    def status(self) -> str:
+        """What is looked for just now, and how far that is, in words; empty: nothing."""
+        return f"{self._sought}: {self._searched}" if self._searched else self._sought
 
     def next_error(self, request: Request, step: int) -> None:
         """Go to the next task with an error after so many steps."""
@@ -68,20 +73,27 @@ class Searches:
                 text = f"No error in the {MOST_SEARCHED:,} tasks after {request.task:,}."
                 self._app.notify(text, markup=False)
 
+        def searched(tasks: int) -> None:
+            self._searched = counted(tasks, "task")
+
         # The looks at single episodes go on beside it, so it has an inspector of its own.
         inspector = EpisodeInspector(self._session.banks)
         self._begin(
             "looking for an error",
-            lambda should_stop: next_error(inspector, request, step, should_stop),
+            lambda should_stop: next_error(inspector, request, step, should_stop, searched),
             show,
         )
 
     def confusion(self, request: Request, step: int) -> None:
         """Show which alphabets are taken for which."""
+
+        def searched(tasks: int) -> None:
+            self._searched = f"{tasks} of {CONFUSION_TASKS} tasks"
+
         inspector = EpisodeInspector(self._session.banks)
         self._begin(
-            "counting what is taken for what",
-            lambda should_stop: confusions(inspector, request, step, should_stop),
+            "counting errors",
+            lambda should_stop: confusions(inspector, request, step, should_stop, searched),
             lambda result: self._show_confusion(result or [], step),
         )
 
@@ -100,26 +112,26 @@ class Searches:
 
     def _begin(
         self,
-        status: str,
+        sought: str,
         work: Callable[[Callable[[], bool]], Result],
         show: Callable[[Result], None],
     ) -> None:
         if self.status:
             self._app.notify(f"Still {self.status}.", markup=False)
             return
-        self.status, about, screen = status, self._wanted(), self._app.screen
+        self._sought, about, screen = sought, self._wanted(), self._app.screen
 
         def should_stop() -> bool:
             return about != self._wanted() or not self._app.is_running
 
         def done(result: Result) -> None:
-            self.status = ""
+            self._sought = self._searched = ""
             self._changed()
             if about == self._wanted() and self._app.screen is screen:
                 show(result)
 
         def failed(error: Exception) -> None:
-            self.status = ""
+            self._sought = self._searched = ""
             self._host.report("The episodes cannot be looked through", error)
 
         in_background(self._app, lambda: work(should_stop), done, failed)
