@@ -1,10 +1,10 @@
 """Draws the pictures of the README and the pages: screens of the app, showing runs.
 
-python docs/make_pictures.py 5way1shot --screen train --svg docs/train.svg
-python docs/make_pictures.py 5way1shot --screen episode --data-dir DIR --svg docs/episode.svg
+python docs/make_pictures.py fast-5way1shot --screen train --svg docs/train.svg
+python docs/make_pictures.py fast-5way1shot --screen episode --data-dir DIR --svg docs/episode.svg
 python docs/make_pictures.py fast-5way1shot --screen draw --keys o enter --svg docs/draw.svg
 python docs/make_pictures.py fast-5way1shot --screen home --wait 5 \\
-    --keys tab space down space down space 5 --out EMPTY_DIR --svg docs/compare.svg
+    --keys tab down space down space down space 5 --out EMPTY_DIR --svg docs/compare.svg
 """
 
 from __future__ import annotations
