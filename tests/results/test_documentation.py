@@ -15,6 +15,7 @@ from mamltui.results import (
     kept_evaluations,
     published_figures,
     result_stem,
+    score_cell,
 )
 from mamltui.runs import RunFolder
 from mamltui.studies.document import Table
@@ -127,6 +128,28 @@ def test_the_figures_of_reference_runs_are_what_the_command_prints(
         assert len(ours) >= 2
         for figure in ours:
             assert any(figure in line for line in shown), (page, name, figure)
+
+
+def test_what_the_query_set_knows_is_what_the_reference_run_was_tested_with() -> None:
+    (run,) = (ROOT / "runs" / "reference").glob("best-20way1shot-*")
+    tests = [
+        each
+        for each in kept_evaluations(run / "evaluation")
+        if (each.way, each.shot) == (20, 1) and (each.head == "refined" or each.query == 1)
+    ]
+    assert {(each.head, each.query, each.models) for each in tests} == {
+        ("refined", 5, None),
+        ("refined", 5, 5),
+        ("refined", 1, None),
+        ("prototypes", 1, None),
+    }
+    passage = PAGE.split("**What the query set knows.**")[1].split("\n\n")[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for each in tests:
+        assert score_cell(each.headline()) in passage
+        if each.head == "refined" and each.models is None:
+            assert score_cell(each.headline()) in readme
+            assert score_cell(each.headline("support")) in passage
 
 
 def test_the_errors_of_reference_runs_are_those_of_their_results() -> None:
