@@ -96,10 +96,10 @@ def _parse(
     path: Path | None = None,
 ) -> Profile:
     own = parse_toml(text, source)
-    values, bases = extended(own, source, folder, () if path is None else (path,))
+    values, bases = extended(own, source, folder, () if path is None else (path.resolve(),))
     for base in reversed(bases):
         # What is wrong with a base is reported of its own file, and once.
-        load_profile(str(base))
+        _Reading(base.source, base.values, base.text).profile(base.name)
     reading = _Reading(source, values, text)
     for override in overrides:
         reading.override(override)

@@ -6,7 +6,7 @@ import re
 from difflib import get_close_matches
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli
 
@@ -230,19 +230,29 @@ def _parsed_part(text: str) -> dict[str, Any]:
     return tomli.loads(text)
 
 
+class Base(NamedTuple):
+    """A profile that another one extends."""
+
+    name: str
+    source: str
+    text: str
+    values: dict[str, Any]
+    """With those that it extends itself."""
+
+
 def extended(
     values: dict[str, Any], source: str, folder: Path, chain: tuple[Path, ...] = ()
-) -> tuple[dict[str, Any], list[Path]]:
+) -> tuple[dict[str, Any], list[Base]]:
     """The values of a profile over those of the profiles it extends.
 
     Args:
         values: of the profile's own file.
         source: that file, for messages.
         folder: what a file named by ``extends`` is seen from.
-        chain: the files that lead here, the profile that was asked for first.
+        chain: the files that lead here, the profile that was asked for first, without links.
 
     Returns:
-        The values, and the files extended, the nearest first.
+        The values, and the profiles extended, the nearest first.
 
     Raises:
         ProfileError: ``extends`` is no name, leads nowhere, or leads round in a circle.
@@ -268,14 +278,17 @@ def extended(
             where=where,
             hint=hint,
         ) from error
-    chain = tuple(each.resolve() for each in (*chain, path))
-    if len(set(chain)) < len(chain):
-        circle = " -> ".join(shortened(each.name) for each in chain)
+    here = path.resolve()
+    if here in chain:
+        circle = " -> ".join(shortened(each.name) for each in (*chain, here))
         raise ProfileError(f"profiles extend each other in a circle: {circle}", where=where)
     base_source = shortened(str(path), most=4096)
-    base = parse_toml(read_text(path, base_source), base_source)
-    inherited, further = extended(base, base_source, path.parent, chain)
-    return _merged(inherited, own), [path, *further]
+    text = read_text(path, base_source)
+    inherited, further = extended(
+        parse_toml(text, base_source), base_source, path.parent, (*chain, here)
+    )
+    base = Base(profile_name(path.stem), base_source, text, inherited)
+    return _merged(inherited, own), [base, *further]
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
