@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mamltui.cli import main
+from mamltui.profiles import load_profile
 from mamltui.results import (
     COLUMNS,
     compare_with_published,
@@ -128,6 +129,16 @@ def test_the_figures_of_reference_runs_are_what_the_command_prints(
         assert len(ours) >= 2
         for figure in ours:
             assert any(figure in line for line in shown), (page, name, figure)
+
+
+def test_quickstart_reaches_what_is_promised_of_it() -> None:
+    (path,) = (ROOT / "runs" / "reference").glob("quickstart-*")
+    run = RunFolder(path)
+    assert run.profile == load_profile("quickstart")
+    (test,) = kept_evaluations(run.evaluation)
+    promise = "| a first look: above 90 % in half a minute on two cores |"
+    assert promise in (ROOT / "docs" / "profiles.md").read_text(encoding="utf-8")
+    assert test.headline().score.value > 0.9
 
 
 def test_what_the_query_set_knows_is_what_the_reference_run_was_tested_with() -> None:
