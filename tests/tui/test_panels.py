@@ -96,6 +96,13 @@ def test_progress_says_how_far_how_long_and_how_sure(newest: Newest) -> None:
     assert "left 0:00:25 ± 0:00:00" in line
 
 
+def test_progress_of_days_leaves_out_how_sure_it_is_before_the_times(newest: Newest) -> None:
+    days = replace(newest, iterations=1_000_000, seconds_left=2e5, seconds_left_error=5e4)
+    wide, narrow = (panels.progress(days, 3.6e4, 0.0, width).plain for width in (100, 78))
+    assert "elapsed 10:00:00" in wide and " ± 13:53:20" in wide
+    assert "elapsed 10:00:00   left 2 days, 7:33:20" in narrow and "±" not in narrow
+
+
 def test_the_step_curve_has_a_row_for_each_inner_step(newest: Newest) -> None:
     lines = [line.plain for line in panels.step_curve(newest, 6, 60)]
     assert [line[:10].rstrip() for line in lines] == ["inner step", "0 before", "1", "2"]

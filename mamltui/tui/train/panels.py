@@ -132,15 +132,16 @@ def progress(newest: Newest, elapsed: float, since: float, width: int) -> Conten
     total = f"{newest.iterations:,}"
     texts = [f"{newest.iteration:>{len(total)},} / {total}", f"{100 * share:5.1f} %"]
     times = [f"elapsed {duration(elapsed)}"]
+    sure = ""
     if newest.state in ("training", "paused"):
         left = newest.seconds_left
         times.append(f"left {duration(None if left is None else max(0.0, left - since)):>7}")
         error = newest.seconds_left_error
         if left is not None and error is not None and width >= 72:
-            times[-1] += f" ± {duration(error)}"
-    tail = "   ".join([*texts, *times])
-    if len(tail) > width:
-        tail = "  ".join(texts)
+            sure = f" ± {duration(error)}"
+    told = "   ".join([*texts, *times])
+    wanted = (told + sure, told, "  ".join(texts))
+    tail = next((each for each in wanted if len(each) <= width), wanted[-1])
     room = width - len(tail) - 2
     if room < 8:
         return Content(tail)
