@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from textual.css.stylesheet import Stylesheet
 
 from mamltui.errors import RunError
 from mamltui.runs import find_run
@@ -40,26 +39,6 @@ async def test_every_screen_opens_by_its_key_at_every_size(
             await pilot.resize_terminal(30, 8)
             await pilot.resize_terminal(*size)
             await pilot.pause()
-
-
-async def test_style_sheets_are_parsed_once_for_all_and_for_a_screen_that_has_its_own(
-    tiny_run: Path, make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    parsed: list[Stylesheet] = []
-    reparse = Stylesheet.reparse
-
-    def counted(sheet: Stylesheet) -> None:
-        parsed.append(sheet)
-        reparse(sheet)
-
-    monkeypatch.setattr(Stylesheet, "reparse", counted)
-    app = make_app()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: tiny_run.name[:6] in screen_text(app))
-        assert not parsed  # each costs a tenth of the first paint
-        await pilot.press("6")
-        await until(pilot, lambda: app.current_mode == "log")
-        assert len(parsed) == 1
 
 
 @pytest.mark.parametrize("attached", [True, False])

@@ -39,12 +39,6 @@ class AppScreen(Screen[None]):
     _applying: Sequence[bool] = ()
     """Which of ``_actions`` applied at the last redraw."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        # The style sheets hold the theme of now. Textual would parse them anew for a new screen,
-        # twice, a tenth of what it takes until the first paint.
-        self._css_update_count = getattr(self.app, "_css_update_count", -1)
-
     @property
     def _actions(self) -> list[str]:
         bindings = (each for each in self.BINDINGS if isinstance(each, Binding))
