@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from mamltui.events import Event, Started, Step
+from mamltui.events import Event, Started, Step, Validated
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, StepResult, write_results
 from mamltui.runs import Best, RunFolder, TrainedOn
@@ -55,6 +55,8 @@ def _shifted(event: Event, name: str, shift: float) -> Event:
         return replace(event, run=name)
     if isinstance(event, Step):
         return replace(event, query_accuracy=event.query_accuracy + shift)
+    if isinstance(event, Validated) and event.accuracy is not None:
+        return replace(event, accuracy=event.accuracy + shift)
     return event
 
 
