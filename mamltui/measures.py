@@ -133,10 +133,16 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 
 
 def queries_text(profile: Profile) -> str:
-    """Of a task: ``5 queries a class``, or of a wave ``10 query points``."""
+    """Of a task that is scored: ``5 queries a class``, or of a wave ``10 query points``.
+
+    Where training has another number, it follows: ``1 query a class (trained 5)``.
+    """
+    trained, scored = profile.task.query, profile.task.at_test.query
     if profile.is_regression:
-        return counted(profile.task.query, "query point")
-    return f"{counted(profile.task.query, 'query', 'queries')} a class"
+        text = counted(scored, "query point")
+    else:
+        text = f"{counted(scored, 'query', 'queries')} a class"
+    return text if trained == scored else f"{text} (trained {trained:,})"
 
 
 def duration(seconds: float | None) -> str:

@@ -123,8 +123,10 @@ def dry(request: Request) -> ExitCode:
     folder = made.run.path if made.run else root / f"{profile.name}-YYYYMMDD-HHMMSS-xxxx"
     tasks = profile.meta.iterations * profile.meta.batch
     queries = "query points" if isinstance(bank, Waves) else "query drawings a class"
+    query, test_query = profile.task.query, profile.task.at_test.query
+    at_test = f", {test_query} in validation and test" * (query != test_query)
     rows = [
-        ("task", f"{made.title}, {queries}: {profile.task.query}"),
+        ("task", f"{made.title}, {queries}: {query}{at_test}"),
         *_data_rows(bank, split),
         ("network", f"{made.learner.parameter_count():,} parameters"),
         ("device", describe_device(made.device)),

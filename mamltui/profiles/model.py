@@ -210,15 +210,20 @@ class TaskSection(_Model):
         description="Support drawings of a class in validation and test; 0: as many as shot.",
         json_schema_extra=_unit("drawings"),
     )
+    test_query: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Query drawings of a class in validation and test; 0: as many as query.",
+        json_schema_extra=_unit("drawings"),
+    )
 
     @property
     def at_test(self) -> TaskSection:
         """The tasks of validation and test."""
-        if not (self.test_way or self.test_shot):
-            return self
-        way, shot = self.test_way or self.way, self.test_shot or self.shot
-        changes = {"way": way, "shot": shot, "test_way": 0, "test_shot": 0}
-        return self.model_copy(update=changes)
+        own = {name: getattr(self, f"test_{name}") for name in ("way", "shot", "query")}
+        given = {name: value for name, value in own.items() if value}
+        return self.model_copy(update=given | {f"test_{name}": 0 for name in given})
 
     @model_validator(mode="before")
     @classmethod

@@ -55,6 +55,10 @@ MEANINGS = {
         "points",
     ),
     "task.test_shot": ("Points fitted from in validation and test; 0: as many as shot.", "points"),
+    "task.test_query": (
+        "Points measured at in validation and test; 0: as many as query.",
+        "points",
+    ),
     "network.filters": ("Units of each hidden layer.", "units"),
     "network.layers": ("Hidden layers.", "layers"),
     "meta.divergence_loss": (

@@ -326,13 +326,16 @@ def misfits(
                     else "no task can be made of fewer than 2 classes: bring more of them",
                 )
             )
-    shot = max(task.shot, tested.shot)
-    key = "task.shot" if shot == task.shot else "task.test_shot"
-    if drawings is not None and shot + task.query > drawings:
+    most = max(task, tested, key=lambda each: each.shot + each.query)
+    if drawings is not None and most.shot + most.query > drawings:
+        query, shot = (
+            f"task.{name}" if getattr(most, name) == getattr(task, name) else f"task.test_{name}"
+            for name in ("query", "shot")
+        )
         broken.append(
             BrokenRule(
-                ("task.query", key, "data.set"),
-                f"{shot} support + {task.query} query = {shot + task.query} drawings of "
+                (query, shot, "data.set"),
+                f"{most.shot} support + {most.query} query = {most.shot + most.query} drawings of "
                 f"a class, and {source} has {drawings}",
                 f"shot + query is allowed up to {drawings}",
             )

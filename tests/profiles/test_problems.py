@@ -280,6 +280,15 @@ def test_data_too_small_for_the_profile_is_refused(
     assert caught.value.hint
 
 
+def test_the_drawings_of_a_class_are_enough_for_training_and_for_test() -> None:
+    task = "[task]\nshot = 2\nquery = 3\ntest_shot = 1\ntest_query = 9\n"
+    profile = parse_profile(task, "mine.toml")
+    profile.check_against({}, 10)
+    with pytest.raises(ProfileError, match="1 support \\+ 9 query = 10 drawings") as caught:
+        profile.check_against({}, 9)
+    assert "task.test_query" in str(caught.value.where)
+
+
 def test_data_of_just_the_right_size_is_accepted() -> None:
     profile = parse_profile("[task]\nway = 20\nshot = 5\n", "mine.toml")
     profile.check_against({"train": 20, "validation": 20, "test": 20}, 10)

@@ -11,6 +11,7 @@ from mamltui.errors import CheckpointError, ProfileError
 from mamltui.evaluation import evaluate_run
 from mamltui.learner import learner_of
 from mamltui.maml.engine import Engine
+from mamltui.measures import queries_text
 from mamltui.training import Control, Plan
 from tests.training.small import (
     CPU,
@@ -164,17 +165,19 @@ def test_validation_and_test_may_be_of_other_tasks_than_the_training(
     tmp_path: Path, kind: str
 ) -> None:
     """ProtoNet's paper trains on more classes than it tests on (Snell et al. 2017)."""
-    shape = ("task.way=4", "task.shot=1", "task.query=2", "task.test_way=3", "task.test_shot=3")
-    profile = make_profile(*KINDS[kind], *shape)
+    trained = ("task.way=4", "task.shot=1", "task.query=2")
+    tested = ("task.test_way=3", "task.test_shot=3", "task.test_query=1")
+    profile = make_profile(*KINDS[kind], *trained, *tested)
     run = make_run(tmp_path, profile)
     train(run)
     evaluation = evaluate_run(run, bank=make_bank(), steps=[0], episodes=4, device=CPU)
     found = (evaluation.way, evaluation.shot, evaluation.train_way, evaluation.train_shot)
-    assert found == (3, 3, 4, 1)
+    assert (*found, evaluation.query) == (3, 3, 4, 1, 1)
     assert "3-way" not in " ".join(evaluation.departures(profile))
     assert profile.shape == "3-way 3-shot (trained 4-way 1-shot)"
+    assert queries_text(profile) == "1 query a class (trained 2)"
     for validated in validations(run):
-        right = validated["accuracy"] * profile.validation.episodes * 3 * 2
+        right = validated["accuracy"] * profile.validation.episodes * 3
         assert right == pytest.approx(round(right))
 
 

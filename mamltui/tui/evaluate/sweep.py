@@ -121,7 +121,7 @@ class Sweep:
                 episodes_done + done,
             )
             if part.state != "failed":  # that took no time worth counting
-                task = profile.task
+                task = profile.task.at_test
                 passes = self.settings.steps_of(profile)[-1] + 1
                 cost = passes * task.way * (task.shot + task.query)
                 work, work_done = work + cost * asked, work_done + cost * done
