@@ -38,8 +38,11 @@ class Episodes(NamedTuple):
         )
 
     def chunks(self, size: int) -> list[Episodes]:
-        """The same tasks in order, at most ``size`` at a time."""
+        """The same tasks in order, at most ``size`` at a time, and as equally as can be.
+
+        So workers that take chunks in turn have the same to do.
+        """
+        count = -(-self.tasks // size)
         return [
-            Episodes(*(tensor[start : start + size] for tensor in self))
-            for start in range(0, self.tasks, size)
+            Episodes(*each) for each in zip(*(x.tensor_split(count) for x in self), strict=True)
         ]

@@ -30,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture
 def parts(tmp_path: Path, run: RunFolder) -> tuple[Study, list[Standing]]:
-    """A study whose last ten cells are queued, two before them run, one diverged, others are done."""
+    """A study whose last ten cells are queued, two before run, one diverged, others are done."""
     study = load_study("parts")
     cells = read_standings(study, tmp_path)
     done = len(cells) - 13

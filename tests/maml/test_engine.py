@@ -350,3 +350,14 @@ def test_gives_the_same_gradient_on_a_gpu(strategy: str) -> None:
     )
     for name, value in expected.gradient.items():
         torch.testing.assert_close(actual.gradient[name].cpu(), value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "size", "sizes"), [(16, 3, [3, 3, 3, 3, 2, 2]), (5, 8, [5]), (8, 4, [4, 4])]
+)
+def test_chunks_are_as_equal_as_can_be(tasks: int, size: int, sizes: list[int]) -> None:
+    episodes = random_problem(tasks=tasks, filters=4)[2]
+    chunks = episodes.chunks(size)
+    assert [chunk.tasks for chunk in chunks] == sizes
+    for whole, *parts in zip(episodes, *chunks, strict=True):
+        assert torch.equal(whole, torch.cat(parts))
