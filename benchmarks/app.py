@@ -240,6 +240,7 @@ def main() -> None:
 def everything(place: Path, asked: argparse.Namespace) -> dict[str, Any]:
     from importlib.metadata import version
 
+    from mamltui.processors import processor_name
     from mamltui.tui.app import REDRAWS_PER_SECOND
 
     first_paint(place)  # compiles what is not compiled yet
@@ -250,7 +251,7 @@ def everything(place: Path, asked: argparse.Namespace) -> dict[str, Any]:
     lists = [listed(place, asked.runs) for _ in range(max(3, asked.starts // 2))]
     costs = [on - off for on, off in zip(seen["with"], seen["without"], strict=True)]
     return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors",
+        "machine": f"{processor_name()}, {os.cpu_count()} cores",
         "load": os.getloadavg()[0],
         "versions": {name: version(name) for name in ("torch", "textual", "numpy")},
         "runs": asked.runs,

@@ -36,7 +36,7 @@ from mamltui.maml.episode import Episodes
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
 from mamltui.maml.verify import relative_difference
-from mamltui.processors import SPIN_VARIABLE, SPINS
+from mamltui.processors import SPIN_VARIABLE, SPINS, processor_name
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "higher", "torchopt", "iteryne", "parallel-metalearn", "jax")
@@ -305,13 +305,8 @@ def machine() -> dict[str, Any]:
         except PackageNotFoundError:
             return None
 
-    info = Path("/proc/cpuinfo")
-    model = platform.processor()
-    if info.exists():
-        found = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = found[0].split(":")[1].strip() if found else model
     return {
-        "cpu": model,
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "instructions": torch.backends.cpu.get_cpu_capability(),

@@ -1,10 +1,15 @@
-"""How many processors this process may use: a container has often fewer than its machine."""
+"""The processors of this machine, and how many of them this process may use: often fewer."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
+from contextlib import suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
+
+from mamltui.text import visible
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 """What torch, and all else that computes, goes by; read once, when it is imported."""
@@ -15,6 +20,18 @@ SPINS = 1000
 300,000, milliseconds in which it takes a core from the threads of the kernels."""
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+@cache
+def processor_name() -> str:
+    """As far as the system tells it."""
+    with suppress(OSError):
+        for line in CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return visible(value.strip())
+    return platform.processor() or platform.machine()
 
 
 def usable_processors() -> int:

@@ -19,7 +19,7 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +28,7 @@ from mamltui import __version__
 from mamltui.atomic import PART_PATTERN, sweep
 from mamltui.errors import DataError, RunError, RunInUseError
 from mamltui.events import Checkpointed, Event, Finished, Step, Validated, event_from_dict
+from mamltui.processors import processor_name
 from mamltui.profiles import Profile, parse_profile
 from mamltui.runs.backlog import Backlog
 from mamltui.runs.files import START, LinesFile, Page, Position, file_error, write_whole
@@ -35,7 +36,6 @@ from mamltui.runs.images import difference
 from mamltui.runs.lock import Lock
 from mamltui.runs.roots import FOLDERS, is_abandoned, new_folder, reference_root, runs_root
 from mamltui.runs.state import RUN_FORMAT, RunInfo, TrainedOn, utc_now
-from mamltui.text import visible
 from mamltui.untrusted import checked_json, parse_json, read_file
 
 if TYPE_CHECKING:  # torch takes a second to import, and a list of runs does without
@@ -256,7 +256,7 @@ class RunFolder:
             host=socket.gethostname(),
             versions=_versions(),
             started=utc_now(),
-            processor=_processor(),
+            processor=processor_name(),
             sitting=_next_sitting(self.path.parent),
             error=None,
             **changes,
@@ -467,19 +467,6 @@ class RunFolder:
 
         path = self.checkpoint_path(name)
         return load_checkpoint(path, expect, waiting=self.backlog.get(path))
-
-
-@cache
-def _processor() -> str:
-    """The CPU's name, as far as the system tells it."""
-    with suppress(OSError):
-        for line in (
-            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        ):
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return visible(value.strip())
-    return platform.processor() or platform.machine()
 
 
 def _format(content: bytes) -> int:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mamltui.compiled import load_compiled
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
@@ -24,6 +25,7 @@ from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
+from mamltui.maml.strategies import native
 from mamltui.maml.strategies.native import TASKS, Kernels
 
 from .reference import Weights, meta_gradient, random_problem, relative_difference
@@ -100,6 +102,28 @@ def test_gradient_equals_algorithm_2(shape: dict[str, Any], steps: int, first_or
     expected, loss = meta_gradient(network, inner, weights, episodes)
     assert relative_difference(actual.gradient, expected) <= FLOAT64_TOLERANCE
     assert actual.query_loss.item() == pytest.approx(loss, rel=1e-12)
+
+
+def test_strides_are_transformed_or_not_and_the_gradient_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they are is decided by the processor, so here it is as it is on others."""
+    source = tmp_path / native.SOURCE.name
+    other = 1 - load_compiled(native.SOURCE, "double").transforms_strides()
+    text = native.SOURCE.read_text(encoding="utf-8")
+    source.write_text(f"#define TRANSFORMS_STRIDES {other}\n{text}", encoding="utf-8")
+    monkeypatch.setattr(native, "SOURCE", source)
+    native._layout.cache_clear()
+    try:
+        assert load_compiled(source, "double").transforms_strides() == other
+        for shape in ("28x28", "56x56", "42x42", "84x84"):
+            network, weights, episodes = random_problem(**SHAPES[shape])
+            inner = InnerLoop(2, 0.4)
+            actual = engine(network, inner).meta_gradient(weights, episodes)
+            expected, _ = meta_gradient(network, inner, weights, episodes)
+            assert relative_difference(actual.gradient, expected) <= FLOAT64_TOLERANCE
+    finally:
+        native._layout.cache_clear()
 
 
 @shapes

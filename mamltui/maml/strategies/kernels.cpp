@@ -417,6 +417,17 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
 // back with stride 2: the even elements of the input's gradient come from the outer taps and the
 // odd ones from the middle tap, by the same products, with the kernel read from its last tap on.
 
+// With stride 2 few products are saved, and where a processor does two of 512 bits a cycle they are
+// done sooner than tiles are transformed. AMD's Zen 4 does them in halves; compilers that do not know
+// it take it for Zen 3.
+#ifndef TRANSFORMS_STRIDES
+#if defined(__AVX512F__) && !defined(__znver3__) && !defined(__znver4__)
+#define TRANSFORMS_STRIDES 0
+#else
+#define TRANSFORMS_STRIDES 1
+#endif
+#endif
+
 constexpr int WINOGRAD_ROWS = 256;      // fewer rows do not repay transforming a kernel,
 constexpr int WINOGRAD_WORK = 40000;    // with stride 2 fewer rows times filters
 constexpr int LEAST_WINOGRAD_SIZE = 4;  // of outputs: fewer leave tiles half empty
@@ -427,7 +438,8 @@ inline bool uses_winograd(const LayerShape& shape, int examples) {
     const int rows = examples * shape.positions();
     const bool pays = shape.stride == 1 ? rows >= WINOGRAD_ROWS
                                         : size_t(rows) * shape.filters >= WINOGRAD_WORK;
-    return pays && !shape.first && shape.out >= LEAST_WINOGRAD_SIZE;
+    const bool may = shape.stride == 1 || TRANSFORMS_STRIDES;
+    return may && pays && !shape.first && shape.out >= LEAST_WINOGRAD_SIZE;
 }
 
 // F(M, 2).
@@ -1896,6 +1908,8 @@ struct Block {
 };  // scratch, and backward unless it is kept, are those of the first thread
 
 enum { IMAGES, FORWARD, BACKWARD, TANGENT, SCRATCH, SIZES };
+
+int transforms_strides() { return TRANSFORMS_STRIDES; }
 
 // Scalars that each array of one task needs, [SIZES]; all zero before they are first used.
 void sizes(const Block* block, size_t* to) {
