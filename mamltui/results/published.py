@@ -229,7 +229,10 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         ),
         "resize": (evaluation.resize, "resize {}, theirs {}"),
         "image_size": (evaluation.image_size, "images of {} pixels, theirs {}"),
-        "query_images": (evaluation.query, "{} query images a class, theirs {}"),
+        "query_images": (
+            evaluation.query,
+            f"{{}} query image{'s' * (evaluation.query != 1)} a class, theirs {{}}",
+        ),
         "filters": (evaluation.filters, "{} filters, theirs {}"),
         "models": (_models(evaluation.models or 1), "{}, theirs {}"),
         "iterations": (evaluation.iteration, "{:,} meta-iterations, theirs {:,}"),

@@ -53,6 +53,8 @@ class TrainingLog:
 
     steps: tuple[Step, ...]
     validations: tuple[Validated, ...]
+    adapts_to_queries: bool = False
+    """As Reptile does: its scores of training tasks are of images that it was adapted to."""
 
     @classmethod
     def read(cls, run: RunFolder) -> TrainingLog:
@@ -60,9 +62,11 @@ class TrainingLog:
         try:
             steps = run.read_metrics().records
             events = [logged.event for logged in run.read_events().records]
+            adapts_to_queries = run.profile.algorithm == "reptile"
         except MamltuiError:
             return cls((), ())
-        return cls(tuple(steps), tuple(event for event in events if isinstance(event, Validated)))
+        validations = tuple(event for event in events if isinstance(event, Validated))
+        return cls(tuple(steps), validations, adapts_to_queries)
 
     def validation(self) -> Curve:
         """Accuracy on the validation classes, a fraction; or error on other waves."""
@@ -83,9 +87,10 @@ class TrainingLog:
     @property
     def loss_spread(self) -> float:
         """Standard deviation of the training loss about its own straight trend in the last third,
-        in nats: how unsteady a training is once it has settled. NaN of too few steps."""
+        in nats: how unsteady a training is once it has settled. NaN of too few steps, and of losses
+        that tell nothing of it."""
         losses = [step.query_loss for step in self.late]
-        if len(losses) < 3:
+        if len(losses) < 3 or self.adapts_to_queries:
             return math.nan
         slope, start = statistics.linear_regression(range(len(losses)), losses)
         rest = [loss - start - slope * at for at, loss in enumerate(losses)]
@@ -101,8 +106,11 @@ class TrainingLog:
 
     @property
     def late_training_accuracy(self) -> float:
-        """Mean query accuracy of training tasks in the last third, a fraction."""
-        return statistics.fmean(s.score.value for s in self.late) if self.late else math.nan
+        """Mean query accuracy of training tasks in the last third, a fraction; NaN where the query
+        images are adapted to."""
+        if not self.late or self.adapts_to_queries:
+            return math.nan
+        return statistics.fmean(step.score.value for step in self.late)
 
     @property
     def late_validation_accuracy(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +11,19 @@ from pathlib import Path
 import pytest
 
 from mamltui.cli import main
+from mamltui.events import Step
 from mamltui.profiles import load_profile
+from mamltui.studies.curves import TrainingLog
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import load_study
 from mamltui.studies.report import Report, make_report
 from mamltui.studies.standing import Standing, read_standings
 from mamltui.studies.study import Study
+from tests.a_training import training
 from tests.results.examples import evaluation, step_result
 from tests.studies.conftest import use_small_images
 from tests.studies.small import SMALL, Here, write_study
+from tests.training.small import make_profile, make_run
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,23 @@ def test_arms_are_compared_on_the_same_episodes(
         100 * (second - first), abs=0.006
     )
     assert row["over seeds"] == "-"
+
+
+def test_scores_of_images_that_reptile_adapts_to_do_not_count(tmp_path: Path) -> None:
+    """They are near 100 % from the first iterations on, whatever it has learned."""
+    logs = []
+    for algorithm in ("maml", "reptile"):
+        run = make_run(tmp_path, make_profile(f"algorithm={algorithm}"))
+        for event in training():
+            run.append_metrics(event) if isinstance(event, Step) else run.append_event(event)
+        logs.append(TrainingLog.read(run))
+        run.release()
+    maml, reptile = logs
+    assert maml.steps == reptile.steps
+    assert maml.generalisation_gap == pytest.approx(maml.late_training_accuracy - 0.88)
+    assert maml.loss_spread < 1e-9
+    assert math.isnan(reptile.generalisation_gap) and math.isnan(reptile.loss_spread)
+    assert reptile.late_validation_accuracy == maml.late_validation_accuracy
 
 
 def test_the_same_run_folders_give_the_same_bytes(
