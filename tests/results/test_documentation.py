@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -20,6 +21,7 @@ from mamltui.results import (
 )
 from mamltui.runs import RunFolder
 from mamltui.studies.document import Table
+from mamltui.studies.reading import load_study
 from mamltui.studies.report import make_report
 from mamltui.studies.standing import known_study
 from tests.results.examples import evaluation, step_result
@@ -212,6 +214,43 @@ def test_what_ten_minutes_reach_is_what_the_study_has(
             score = standing.evaluation.headline().score
             cells += [f"{standing.iteration:,}", f"{score.with_interval} %"]
         assert "| " + " | ".join(cells) + " |" in page
+
+
+def table_of(name: str) -> list[dict[str, str]]:
+    """A table of the report of the study ``parts``, without the marks before plus and minus."""
+    with (ROOT / "benchmarks" / "results" / "parts" / f"{name}.csv").open(encoding="utf-8") as file:
+        return [
+            {key: value.removeprefix("'") for key, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_what_each_part_is_worth_is_what_the_study_reported() -> None:
+    page = (ROOT / "docs" / "ablation.md").read_text(encoding="utf-8")
+    differences = {(row["base"], row["arm"]): row["difference"] for row in table_of("differences")}
+    shown = 0
+    for base in ("5w1s", "20w1s"):
+        after_ten = {row["arm"]: row["after 10"].split(" (")[0] for row in table_of(f"grid-{base}")}
+        for row in table_of(f"results-{base}"):
+            assert row["state"] == "done"
+            cells = [row[key] for key in ("arm", "iterations", "test %")]
+            cells += [differences.get((base, row["arm"]), "-"), row["support statistics %"]]
+            cells.append(after_ten.get(row["arm"], "-"))
+            assert "| " + " | ".join(cells) + " |" in page
+            shown += 1
+    assert shown == len(load_study("parts").cells)
+
+
+def test_the_reference_runs_of_the_parts_have_the_results_of_the_report() -> None:
+    cells = {row["run"]: row["cell"] for row in table_of("repeat")}
+    titles = {cell.name: (cell.base.name, cell.title) for cell in load_study("parts").cells}
+    shipped = sorted((ROOT / "runs" / "reference").glob("parts-*"))
+    assert len(shipped) == 10
+    for path in shipped:
+        base, title = titles[cells[path.name]]
+        (reported,) = (row for row in table_of(f"results-{base}") if row["arm"] == title)
+        (evaluation,) = kept_evaluations(path / "evaluation")
+        assert evaluation.headline().score.with_interval == reported["test %"]
 
 
 def test_the_accuracy_of_learn2learns_example_is_what_was_measured() -> None:
