@@ -113,11 +113,19 @@ def curves(name: str, alt: str, panels: Sequence[Panel]) -> Picture:
         one.set_title(panel.title, fontsize=9)
         one.set_xlabel(panel.x)
         one.set_ylabel(panel.y)
-    handles, labels = axes[0].get_legend_handles_labels()
-    if labels:
-        columns = min(len(labels), 2 * len(panels))
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    _add_legend(figure, axes[0], 2 * len(panels))
     return _picture(name, alt, figure)
+
+
+def _add_legend(figure: Figure, axes: Axes, most: int) -> None:
+    """Below the panels, in as many columns as fit, at most ``most``."""
+    handles, labels = axes.get_legend_handles_labels()
+    for columns in range(min(len(labels), most), 0, -1):
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+        figure.draw_without_rendering()  # which measures the words
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 @_styled

@@ -14,6 +14,7 @@ from mamltui.cli import main
 from mamltui.events import Step
 from mamltui.profiles import load_profile
 from mamltui.studies.curves import TrainingLog
+from mamltui.studies.plots import Line, Panel, curves
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import load_study
 from mamltui.studies.report import Report, make_report
@@ -105,6 +106,15 @@ def test_arms_are_compared_on_the_same_episodes(
         100 * (second - first), abs=0.006
     )
     assert row["over seeds"] == "-"
+
+
+@pytest.mark.parametrize("length", [4, 30, 45])
+def test_the_words_of_a_legend_are_within_the_picture(length: int) -> None:
+    names = [f"{number}{'n' * (length - 1)}" for number in range(7)]
+    lines = tuple(Line(name, (([0.0, 1.0], [0.0, 1.0]),)) for name in names)
+    svg = curves("a", "a", [Panel("validation", "x", "y", lines)]).svg.decode()
+    drawn = re.findall(r'text-anchor: start" x="(-?[\d.]+)" [^>]*>([^<]+)<', svg)
+    assert {name: float(x) > 0 for x, name in drawn if name in names} == dict.fromkeys(names, True)
 
 
 def test_scores_of_images_that_reptile_adapts_to_do_not_count(tmp_path: Path) -> None:
