@@ -165,6 +165,22 @@ def test_what_the_query_set_knows_is_what_the_reference_run_was_tested_with() ->
             assert score_cell(each.headline("support")) in passage
 
 
+@pytest.mark.parametrize("name", ["5way1shot", "20way1shot", "meta-curvature-20way1shot"])
+def test_with_one_query_image_a_class_the_figures_are_those_of_the_reference_runs(
+    name: str,
+) -> None:
+    (path,) = (ROOT / "runs" / "reference").glob(f"fast-{name}-2*")
+    (evaluation,) = (each for each in kept_evaluations(path / "evaluation") if each.query == 1)
+    assert (evaluation.shot, evaluation.episodes, evaluation.split) == (1, 600, "test")
+    passage = PAGE.split("**One query image a class.**")[1].split("\n\n")[0]
+    for statistics in ("transductive", "support"):
+        score = score_cell(evaluation.headline(statistics))
+        assert re.search(rf"\b{re.escape(score)}(?!\d)", passage)
+    if evaluation.algorithm == "maml":
+        readme = (ROOT / "README.md").read_text(encoding="utf-8")
+        assert f"{score_cell(evaluation.headline())} % at {evaluation.way}-way" in readme
+
+
 def test_the_errors_of_reference_runs_are_those_of_their_results() -> None:
     shipped = sorted((ROOT / "runs" / "reference").glob("sinusoid-*"))
     rows = re.findall(r"^\| `(sinusoid-\w+)` \|(.*)\|$", PAGE, flags=re.MULTILINE)
