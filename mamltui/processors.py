@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 from contextlib import suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -31,6 +30,8 @@ def processor_name() -> str:
             key, _, value = line.partition(":")
             if key.strip() == "model name":
                 return visible(value.strip())
+    import platform  # not at every start
+
     return platform.processor() or platform.machine()
 
 

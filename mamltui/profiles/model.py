@@ -223,6 +223,8 @@ class TaskSection(_Model):
         """The tasks of validation and test."""
         own = {name: getattr(self, f"test_{name}") for name in ("way", "shot", "query")}
         given = {name: value for name, value in own.items() if value}
+        if not given:
+            return self
         return self.model_copy(update=given | {f"test_{name}": 0 for name in given})
 
     @model_validator(mode="before")

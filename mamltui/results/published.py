@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli
 
+from mamltui.measures import counted
 from mamltui.results.evaluation import Evaluation, StepResult, task_name
 from mamltui.score import ACCURACY, SQUARED_ERROR, Metric
 
@@ -231,7 +232,7 @@ def _differences(evaluation: Evaluation, figure: Figure) -> tuple[str, ...]:
         "image_size": (evaluation.image_size, "images of {} pixels, theirs {}"),
         "query_images": (
             evaluation.query,
-            f"{{}} query image{'s' * (evaluation.query != 1)} a class, theirs {{}}",
+            f"{counted(evaluation.query, 'query image')} a class, theirs {{1}}",
         ),
         "filters": (evaluation.filters, "{} filters, theirs {}"),
         "models": (_models(evaluation.models or 1), "{}, theirs {}"),
