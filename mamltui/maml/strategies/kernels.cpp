@@ -418,10 +418,15 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
 // odd ones from the middle tap, by the same products, with the kernel read from its last tap on.
 
 // With stride 2 few products are saved, and where a processor does two of 512 bits a cycle they are
-// done sooner than tiles are transformed. AMD's Zen 4 does them in halves; compilers that do not know
-// it take it for Zen 3.
+// done sooner than tiles are transformed. AMD's Zen 4 does them in halves. Compilers that do not know
+// it, or Zen 5, take it for Zen 3; of these Zen 5 alone has VP2INTERSECT.
+#if (defined(__znver3__) || defined(__znver4__)) && !defined(__AVX512VP2INTERSECT__)
+#define HALVES_VECTORS 1
+#else
+#define HALVES_VECTORS 0
+#endif
 #ifndef TRANSFORMS_STRIDES
-#if defined(__AVX512F__) && !defined(__znver3__) && !defined(__znver4__)
+#if defined(__AVX512F__) && !HALVES_VECTORS
 #define TRANSFORMS_STRIDES 0
 #else
 #define TRANSFORMS_STRIDES 1

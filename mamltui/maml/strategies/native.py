@@ -37,7 +37,7 @@ COMPILING = "compiling the kernels for this processor, once"
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 LEAST_FILTERS = 16
 """Fewer leave the vectors of a processor half empty."""
-TASKS = 4
+TASKS = 8
 """Of a chunk, or one a thread if that is more: enough that Python's part of the work is small."""
 MEMORY = 2**29
 """Bytes that more tasks of a chunk than threads may take."""
