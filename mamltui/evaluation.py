@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from mamltui.errors import CheckpointError, UsageError
 from mamltui.learner import Head, learner_of, with_way
 from mamltui.maml.evaluate import StepScores
 from mamltui.maml.learner import Learner
+from mamltui.maml.parameters import Parameters
 from mamltui.maml.ranks import Ranks
 from mamltui.measures import counted
 from mamltui.profiles import Profile, TaskSection, method_of
@@ -53,6 +54,7 @@ def evaluate_run(
     run: RunFolder,
     *,
     bank: DataSource,
+    others: Sequence[RunFolder] = (),
     split: SplitName = "test",
     checkpoint: Kind = "best",
     steps: Sequence[int],
@@ -78,6 +80,8 @@ def evaluate_run(
 
     Args:
         bank: the data the run was trained on.
+        others: runs of the same network, inner loop and data, whose models are scored with those of
+            ``run`` as one, by the mean of their logits.
         episodes: None: the profile's, or as many disjoint ones as there are images for.
         seed: of the evaluation's episodes; None: the profile's.
         disjoint: no image is used twice.
@@ -95,8 +99,8 @@ def evaluate_run(
         CheckpointError: a checkpoint is missing, damaged or of another network.
         DataError: ``bank`` holds other data than the run was trained on.
         UsageError: no steps, fewer than two episodes, the split is too small for them, the run has
-            not learned what tasks of so many classes need, or something of images is asked for
-            where there are none.
+            not learned what tasks of so many classes need, one of ``others`` differs in more than
+            its training, or something of images is asked for where there are none.
         DeviceError: the device is out of memory.
     """
     if not steps or min(steps) < 0:
@@ -112,26 +116,25 @@ def evaluate_run(
             }
         )
     classes = split_classes(bank, profile.data.split)
+    for each in (run, *others):
+        if each.info().data is None:
+            raise CheckpointError("the run has not begun to train", where=str(each.path))
+        each.check_data(bank, classes, other_images=other_images)
     info = run.info()
-    trained_on = info.data
-    if trained_on is None:
-        raise CheckpointError("the run has not begun to train", where=str(run.path))
-    run.check_data(bank, classes, other_images=other_images)
-    learner = learner_of(profile, bank)
-    members = _load_members(run, checkpoint, learner)
+    assert info.data is not None
     trained, task = profile.task, _asked_task(profile, way, shot, query)
-    parameters = [member.parameters for member in members]
     if head == "refined" and max(steps) > 0:
         raise UsageError(
             "class means that the query set has refined are not adapted any further",
             where=f"--head refined with {counted(max(steps), 'step')}",
             hint="Leave --steps out.",
         )
+    models = _load_models(run, bank, checkpoint, task.way, head)
+    for other in others:
+        models = models.beside(_load_models(other, bank, checkpoint, task.way, head), other)
+    learner = models.learner
     own_head = "prototypes" if learner.network.prototypes else "learned"
     started = head or own_head
-    if task.way != trained.way or head is not None:
-        fitted = [with_way(learner, each, task.way, head) for each in parameters]
-        learner, parameters = fitted[0][0], [each for _, each in fitted]
     profile = profile.model_copy(update={"task": task})
     sampler: Sampler
     if disjoint and not isinstance(bank, Waves):
@@ -157,8 +160,10 @@ def evaluate_run(
         test_steps=profile.inner.test_steps,
         split=split,
         class_split=classes.name,
-        checkpoint=ensemble_of(len(members)) if checkpoint == "ensemble" else checkpoint,
-        iteration=members[-1].iteration,
+        checkpoint=ensemble_of(len(models.parameters))
+        if others or checkpoint == "ensemble"
+        else checkpoint,
+        iteration=models.iteration,
         seed=sampler.seed,
         episodes=episodes,
         rotations=profile.data.rotations and not profile.is_regression,
@@ -175,14 +180,15 @@ def evaluate_run(
         train_way=0 if trained.way == task.way else trained.way,
         train_shot=0 if trained.shot == task.shot else trained.shot,
         head=started,
-        is_other_data=bank.content_hash != trained_on.content_hash,
+        is_other_data=bank.content_hash != info.data.content_hash,
         is_other_task=task != trained.at_test or started != own_head,
         started_from=info.start.text if info.start else profile.network.weights,
+        together_with=" ".join(other.name for other in others),
     )
     chunks = score_chunks(
         profile,
         learner,
-        [{name: tensor.to(device) for name, tensor in member.items()} for member in parameters],
+        [{name: tensor.to(device) for name, tensor in each.items()} for each in models.parameters],
         sampler,
         steps=wanted[-1],
         episodes=episodes,
@@ -296,6 +302,54 @@ def keep_results(run: RunFolder, evaluation: Evaluation) -> tuple[Path, ...]:
         RunError: the folder cannot be written.
     """
     return () if run.is_reference else write_results(run.evaluation, evaluation)
+
+
+@dataclass(frozen=True)
+class _Models:
+    """What is scored as one, and how each of it adapts."""
+
+    learner: Learner
+    parameters: list[Parameters]
+    iteration: int
+    """Behind the newest."""
+    test_steps: int
+
+    def beside(self, others: _Models, run: RunFolder) -> _Models:
+        """These and the ``others``, which are of ``run``.
+
+        Raises:
+            UsageError: they do not adapt as these do.
+        """
+        for differs, what in (
+            (self.learner.network != others.learner.network, "network"),
+            (self.learner.inner != others.learner.inner, "inner loop"),
+            (self.test_steps != others.test_steps, "number of inner steps at test"),
+        ):
+            if differs:
+                raise UsageError(
+                    f"its {what} is not that of the first run",
+                    where=run.name,
+                    hint="Runs that are scored as one differ in their training alone.",
+                )
+        return replace(
+            self,
+            parameters=[*self.parameters, *others.parameters],
+            iteration=max(self.iteration, others.iteration),
+        )
+
+
+def _load_models(
+    run: RunFolder, bank: DataSource, kind: Kind, way: int, head: Head | None
+) -> _Models:
+    """Those of a run for tasks of ``way`` classes."""
+    profile = run.profile
+    learner = learner_of(profile, bank)
+    members = _load_members(run, kind, learner)
+    parameters = [member.parameters for member in members]
+    if way != profile.task.way or head is not None:
+        fitted = [with_way(learner, each, way, head) for each in parameters]
+        learner, parameters = fitted[0][0], [each for _, each in fitted]
+    return _Models(learner, parameters, members[-1].iteration, profile.inner.test_steps)
 
 
 def _load_members(run: RunFolder, kind: Kind, learner: Learner) -> list[Checkpoint]:

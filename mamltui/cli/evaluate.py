@@ -54,6 +54,12 @@ def evaluate(
         CheckpointName,
         typer.Option(help="Best by validation, last, or all that validation.keep kept, as one."),
     ] = CheckpointName.best,
+    ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble", help="Score the runs as one model, by the mean of their logits."
+        ),
+    ] = False,
     seed: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Seed of the episodes.")
     ] = None,
@@ -102,9 +108,9 @@ def evaluate(
     """Evaluate runs: accuracy, its 95% interval and loss after each number of inner steps.
 
     Steps, episodes and seed are the profile's unless given. Each result is also kept in its run's
-    evaluation folder as CSV, JSON and Markdown. Stdout carries the table, or, with --json or a dash
-    for a path, that and nothing else. Runs tested on the same episodes are compared pair by pair
-    with the first.
+    evaluation folder as CSV, JSON and Markdown; that of an ensemble in the first run's. Stdout
+    carries the table, or, with --json or a dash for a path, that and nothing else. Runs tested on
+    the same episodes are compared pair by pair with the first.
     """
     check_outputs(csv, markdown, as_json)
     asked = None if steps is None else _step_counts(steps)
@@ -117,6 +123,15 @@ def evaluate(
     from mamltui.training import resolve_device
 
     folders = _distinct([find_run(name, runs_dir) for name in runs])
+    others: list[RunFolder] = []
+    if ensemble:
+        folders, others = folders[:1], folders[1:]
+        if not others:
+            raise UsageError(
+                "an ensemble of runs needs at least two",
+                where="--ensemble",
+                hint="For the checkpoints that one run kept: --checkpoint ensemble",
+            )
     profiles = [folder.profile for folder in folders]
     where = resolve_device(device.value)
     keep_freed_memory()
@@ -128,6 +143,7 @@ def evaluate(
             evaluation = evaluate_run(
                 folder,
                 bank=bank,
+                others=others,
                 split=split.value,
                 checkpoint=checkpoint.value,
                 steps=profile.evaluation.steps if asked is None else asked,

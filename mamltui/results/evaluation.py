@@ -147,6 +147,8 @@ class Evaluation:
     """Whether the images are others than the run was trained on, of the same classes."""
     started_from: str = ""
     """What the training began with, in words; empty: random parameters, or not known."""
+    together_with: str = ""
+    """The further runs, with spaces between, whose models are in the ensemble as well."""
     outcomes: tuple[Outcomes, ...] = ()
     """For each of ``STATISTICS``; none of an evaluation under way, by an earlier version, or of a
     regression."""
@@ -237,8 +239,13 @@ class Evaluation:
 
         It is what lists of runs show.
         """
+        return self.split == "test" and self.models is None and not self.is_special
+
+    @property
+    def is_special(self) -> bool:
+        """Whether tasks, images or models are others than those of the run's own evaluation."""
         is_other = self.disjoint or self.is_other_task or self.is_other_data
-        return self.split == "test" and self.models is None and not is_other
+        return is_other or bool(self.together_with)
 
     def outcome(self, statistics: str = "transductive") -> Outcomes | None:
         """What became of each episode and class, with one of ``STATISTICS``; None: not known."""
@@ -276,7 +283,8 @@ class Evaluation:
         of = f"iteration {self.iteration:,}"
         if self.models is None:
             return f"{self.checkpoint} checkpoint, {of}"
-        return f"{self.checkpoint} checkpoint{'' if self.models == 1 else 's'} up to {of}"
+        among = f" with {' and '.join(self.together_with.split())}" if self.together_with else ""
+        return f"{self.checkpoint} checkpoint{'' if self.models == 1 else 's'}{among} up to {of}"
 
     @property
     def task(self) -> str:

@@ -230,6 +230,8 @@ def result_stem(evaluation: Evaluation) -> str:
     if len(steps) > 60:  # a file name has 255 bytes at most
         steps = hashlib.sha256(steps.encode()).hexdigest()[:16]
     checkpoint = evaluation.checkpoint.replace(" ", "-")
+    if evaluation.together_with:
+        checkpoint += f"-{hashlib.sha256(evaluation.together_with.encode()).hexdigest()[:8]}"
     task = ""
     if evaluation.trained_on or evaluation.head == "fresh" or evaluation.is_other_task:
         way = f"{evaluation.way}way" if evaluation.way else ""

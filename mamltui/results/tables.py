@@ -50,6 +50,7 @@ COLUMNS = {
     "prototypes, or refined (prototypes after soft k-means with the query set)",
     "started_from": "what the training began with: a run, a part of one, or a file of weights; "
     "empty: random parameters",
+    "together_with": "further runs, with spaces between, whose models are in the ensemble as well",
 }
 """The columns of the CSV, in order, and what they hold."""
 
@@ -84,7 +85,9 @@ def csv_text(evaluations: Sequence[Evaluation]) -> str:
                         **(spread if result.steps == evaluation.test_steps else {}),
                     }
                 )
-    return csv_table(list(COLUMNS), rows, text_columns=("run", "profile", "data", "class_split"))
+    return csv_table(
+        list(COLUMNS), rows, text_columns=("run", "profile", "data", "class_split", "together_with")
+    )
 
 
 def _accuracy_cells(result: StepResult) -> dict[str, str]:

@@ -94,6 +94,19 @@ def test_an_ensemble_is_called_one(run: RunFolder, capsys: Capture) -> None:
     assert "ensemble of 2 checkpoints up to iteration 40" in capsys.readouterr().out
 
 
+def test_runs_are_scored_as_one(
+    run: RunFolder, tmp_path: Path, characters: Path, capsys: Capture
+) -> None:
+    other = trained_run(tmp_path / "others", characters)
+    assert evaluate(run.path, other.path, "--ensemble", "--csv", "-") == ExitCode.DONE
+    rows = rows_of(capsys.readouterr().out)
+    assert {(row["checkpoint"], row["together_with"]) for row in rows} == {
+        ("ensemble of 2", other.name)
+    }
+    assert len({path.stem for path in run.evaluation.iterdir()}) == 1
+    assert not list(other.evaluation.glob("*ensemble*"))
+
+
 def test_the_same_command_gives_the_same_bytes(run: RunFolder, capsys: Capture) -> None:
     evaluate(run.path, "--csv", "-")
     first = capsys.readouterr().out
@@ -190,6 +203,7 @@ def test_a_run_named_twice_is_evaluated_once(run: RunFolder, capsys: Capture) ->
         (["RUN", "--split", "tset"], ExitCode.USAGE, "tset"),
         (["RUN", "--checkpoint", "first"], ExitCode.USAGE, "first"),
         (["RUN", "--checkpoint", "ensemble"], ExitCode.UNAVAILABLE, "--set validation.keep=5"),
+        (["RUN", "--ensemble"], ExitCode.USAGE, "at least two"),
         (["RUN", "--seed", "-1"], ExitCode.USAGE, "seed"),
         (["RUN", "--csv", "-", "--json"], ExitCode.USAGE, "cannot share stdout"),
         (["RUN", "--csv", "no/such/folder/x.csv"], ExitCode.USAGE, "no such folder"),

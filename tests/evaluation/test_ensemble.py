@@ -12,7 +12,7 @@ import torch
 from mamltui.data.bank import ImageBank
 from mamltui.data.episodes import EpisodeSampler
 from mamltui.data.splits import split_classes
-from mamltui.errors import CheckpointError, DeviceError
+from mamltui.errors import CheckpointError, DeviceError, UsageError
 from mamltui.learner import inner_loop_of, network_of
 from mamltui.maml import ensemble
 from mamltui.maml.ensemble import ensemble_scores
@@ -105,6 +105,41 @@ def test_the_kept_are_scored_as_one(keep_run: KeepRun, bank: ImageBank) -> None:
     assert (found.checkpoint, found.models, found.iteration) == ("ensemble of 3", 3, 40)
     assert found.scored == "ensemble of 3 checkpoints up to iteration 40"
     assert result_stem(found).startswith("test-ensemble-of-3-iteration40-steps")
+
+
+def test_several_runs_are_scored_as_one(keep_run: KeepRun, bank: ImageBank) -> None:
+    one, first, second = keep_run(10, 40, 30), keep_run(10, 30), keep_run(40)
+    expected = evaluated(one, bank, checkpoint="ensemble")
+    found = evaluated(first, bank, others=[second], checkpoint="ensemble")
+    same = {"run": one.name, "together_with": ""}
+    assert replace(found, **same) == expected
+    assert found.models == 3
+    assert found.scored == (f"ensemble of 3 checkpoints with {second.name} up to iteration 40")
+    assert found.is_special
+    assert not found.is_plain
+    assert result_stem(found) != result_stem(expected)
+    of_best = evaluated(first, bank, others=[second])
+    assert (of_best.models, of_best.iteration) == (2, 40)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"network": {"filters": 8}}, "network"),
+        ({"inner": {"alpha": 0.2}}, "inner loop"),
+        ({"inner": {"test_steps": 5}}, "number of inner steps at test"),
+    ],
+    ids=["network", "alpha", "steps"],
+)
+def test_runs_that_adapt_otherwise_are_not_scored_as_one(
+    make_run: MakeRun, bank: ImageBank, changes: dict[str, dict[str, Any]], what: str
+) -> None:
+    run = make_run()
+    sections = run.profile.model_dump()
+    other = make_run(**{name: {**sections[name], **keys} for name, keys in changes.items()})
+    with pytest.raises(UsageError, match=f"its {what} is not that of the first run") as refused:
+        evaluated(run, bank, others=[other])
+    assert refused.value.where == other.name
 
 
 def test_an_ensemble_is_no_member_of_itself(keep_run: KeepRun, bank: ImageBank) -> None:

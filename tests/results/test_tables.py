@@ -26,7 +26,7 @@ def test_a_row_holds_what_was_measured_with_fixed_decimals() -> None:
     lines = csv_text([evaluation()]).splitlines()
     assert lines[4] == (
         "5way1shot-20260131-142501-3f9a,5way1shot,omniglot,5,1,1,3,transductive,98.2100,0.3100,"
-        "0.617900,0.012500,600,test,best,60000,0,1,finn,true,nearest,maml,false,,,,,,0,0,learned,"
+        "0.617900,0.012500,600,test,best,60000,0,1,finn,true,nearest,maml,false,,,,,,0,0,learned,,"
     )
 
 

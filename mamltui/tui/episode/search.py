@@ -140,7 +140,7 @@ def evaluation_of(
             if each.split == request.split
             and each.checkpoint == request.source
             and each.seed == seed
-            and not each.disjoint
+            and not each.is_special
             and each.outcomes
         ),
         None,

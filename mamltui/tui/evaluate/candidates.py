@@ -95,7 +95,7 @@ def known_evaluation(
         evaluation
         for evaluation in evaluations
         if evaluation.split == settings.split
-        and not (evaluation.disjoint or evaluation.is_other_data)
+        and not evaluation.is_special
         and evaluation.checkpoint == checkpoint
         and evaluation.episodes == settings.episodes_of(profile)
         and evaluation.seed == profile.meta.seed
