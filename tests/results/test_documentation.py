@@ -62,20 +62,29 @@ def test_every_command_named_is_there(capsys: pytest.CaptureFixture[str]) -> Non
         assert re.search(rf"^\W*{name}\b", listed, flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/engine.md"])
-def test_the_speed_beside_peers_is_what_was_measured(page: str) -> None:
-    results = ROOT / "benchmarks" / "results"
+def beside_peers(name: str) -> tuple[tuple[str, str], set[str]]:
+    """How many times as long the fastest peer takes, at least and at most, and who was measured."""
+    results = json.loads((ROOT / "benchmarks" / "results" / name).read_text())["results"]
     longer, peers = [], set()
-    for result in json.loads((results / "cpu.json").read_text())["results"].values():
+    for result in results.values():
         best = {name: min(times) for name, times in result["times_ms"].items()}
         ours = min(time for name, time in best.items() if name.startswith("mamltui"))
         others = {name: time for name, time in best.items() if not name.startswith("mamltui")}
         longer.append(min(others.values()) / ours)
         peers |= set(others)
         assert max(result["float64_relative_difference"].values()) < 1e-10
+    return (f"{min(longer):.1f}", f"{max(longer):.1f}"), peers
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/engine.md"])
+def test_the_speed_beside_peers_is_what_was_measured(page: str) -> None:
+    times, peers = beside_peers("cpu.json")
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
     (said,) = re.findall(r"the fastest of (.*?) takes ([\d.]+) to ([\d.]+) times as long", text)
-    assert said[1:] == (f"{min(longer):.1f}", f"{max(longer):.1f}")
+    assert said[1:] == times
+    times_there, peers_there = beside_peers("cpu-zen5.json")
+    assert re.search(rf"Zen 5 .*?{times_there[0]} to {times_there[1]} times", text)
+    assert peers_there == peers
     named = re.split(r", | and ", said[0].removeprefix("a "))
     assert {name.strip("`") for name in named} == peers
 
