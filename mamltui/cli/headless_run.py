@@ -31,7 +31,7 @@ from mamltui.events import Diverged, Stopped
 from mamltui.headless import Display, JsonDisplay, LineDisplay, LiveDisplay
 from mamltui.maml.allocator import keep_freed_memory
 from mamltui.maml.ranks import Ranks, RanksError
-from mamltui.measures import counted
+from mamltui.measures import counted, queries_text
 from mamltui.profiles import load_profile
 from mamltui.results import Evaluation, csv_text, write_text
 from mamltui.runs import ListedRun, RunFolder, runs_root
@@ -122,11 +122,8 @@ def dry(request: Request) -> ExitCode:
         raise RunError(f"the runs folder {problem}", where=str(root))
     folder = made.run.path if made.run else root / f"{profile.name}-YYYYMMDD-HHMMSS-xxxx"
     tasks = profile.meta.iterations * profile.meta.batch
-    queries = "query points" if isinstance(bank, Waves) else "query drawings a class"
-    query, test_query = profile.task.query, profile.task.at_test.query
-    at_test = f", {test_query} in validation and test" * (query != test_query)
     rows = [
-        ("task", f"{made.title}, {queries}: {query}{at_test}"),
+        ("task", f"{made.title}, {queries_text(profile)}"),
         *_data_rows(bank, split),
         ("network", f"{made.learner.parameter_count():,} parameters"),
         ("device", describe_device(made.device)),

@@ -24,6 +24,10 @@ from mamltui.studies.document import (
 
 GRID_STEPS = (1, 3, 5, 10)
 """Steps at test of the earlier study's grid."""
+OF_REPTILE = (
+    " Reptile adapts to all images of a training task, so its scores there tell nothing of what it "
+    "has learned and are left out."
+)
 
 
 def base_section(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
@@ -58,6 +62,8 @@ def base_section(base: str, arms: Sequence[Arm]) -> Iterator[Block]:
             "training loss about its own straight trend. Largest drop: of validation accuracy, in "
             "points, from one validation to the next, over the whole training. Gap: training less "
             "validation accuracy."
+            + OF_REPTILE
+            * any(log.adapts_to_queries for arm in drawn for log in arm.logs)
         )
     tested = [arm for arm in arms if arm.evaluations]
     if any(len(arm.tested_steps) > 1 for arm in tested):

@@ -73,7 +73,10 @@ class TrainingLog:
         return Curve.of(self.validations, (event.score.value for event in self.validations))
 
     def training(self, value: Callable[[Step], float]) -> Curve:
-        """A value of the training tasks, averaged over about a fiftieth of the training."""
+        """A value of the training tasks, averaged over about a fiftieth of the training; of none
+        where the query images are adapted to."""
+        if self.adapts_to_queries:
+            return Curve.of((), ())
         width = max(1, len(self.steps) // 50)
         blocks = [self.steps[at : at + width] for at in range(0, len(self.steps), width)]
         means = (statistics.fmean(value(step) for step in block) for block in blocks)

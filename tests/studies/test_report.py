@@ -13,7 +13,7 @@ import pytest
 from mamltui.cli import main
 from mamltui.events import Step
 from mamltui.profiles import load_profile
-from mamltui.studies.curves import TrainingLog
+from mamltui.studies.curves import TrainingLog, training_panels
 from mamltui.studies.plots import Line, Panel, curves
 from mamltui.studies.queue import Queue
 from mamltui.studies.reading import load_study
@@ -132,6 +132,10 @@ def test_scores_of_images_that_reptile_adapts_to_do_not_count(tmp_path: Path) ->
     assert maml.loss_spread < 1e-9
     assert math.isnan(reptile.generalisation_gap) and math.isnan(reptile.loss_spread)
     assert reptile.late_validation_accuracy == maml.late_validation_accuracy
+    panel, validation, _ = training_panels([("MAML", [maml]), ("Reptile", [reptile])])
+    assert [len(line.runs[0][0]) > 0 for line in panel.lines] == [True, False]
+    assert [len(line.runs[0][0]) > 0 for line in validation.lines] == [True, True]
+    assert b"<svg" in curves("a", "a", [panel, validation]).svg
 
 
 def test_the_same_run_folders_give_the_same_bytes(
