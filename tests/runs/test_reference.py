@@ -59,7 +59,7 @@ def test_a_reference_run_was_trained_by_the_profile_of_its_name(path: Path) -> N
     run = RunFolder(path)
     if run.profile.name in packaged_profiles():
         changed = differences([load_profile(run.profile.name), run.profile])
-        assert {each.key for each in changed} <= {"description"}
+        assert {each.key for each in changed} <= {"description", "meta.seed"}
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
@@ -69,6 +69,11 @@ def test_its_results_are_of_its_checkpoint_and_hold_every_episode(path: Path) ->
         assert evaluation.run == run.name
         if evaluation.models is None:
             assert evaluation.iteration == run.load_checkpoint("best").iteration
+        elif evaluation.together_with:
+            members = [RunFolder(REFERENCES / name) for name in evaluation.together_with.split()]
+            assert evaluation.models == 1 + len(members)
+            iterations = [each.load_checkpoint("best").iteration for each in (run, *members)]
+            assert evaluation.iteration == max(iterations)
         else:  # an ensemble, of whose members the best alone is shipped
             assert evaluation.models == run.profile.validation.keep
         if evaluation.metric.is_error:  # which keeps no single episodes
