@@ -182,6 +182,7 @@ def test_what_three_trainings_have_as_one_is_what_they_were_tested_with() -> Non
     first, *others = runs
     assert [run.profile.meta.seed for run in runs] == [0, 1, 2]
     passage = PAGE.split("**Three trainings as one.**")[1].split("\n\n")[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for run in others:
         changed = {each.key for each in differences([first.profile, run.profile])}
         assert changed == {"description", "meta.seed"}
@@ -199,6 +200,8 @@ def test_what_three_trainings_have_as_one_is_what_they_were_tested_with() -> Non
         assert each.together_with == " ".join(run.name for run in others)
         assert each.models == len(runs)
         assert score_cell(each.headline()) in passage
+        if (each.way, each.query) == (20, 5):
+            assert f"{score_cell(each.headline())} %" in readme
 
 
 @pytest.mark.parametrize("name", ["5way1shot", "20way1shot", "meta-curvature-20way1shot"])
