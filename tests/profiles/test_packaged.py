@@ -105,7 +105,7 @@ def test_the_laptops_profiles_are_tested_as_the_paper_tests(name: str) -> None:
     assert not (profile.plus.learned_rates or profile.plus.per_step_norm)
 
 
-def test_meta_curvature_on_a_laptop_differs_from_maml_there_in_the_algorithm_alone() -> None:
+def test_meta_curvature_on_a_laptop_is_the_training_of_maml_there_without_augmentation() -> None:
     maml, curvature = map(load_profile, ("fast-20way1shot", "fast-meta-curvature-20way1shot"))
     assert {each.key for each in differences([maml, curvature])} == {
         "name",
@@ -114,6 +114,8 @@ def test_meta_curvature_on_a_laptop_differs_from_maml_there_in_the_algorithm_alo
         "inner.test_steps",
         "meta.weight_decay",
         "meta.iterations",
+        "task.test_query",
+        *(f"augment.{key}" for key in ("angle", "shift", "scale", "shear")),
     }
     assert curvature.algorithm == "meta-curvature"
 
