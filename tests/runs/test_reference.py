@@ -36,7 +36,7 @@ def test_a_reference_run_is_whole_and_slim_and_says_nothing_of_its_machine(path:
     run = RunFolder(path)
     info, profile = run.info(), run.profile
     assert size(path) < MEGABYTES
-    assert (info.host, info.pid) == ("", 0)
+    assert (info.host, info.pid, info.title) == ("", 0, "")
     assert info.best is not None
     best = run.load_checkpoint("best")
     assert best.iteration == info.best.iteration
