@@ -114,7 +114,7 @@ def test_several_runs_are_scored_as_one(keep_run: KeepRun, bank: ImageBank) -> N
     same = {"run": one.name, "together_with": ""}
     assert replace(found, **same) == expected
     assert found.models == 3
-    assert found.scored == (f"ensemble of 3 checkpoints with {second.name} up to iteration 40")
+    assert found.scored == f"ensemble of 3 checkpoints with {second.name} up to iteration 40"
     assert found.is_special
     assert not found.is_plain
     assert result_stem(found) != result_stem(expected)
