@@ -41,6 +41,7 @@ constexpr int GRADIENT_ROWS = 96;    // the same where they are summed over
 constexpr int PANEL_BYTES = 16384;   // of a weight that stay there between the tiles of a block
 constexpr int ROWS_TO_PACK = 512;    // fewer rows do not repay laying a weight out in panels
 constexpr int ROWS_AT_ONCE = 2048;   // whose activations stay in the second-level cache
+constexpr int MOST_GATHERED = 64;    // values of a patch that is formed
 
 // A function of its own in a profile.
 #define STAGE __attribute__((noinline))
@@ -284,6 +285,7 @@ struct LayerShape {
 struct Network {
     int way, filters, real_filters, layers, positions, features;
     bool pooled, flat;
+    bool reads_patches;  // the first layer does: see Task
     Normalisation normalisation;
     LayerShape layer[MOST_LAYERS];
 
@@ -294,6 +296,7 @@ struct Network {
           layers(d.layers),
           pooled(d.pooled),
           flat(d.flat),
+          reads_patches(!d.pooled && d.normalisation != LAYER && 9 * d.channels <= MOST_GATHERED),
           normalisation(Normalisation(d.normalisation)) {
         int size = d.image_size, inputs = d.channels, real_inputs = d.channels;
         for (int l = 0; l < layers; l++) {
@@ -888,7 +891,6 @@ inline void gather(const T* x, size_t line, int run, T* to) {
     for (int h = 0; h < 3; h++, x += line)
         for (int c = 0; c < run; c++) *to++ = x[c];
 }
-constexpr int MOST_GATHERED = 64;  // 9 * channels of images that are gathered
 
 // z = the convolution of x with kernel (plus that of x2 with kernel2). sums [examples, filters] get
 // the sums of z, and sums2, if given, those of z times other.
@@ -1020,11 +1022,11 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
 // gx [examples, in, in, inputs] = the transposed convolution of g with a kernel (plus that of g2
 // with kernel2). With stride s, a padded row or column y is in the windows (y - tap) / s of those
 // taps that leave no remainder. finish is called with the rows of each block when they are there; it
-// takes the same rows of beside.
-template <typename T, typename Finish>
+// takes a row beside each.
+template <typename T, typename Beside, typename Finish>
 STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, const T* kernel,
                           const T* g2, const T* kernel2, T* gx, const Workspace<T>& space,
-                          const T* beside, Finish finish) {
+                          Beside beside, Finish finish) {
     const T *a[18][BLOCK_ROWS], *soon[BLOCK_ROWS];
     T* out[BLOCK_ROWS];
     Place rows[BLOCK_ROWS];
@@ -1072,7 +1074,7 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
                     for (int x = (column_phase + start) % stride; x < shape.in; x += stride) {
                         rows[filled] = {e, y, x, (size_t(e) * shape.in + y) * shape.in + x};
                         out[filled] = gx + rows[filled].row * shape.inputs;
-                        soon[filled] = beside + rows[filled].row * shape.inputs;
+                        soon[filled] = beside(rows[filled]);
                         for (int s = 0; s < taps; s++) {
                             const int i = (y + start - tap_row[s]) >> (stride - 1);
                             const int j = (x + start - tap_column[s]) >> (stride - 1);
@@ -1110,6 +1112,7 @@ struct LayerTape {
     T *g_gained;                    // gradient of s Y + t, at the positions of the output
     T *g_sums, *g_centred_sums;     // of it, and of it times C, over each example
     T* g_product;                   // gradient of Z; of the first layer computed again
+    T* g_kernel;                    // P of a layer that reads patches
     T *g_mean, *g_correlation;      // mean(u); mean(Y u)
     T *d_input, *d_normalised, *d_correlation, *d_chosen;  // of the tangent; dY where it was taken
     T* d_cross;  // sums over each example of dY times G
@@ -1122,18 +1125,23 @@ struct Task {
     const int count;
     const int filters;
     T* images;  // padded
+    T *patches, *patch_mean, *patch_moments;  // in place of images: x, m, S
     LayerTape<T> layer[MOST_LAYERS];
     T *features, *d_features;
     bool has_body_tangent = false;
     // Scratch.
     T *g_output, *dense, *dg_gained, *sums, *sums2, *averages, *averages2, *gains, *shifts;
     T *d_gains, *d_shifts, *total, *g_features;
+    T *first, *d_first, *moved, *moments;  // [patch, filters]: w and v of the first layer, S w
     Workspace<T> space;
 
     Task(const Network& net, int count) : net(net), count(count), filters(net.filters) {}
 
     size_t rows(int l) const { return size_t(count) * net.layer[l].positions() * filters; }
     size_t kept(int l) const { return size_t(count) * net.layer[l].kept() * filters; }
+    bool from_patches(int l) const { return l == 0 && net.reads_patches; }
+    size_t patch() const { return 9 * net.layer[0].real_inputs; }
+    size_t first_kernel() const { return patch() * filters; }
     int groups() const { return net.normalisation == LAYER ? count : 1; }
     size_t per_group() const { return size_t(groups()) * filters; }
     size_t per_example() const { return size_t(count) * filters; }
@@ -1145,14 +1153,20 @@ struct Task {
 
     size_t take_images(T* base) {
         Arena<T> arena{base};
-        images = arena.take(count * net.layer[0].image());
+        if (net.reads_patches) {
+            patches = arena.take(size_t(count) * net.layer[0].positions() * patch());
+            patch_mean = arena.take(patch());
+            patch_moments = arena.take(patch() * patch());
+        } else {
+            images = arena.take(count * net.layer[0].image());
+        }
         return arena.used;
     }
     size_t take_forward(T* base) {
         Arena<T> arena{base};
         for (int l = 0; l < net.layers; l++) {
             LayerTape<T>& tape = layer[l];
-            tape.centred = arena.take(rows(l));
+            tape.centred = from_patches(l) ? nullptr : arena.take(rows(l));
             tape.output = arena.take(output_size(l));
             tape.chosen = net.pooled ? arena.take(kept(l)) : tape.centred;
             tape.codes = net.pooled ? arena.take(kept(l)) : nullptr;
@@ -1166,10 +1180,11 @@ struct Task {
         Arena<T> arena{base};
         for (int l = 0; l < net.layers; l++) {
             layer[l].g_mean = arena.take(per_group());
-            layer[l].g_gained = arena.take(kept(l));
+            layer[l].g_gained = from_patches(l) ? nullptr : arena.take(kept(l));
             layer[l].g_sums = arena.take(per_example());
             layer[l].g_centred_sums = arena.take(per_example());
             layer[l].g_product = l ? arena.take(rows(l)) : nullptr;
+            layer[l].g_kernel = from_patches(l) ? arena.take(first_kernel()) : nullptr;
             layer[l].g_correlation = arena.take(per_group());
         }
         return arena.used;
@@ -1178,7 +1193,7 @@ struct Task {
         Arena<T> arena{base};
         for (int l = 0; l < net.layers; l++) {
             layer[l].d_input = l ? arena.take(count * net.layer[l].image()) : nullptr;
-            layer[l].d_normalised = arena.take(rows(l));
+            layer[l].d_normalised = from_patches(l) ? nullptr : arena.take(rows(l));
             layer[l].d_correlation = arena.take(per_group());
             layer[l].d_cross = arena.take(per_example());
             layer[l].d_chosen = net.pooled ? arena.take(kept(l)) : layer[l].d_normalised;
@@ -1212,12 +1227,15 @@ struct Task {
         space.tiles = arena.take(tiles);
         space.kernels = arena.take(weights);
         total = arena.take(kernel);
+        if (net.reads_patches)
+            for (T** each : {&first, &d_first, &moved, &moments}) *each = arena.take(first_kernel());
         g_features = arena.take(hidden_features());
         return arena.used;
     }
 
     // images [count, channels, size, size], as they come; the zeros around them are there.
     STAGE void see(const T* from) {
+        if (net.reads_patches) return form_patches(from);
         const LayerShape& shape = net.layer[0];
         const size_t pixels = size_t(shape.in) * shape.in;
         for (int e = 0; e < count; e++)
@@ -1238,6 +1256,10 @@ struct Task {
         const LayerShape& next = net.layer[l + 1];
         return e * next.image() +
                (size_t(i + next.start()) * next.padded() + next.start()) * filters;
+    }
+
+    size_t place_of_output(int l, const Place& place) const {
+        return line_of_output(l, place.example, place.i) + size_t(place.j) * filters;
     }
 
     // A vector of the parameters, padded with zeros; filled with other where it is not there.
@@ -1371,16 +1393,22 @@ struct Task {
         for (int l = 0; l < net.layers; l++) {
             const LayerShape& shape = net.layer[l];
             LayerTape<T>& tape = layer[l];
-            convolve<T>(count, shape, input(l), values.kernel[l].of(task), nullptr, nullptr,
-                        tape.centred, sums, nullptr, nullptr, space);
             padded_vector(values.scale[l].of(task), 1, gains);
             padded_vector(values.shift[l].of(task), 0, shifts);
-            group_means(l, sums, nullptr, tape.mean);
+            if (from_patches(l)) {
+                first_statistics(values.kernel[l].of(task));
+            } else {
+                convolve<T>(count, shape, input(l), values.kernel[l].of(task), nullptr, nullptr,
+                            tape.centred, sums, nullptr, nullptr, space);
+                group_means(l, sums, nullptr, tape.mean);
+            }
             if (net.normalisation == NONE) {
                 std::fill_n(tape.scale, filters, T(1));
             } else {
-                squares(l, tape.centred, tape.mean, sums2);
-                group_means(l, sums2, nullptr, tape.scale);
+                if (!from_patches(l)) {
+                    squares(l, tape.centred, tape.mean, sums2);
+                    group_means(l, sums2, nullptr, tape.scale);
+                }
                 if (statistics && net.normalisation == BATCH) {
                     std::copy_n(tape.mean, net.real_filters, statistics);
                     std::copy_n(tape.scale, net.real_filters, statistics + net.real_filters);
@@ -1392,7 +1420,10 @@ struct Task {
                 }
                 invert(tape.scale);
             }
-            activate(l, gains, shifts);
+            if (from_patches(l))
+                activate_first();
+            else
+                activate(l, gains, shifts);
         }
         gather_features(layer[net.layers - 1].output, features);
         const T* weight = values.head.of(task);
@@ -1524,35 +1555,46 @@ struct Task {
     }
     // To G of layer l from g_features or the layer above; in a direction, to its derivative. Leaves
     // gains and shifts.
+    // For a layer that reads patches, g is room for G, and g_kernel becomes P.
     void back_to(int task, int l, const Parameters<T>& values, const Parameters<T>* direction, T* g,
-                 T* of, T* with_centred) {
+                 T* of, T* with_centred, T* g_kernel) {
         std::fill_n(of, per_example(), T(0));
         std::fill_n(with_centred, per_example(), T(0));
         padded_vector(values.scale[l].of(task), 1, gains);
         padded_vector(values.shift[l].of(task), 0, shifts);
+        if (from_patches(l)) std::fill_n(g_kernel, first_kernel(), T(0));
         auto finish = [&](int rows, const Place* row) {
-            through_relu(l, rows, row, g, of, with_centred);
+            if (from_patches(l))
+                through_first_relu(rows, row, g, of, g_kernel);
+            else
+                through_relu(l, rows, row, g, of, with_centred);
         };
         if (l + 1 < net.layers) {
             const T *kernel = values.kernel[l + 1].of(task), *known = layer[l + 1].g_product;
-            return input_gradient<T>(
+            input_gradient<T>(
                 count, net.layer[l + 1], direction ? dense : known, kernel, known,
                 direction ? direction->kernel[l + 1].of(task) : nullptr, g, space,
-                layer[l].chosen, finish);
-        }
-        spread(g_features, g);
-        const int after = net.layer[l].after;
-        Place row[BLOCK_ROWS];
-        int filled = 0;
-        size_t next = 0;
-        for (int e = 0; e < count; e++)
-            for (int p = 0; p < after * after; p++) {
-                row[filled++] = {e, p / after, p % after, next++};
-                if (filled == BLOCK_ROWS || next == size_t(count) * after * after) {
-                    finish(filled, row);
-                    filled = 0;
+                [&](const Place& place) {
+                    return from_patches(l) ? layer[l].output + place_of_output(l, place)
+                                           : layer[l].chosen + place.row * filters;
+                },
+                finish);
+        } else {
+            spread(g_features, g);
+            const int after = net.layer[l].after;
+            Place row[BLOCK_ROWS];
+            int filled = 0;
+            size_t next = 0;
+            for (int e = 0; e < count; e++)
+                for (int p = 0; p < after * after; p++) {
+                    row[filled++] = {e, p / after, p % after, next++};
+                    if (filled == BLOCK_ROWS || next == size_t(count) * after * after) {
+                        finish(filled, row);
+                        filled = 0;
+                    }
                 }
-            }
+        }
+        if (from_patches(l)) sum_with_centred(values.kernel[l].of(task), of, g_kernel, with_centred);
     }
 
     // Gradients of shift and scale from sums over examples; more, if given, is added to the latter.
@@ -1605,7 +1647,8 @@ struct Task {
         }
         for (int l = net.layers - 1; l >= 0; l--) {
             LayerTape<T>& tape = layer[l];
-            back_to(task, l, values, nullptr, tape.g_gained, tape.g_sums, tape.g_centred_sums);
+            back_to(task, l, values, nullptr, from_patches(l) ? dg_gained : tape.g_gained,
+                    tape.g_sums, tape.g_centred_sums, tape.g_kernel);
             norm_gradients(l, tape.g_sums, tape.g_centred_sums, nullptr, gradient.shift[l].of(task),
                            gradient.scale[l].of(task));
             group_means(l, tape.g_sums, gains, tape.g_mean);
@@ -1614,6 +1657,10 @@ struct Task {
             if (is_fixed) {
                 std::fill_n(tape.g_mean, per_group(), T(0));
                 std::fill_n(tape.g_correlation, per_group(), T(0));
+            }
+            if (from_patches(l)) {
+                first_gradient(gradient.kernel[l].of(task));
+                continue;
             }
             finish_kernel(task, l, nullptr, nullptr, gradient, [&](int slot, const Place& place) {
                 T* to = l ? tape.g_product + place.row * filters : dense + slot * filters;
@@ -1653,6 +1700,258 @@ struct Task {
         if (!is_whole) without_padding(shape, total, to);
     }
 
+    // ---- A first layer that reads patches ----
+    // Its input never changes. With x the patches less their mean m, over the examples' positions, and
+    // S = mean(x^T x), a kernel w has Z = x w + m w, the mean m w and the variances diag(w^T S w). Of
+    // the gradient G no more is needed than its sum and P = x^T G: the passes are linear in x, G and
+    // their tangents. So of this layer only outputs are in memory.
+
+    STAGE void form_patches(const T* from) {
+        const LayerShape& shape = net.layer[0];
+        const int length = patch(), positions = shape.positions(), channels = shape.real_inputs;
+        std::vector<double> mean(length), second(size_t(length) * length);
+        T* to = patches;
+        for (int e = 0; e < count; e++, from += size_t(channels) * shape.in * shape.in)
+            for (int i = 0; i < shape.out; i++)
+                for (int j = 0; j < shape.out; j++)
+                    for (int tap = 0; tap < 9; tap++) {
+                        const int y = shape.stride * i - shape.start() + tap / 3;
+                        const int x = shape.stride * j - shape.start() + tap % 3;
+                        const bool inside = y >= 0 && x >= 0 && y < shape.in && x < shape.in;
+                        for (int c = 0; c < channels; c++)
+                            *to++ = inside ? from[(size_t(c) * shape.in + y) * shape.in + x] : T(0);
+                    }
+        const size_t rows = size_t(count) * positions;
+        for (size_t row = 0; row < rows; row++)
+            for (int k = 0; k < length; k++) mean[k] += patches[row * length + k];
+        for (int k = 0; k < length; k++) patch_mean[k] = mean[k] /= rows;
+        // Of an example the values of one tap at a time, in whole vectors.
+        const int line = (positions + L - 1) / L * L;
+        std::vector<T> taps(size_t(length) * line);
+        T* at = patches;
+        for (int e = 0; e < count; e++) {
+            for (int p = 0; p < positions; p++)
+                for (int k = 0; k < length; k++, at++)
+                    taps[size_t(k) * line + p] = *at -= patch_mean[k];
+            for (int k = 0; k < length; k++)
+                for (int j = 0; j <= k; j++) {
+                    const T *a = &taps[size_t(k) * line], *b = &taps[size_t(j) * line];
+                    Vector<T> sum{};
+                    for (int p = 0; p < line; p += L) sum += load(a + p) * load(b + p);
+                    for (int i = 0; i < L; i++) second[size_t(k) * length + j] += sum[i];
+                }
+        }
+        for (int k = 0; k < length; k++)
+            for (int j = 0; j < length; j++)
+                patch_moments[k * length + j] =
+                    second[size_t(std::max(j, k)) * length + std::min(j, k)] / rows;
+    }
+
+    T number_of_patches() const { return T(count) * net.layer[0].positions(); }
+
+    // A kernel [patch, real filters], padded with zeros.
+    void padded_kernel(const T* from, T* to) const {
+        for (size_t k = 0; k < patch(); k++, to += filters) {
+            std::fill_n(to, filters, T(0));
+            if (from) std::copy_n(from + k * net.real_filters, net.real_filters, to);
+        }
+    }
+
+    // of^T @ kernel for each row of of [rows, patch].
+    void times_kernel(int rows, const T* of, const T* kernel, T* to) const {
+        std::fill_n(to, size_t(rows) * filters, T(0));
+        for (int row = 0; row < rows; row++, to += filters)
+            for (size_t k = 0; k < patch(); k++)
+                for (int c = 0; c < filters; c++)
+                    to[c] += of[row * patch() + k] * kernel[k * filters + c];
+    }
+
+    // The sum over the taps of a times b, both [patch, filters].
+    void over_taps(const T* a, const T* b, T* to) const {
+        std::fill_n(to, filters, T(0));
+        for (size_t k = 0; k < patch(); k++)
+            for (int c = 0; c < filters; c++) to[c] += a[k * filters + c] * b[k * filters + c];
+    }
+
+    // w, S w, and the mean and the variances of Z.
+    void first_statistics(const T* kernel) {
+        LayerTape<T>& tape = layer[0];
+        padded_kernel(kernel, first);
+        times_kernel(patch(), patch_moments, first, moments);
+        times_kernel(1, patch_mean, first, tape.mean);
+        over_taps(first, moments, tape.scale);
+        if (net.normalisation == NONE) std::fill_n(tape.mean, filters, T(0));
+    }
+
+    // What C has beside x w: m w less the mean that normalises. Zero with a pass's own statistics.
+    void centred_offset(T* to) const {
+        times_kernel(1, patch_mean, first, to);
+        for (int c = 0; c < filters; c++) to[c] -= layer[0].mean[c];
+    }
+
+    // Rows x w + shift, each where it belongs in an output: the positive ones, or those where
+    // another output is positive.
+    STAGE void first_product(const T* w, const T* shift, const T* other, T* output) const {
+        const int out = net.layer[0].out, length = patch();
+        const Weight<T> b{w, 1, size_t(filters)};
+        const T* a[1][BLOCK_ROWS];
+        T* to[BLOCK_ROWS];
+        size_t at[BLOCK_ROWS];
+        int filled = 0;
+        const T* x = patches;
+        auto work = [&] {
+            rows_product<T>(filled, 1, a, &b, length, filters, to);
+            each_columns<T>(filters, [&](auto vectors, int from) {
+                constexpr int N = decltype(vectors)::value;
+                Vector<T> more[N];
+                for (int n = 0; n < N; n++) more[n] = load(shift + from + n * L);
+                for (int r = 0; r < filled; r++)
+                    for (int n = 0, c = from; n < N; n++, c += L) {
+                        const Vector<T> y = load(to[r] + c) + more[n];
+                        const auto dead = (other ? load(other + at[r] + c) : y) <= 0;
+                        store(to[r] + c, dead ? Vector<T>{} : y);  // NaN stays
+                    }
+            });
+            filled = 0;
+        };
+        for (int e = 0; e < count; e++)
+            for (int i = 0; i < out; i++) {
+                const size_t line = line_of_output(0, e, i);
+                for (int j = 0; j < out; j++, x += length) {
+                    a[0][filled] = x;
+                    at[filled] = line + size_t(j) * filters;
+                    to[filled] = output + at[filled];
+                    if (++filled == BLOCK_ROWS) work();
+                }
+            }
+        if (filled) work();
+    }
+
+    // The output, from the mean and r. Leaves w.
+    void activate_first() {
+        LayerTape<T>& tape = layer[0];
+        centred_offset(averages);
+        for (int c = 0; c < filters; c++) {
+            gains[c] *= tape.scale[c];
+            shifts[c] += gains[c] * averages[c];
+        }
+        for (size_t k = 0; k < patch(); k++)
+            for (int c = 0; c < filters; c++)
+                moved[k * filters + c] = gains[c] * first[k * filters + c];
+        first_product(moved, shifts, nullptr, tape.output);
+    }
+
+    // In place of rows of g, G: g where the output is positive. Adds to its sums over each example
+    // and to P.
+    STAGE void through_first_relu(int rows, const Place* row, T* g, T* of, T* g_kernel) const {
+        const T *x[BLOCK_ROWS + MOST_OUTPUTS], *of_g[BLOCK_ROWS + MOST_OUTPUTS];
+        for (int first = 0, end; first < rows; first = end) {
+            const int e = row[first].example;
+            for (end = first; end < rows && row[end].example == e; end++) {
+                x[end] = patches + row[end].row * patch();
+                of_g[end] = g + row[end].row * filters;
+            }
+            each_columns<T>(filters, [&](auto vectors, int from) {
+                constexpr int N = decltype(vectors)::value;
+                Vector<T> sum[N]{};
+                for (int q = first; q < end; q++) {
+                    const T* y = layer[0].output + place_of_output(0, row[q]);
+                    T* at = g + row[q].row * filters;
+                    for (int n = 0, c = from; n < N; n++, c += L) {
+                        const Vector<T> passed = load(y + c) > 0 ? load(at + c) : Vector<T>{};
+                        store(at + c, passed);
+                        sum[n] += passed;
+                    }
+                }
+                for (int n = 0, c = from; n < N; n++, c += L)
+                    add(of + size_t(e) * filters + c, sum[n]);
+            });
+        }
+        outer_product<T>(rows, x, patch(), of_g, filters, g_kernel, false);
+    }
+
+    // The sum of G times C; with_centred has it in its first example. Leaves w, S w and, in averages,
+    // the sum of G.
+    void sum_with_centred(const T* kernel, const T* of, const T* g_kernel, T* with_centred) {
+        padded_kernel(kernel, first);
+        times_kernel(patch(), patch_moments, first, moments);
+        over_taps(first, g_kernel, with_centred);
+        centred_offset(averages2);
+        sum_examples(of, averages);
+        for (int c = 0; c < filters; c++) with_centred[c] += averages2[c] * averages[c];
+    }
+    void sum_examples(const T* of, T* to) const {
+        std::copy_n(of, filters, to);
+        for (int e = 1; e < count; e++)
+            for (int c = 0; c < filters; c++) to[c] += of[size_t(e) * filters + c];
+    }
+
+    // The patches, transposed, times g_Z = r s G - r mean(u) - r^2 mean(Y u) C.
+    void first_gradient(T* to) const {
+        const LayerTape<T>& tape = layer[0];
+        const T n = number_of_patches();
+        for (size_t k = 0; k < patch(); k++)
+            for (int c = 0; c < net.real_filters; c++) {
+                const size_t p = k * filters + c;
+                const T r = tape.scale[c];
+                const T sum = gains[c] * averages[c] - n * tape.g_mean[c];
+                *to++ = r * (gains[c] * tape.g_kernel[p] + patch_mean[k] * sum -
+                             n * r * tape.g_correlation[c] * moments[p]);
+            }
+    }
+
+    // The tangent of the output, and what tangent_backward takes of that of Y,
+    // dY = r (x v + m v - mean(dZ) - r mean(Y dZ) C).
+    void d_activate_first(const T* kernel, const T* d_kernel, T* d_output) {
+        LayerTape<T>& tape = layer[0];
+        padded_kernel(kernel, first);
+        padded_kernel(d_kernel, d_first);
+        T *k = tape.d_correlation, *cross = tape.d_cross, *offset = averages2, *d_offset = averages;
+        if (net.normalisation == BATCH) {
+            times_kernel(patch(), patch_moments, first, moments);
+            over_taps(d_first, moments, k);
+            for (int c = 0; c < filters; c++) k[c] *= tape.scale[c];
+            std::fill_n(d_offset, filters, T(0));
+        } else {
+            std::fill_n(k, filters, T(0));
+            times_kernel(1, patch_mean, d_first, d_offset);
+        }
+        centred_offset(offset);
+        // The sum of dY times G.
+        std::fill_n(cross, per_example(), T(0));
+        over_taps(d_first, tape.g_kernel, cross);
+        sum_examples(tape.g_sums, sums);
+        sum_examples(tape.g_centred_sums, sums2);
+        for (int c = 0; c < filters; c++) {
+            const T r = tape.scale[c], bend = r * (d_gains[c] - gains[c] * r * k[c]);
+            cross[c] = r * (cross[c] + d_offset[c] * sums[c] - r * k[c] * sums2[c]);
+            d_shifts[c] += gains[c] * r * d_offset[c] + bend * offset[c];
+            for (size_t t = c; t < first_kernel(); t += filters)
+                moved[t] = gains[c] * r * d_first[t] + bend * first[t];
+        }
+        first_product(moved, d_shifts, tape.output, d_output);
+    }
+
+    // The patches, transposed, times dg_Z; total is those times dG, shifts has the sum of du, and
+    // averages and averages2 are as in tangent_backward.
+    void d_first_gradient(const T* d_kernel, T* to, bool moves) {
+        const LayerTape<T>& tape = layer[0];
+        const T n = number_of_patches();
+        padded_kernel(moves ? d_kernel : nullptr, d_first);
+        times_kernel(patch(), patch_moments, d_first, moved);
+        for (size_t k = 0; k < patch(); k++)
+            for (int c = 0; c < net.real_filters; c++) {
+                const size_t p = k * filters + c;
+                const T r = tape.scale[c], mean = tape.g_correlation[c];
+                const T d_mean = moves ? tape.d_correlation[c] : 0;
+                const T of_g = d_gains[c] - r * d_mean * gains[c];
+                const T of_centred = r * (2 * r * mean * d_mean - averages2[c]);
+                *to++ = r * (gains[c] * total[p] + of_g * tape.g_kernel[p] +
+                             n * (of_centred * moments[p] - r * mean * moved[p]) +
+                             patch_mean[k] * (shifts[c] - n * averages[c]));
+            }
+    }
+
     // ---- Hessian product ----
 
     static bool has_body(const Parameters<T>& direction, int layers) {
@@ -1682,6 +1981,13 @@ struct Task {
         const LayerShape& shape = net.layer[l];
         LayerTape<T>& tape = layer[l];
         const T* d_kernel = direction.kernel[l].of(task);
+        padded_vector(values.scale[l].of(task), 1, gains);
+        padded_vector(values.shift[l].of(task), 0, shifts);
+        padded_vector(direction.scale[l].of(task), 0, d_gains);
+        padded_vector(direction.shift[l].of(task), 0, d_shifts);
+        if (from_patches(l))
+            return d_activate_first(values.kernel[l].of(task), d_kernel,
+                                    l + 1 < net.layers ? layer[l + 1].d_input : g_output);
         if (l > 0 || d_kernel) {
             convolve<T>(count, shape, input(l), d_kernel, tape.d_input, values.kernel[l].of(task),
                         tape.d_normalised, sums, tape.centred, sums2, space);
@@ -1693,10 +1999,6 @@ struct Task {
         group_means(l, sums, nullptr, averages);
         group_means(l, sums2, nullptr, tape.d_correlation);
         for (size_t p = 0; p < per_group(); p++) tape.d_correlation[p] *= tape.scale[p];
-        padded_vector(values.scale[l].of(task), 1, gains);
-        padded_vector(values.shift[l].of(task), 0, shifts);
-        padded_vector(direction.scale[l].of(task), 0, d_gains);
-        padded_vector(direction.shift[l].of(task), 0, d_shifts);
         d_activate(l, l + 1 < net.layers ? layer[l + 1].d_input : g_output);
     }
 
@@ -1776,7 +2078,7 @@ struct Task {
         }
         for (int l = net.layers - 1; l >= 0; l--) {
             LayerTape<T>& tape = layer[l];
-            back_to(task, l, values, &direction, dg_gained, sums, sums2);
+            back_to(task, l, values, &direction, dg_gained, sums, sums2, total);
             if (!moves) std::fill_n(tape.d_cross, per_example(), T(0));
             norm_gradients(l, sums, sums2, tape.d_cross, result.shift[l].of(task),
                            result.scale[l].of(task));
@@ -1788,11 +2090,16 @@ struct Task {
                     sums[p] = gains[c] * sums[p] + d_gains[c] * tape.g_sums[p];
                     sums2[p] = gains[c] * sums2[p] + d_gains[c] * tape.g_centred_sums[p];
                 }
+            if (from_patches(l)) sum_examples(sums, shifts);
             group_means(l, sums, nullptr, averages);
             group_means(l, sums2, nullptr, averages2);
             for (size_t p = 0; p < per_group(); p++) averages2[p] *= tape.scale[p];
             group_means(l, tape.d_cross, gains, sums);
             for (size_t p = 0; p < per_group(); p++) averages2[p] += sums[p];
+            if (from_patches(l)) {
+                d_first_gradient(direction.kernel[l].of(task), result.kernel[l].of(task), moves);
+                continue;
+            }
             const bool bends = direction.scale[l].of(task), both = moves && l > 0;
             finish_kernel(task, l, both ? tape.d_input : nullptr, tape.g_product, result,
                           [&](int slot, const Place& place) {
