@@ -242,6 +242,13 @@ STAGE void outer_product(int rows, const T* const* a, int length, const T* const
     }
 }
 
+// Rows of the blocks, of at most so many, that rows are divided into: whole tiles, about equal.
+template <int BLOCK>
+inline int even_block(int rows) {
+    const int blocks = (rows - 1) / BLOCK + 1, tiles = ((rows - 1) / blocks + TILE_ROWS) / TILE_ROWS;
+    return tiles * TILE_ROWS;
+}
+
 // Visits the columns, some vectors of a row at once: how many (as a type), and where they begin.
 template <typename T, typename Visit>
 inline void each_columns(int columns, Visit visit) {
@@ -279,6 +286,22 @@ struct LayerShape {
     int positions() const { return out * out; }
     int kept() const { return after * after; }
     size_t kernel() const { return size_t(9) * inputs * filters; }
+    // Which of the taps at rows (or columns) of the kernel the window of output i has inside the
+    // input; the others meet zeros.
+    unsigned taps_inside(int i) const {
+        unsigned inside = 0;
+        for (int h = 0; h < 3; h++) {
+            const int at = stride * i - start() + h;
+            if (at >= 0 && at < in) inside |= 1u << h;
+        }
+        return inside;
+    }
+    // The same of all nine.
+    unsigned taps_inside(int i, int j) const {
+        const unsigned rows = taps_inside(i), columns = taps_inside(j);
+        return (rows & 1 ? columns : 0) | (rows & 2 ? columns << 3 : 0) |
+               (rows & 4 ? columns << 6 : 0);
+    }
     bool first;
 };
 
@@ -885,6 +908,50 @@ inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work wor
     if (filled) work(row - filled, filled);
 }
 
+// Visits the rows of a layer's convolution in blocks of rows whose windows have the same taps inside
+// the input: fill as above; work gets how many rows there are and their first taps and how many, down
+// and across. Some examples at once, while these are in the cache.
+template <int BLOCK, typename Fill, typename Work>
+inline void in_alike_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
+    const auto band = [&](int first) {
+        int end = first + 1;
+        while (end < shape.out && shape.taps_inside(end) == shape.taps_inside(first)) end++;
+        return end;
+    };
+    const auto run = [&](int output) {
+        const unsigned taps = shape.taps_inside(output);
+        const int first = taps & 1 ? 0 : taps & 2 ? 1 : 2;
+        return std::pair<int, int>(first, (taps & 1) + (taps >> 1 & 1) + (taps >> 2 & 1));
+    };
+    const int groups = examples * shape.positions() / ROWS_AT_ONCE + 1;
+    const int at_once = (examples + groups - 1) / groups;
+    for (int begin = 0; begin < examples; begin += at_once) {
+        const int end = std::min(examples, begin + at_once);
+        for (int top = 0, bottom; top < shape.out; top = bottom) {
+            bottom = band(top);
+            for (int left = 0, right; left < shape.out; left = right) {
+                right = band(left);
+                const int block = even_block<BLOCK>((end - begin) * (bottom - top) * (right - left));
+                int filled = 0;
+                auto flush = [&] {
+                    work(filled, run(top), run(left));
+                    filled = 0;
+                };
+                for (int e = begin; e < end; e++)
+                    for (int i = top; i < bottom; i++)
+                        for (int j = left; j < right; j++) {
+                            const size_t row = (size_t(e) * shape.out + i) * shape.out + j;
+                            const size_t at = (size_t(i) * shape.padded() + j) * shape.stride;
+                            fill(filled++, Place{e, i, j, row},
+                                 e * shape.image() + at * shape.inputs);
+                            if (filled == block) flush();
+                        }
+                if (filled) flush();
+            }
+        }
+    }
+}
+
 // A window of few channels, copied into one run.
 template <typename T>
 inline void gather(const T* x, size_t line, int run, T* to) {
@@ -909,22 +976,22 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
     const T* a[6][BLOCK_ROWS];
     T* out[BLOCK_ROWS];
     Place places[BLOCK_ROWS];
-    Weight<T> b[6];
+    Weight<T> b[6], whole[2];
+    size_t windows[BLOCK_ROWS];
     Windows<T> sources[2];
     int count = 0;
     for (int source = 0; source < 2; source++) {
         const T* from = source ? x2 : x;
         const T* weights = source ? kernel2 : kernel;
         if (!from || !weights) continue;
-        const Weight<T> whole = laid_out(shape, weights, transforms ? ROWS_TO_PACK : rows,
-                                         count ? space.room2 : space.room);
+        whole[count] = laid_out(shape, weights, transforms ? ROWS_TO_PACK : rows,
+                                 count ? space.room2 : space.room);
         if (transforms)
             with_stride(shape, [&](auto stride) {
                 using A = decltype(stride);
-                transform_kernel<A>(whole.data, filters, filters, false,
+                transform_kernel<A>(whole[count].data, filters, filters, false,
                                     space.kernels + count * weights_room<A>(filters));
             });
-        for (int h = 0; h < 3; h++) b[3 * count + h] = whole.from(h * run);
         sources[count++] = {from, shape.padded(), 0, shape.inputs};
     }
     auto add_sums = [&](int rows, const Place* place) {
@@ -952,24 +1019,30 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
             winograd_product<decltype(stride)>(examples, shape.out, count, sources, z, shape.out, 0,
                                                space, add_sums);
         });
-    in_blocks<BLOCK_ROWS>(
+    in_alike_blocks<BLOCK_ROWS>(
         examples, shape,
         [&](int slot, const Place& place, size_t window) {
             places[slot] = place;
             out[slot] = z + place.row * filters;
-            if (gathers) {
-                a[0][slot] = gathered + slot * 3 * run;
-                gather(sources[0].data + window, line, run, gathered + slot * 3 * run);
-                return;
-            }
-            for (int s = 0; s < 3 * count; s++)
-                a[s][slot] = sources[s / 3].data + window + (s % 3) * line;
+            windows[slot] = window;
+            if (gathers) gather(sources[0].data + window, line, run, gathered + slot * 3 * run);
         },
-        [&](size_t, int rows) {
-            if (gathers)
+        [&](int rows, std::pair<int, int> down, std::pair<int, int> across) {
+            int segments = 0;
+            for (int s = 0; s < count && !gathers; s++)
+                for (int h = down.first; h < down.first + down.second; h++, segments++) {
+                    b[segments] = whole[s].from(h * run + across.first * shape.inputs);
+                    const T* from = sources[s].data + h * line + across.first * shape.inputs;
+                    for (int r = 0; r < rows; r++) a[segments][r] = from + windows[r];
+                }
+            if (gathers) {
+                b[0] = whole[0];
+                for (int r = 0; r < rows; r++) a[0][r] = gathered + r * 3 * run;
                 rows_product<T>(rows, 1, a, b, 3 * run, filters, out);
-            else
-                rows_product<T>(rows, 3 * count, a, b, run, filters, out, shape.image());
+            } else {
+                rows_product<T>(rows, segments, a, b, across.second * shape.inputs, filters, out,
+                                shape.image());
+            }
             add_sums(rows, places);
         });
 }
@@ -983,40 +1056,66 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
         return with_stride(shape, [&](auto stride) {
             winograd_gradient<decltype(stride)>(examples, shape, x, x2, g2, total, space, make);
         });
-    const T* a[6][GRADIENT_ROWS];
-    const T* right[2][GRADIENT_ROWS];
-    const int run = 3 * shape.inputs, filters = shape.filters;
-    const size_t line = size_t(shape.padded()) * shape.inputs;
-    const bool gathers = shape.first && 3 * run <= MOST_GATHERED;
+    const int inputs = shape.inputs, filters = shape.filters;
+    const size_t line = size_t(shape.padded()) * inputs;
+    const bool gathers = shape.first && 9 * inputs <= MOST_GATHERED;
+    const T *windows[2][GRADIENT_ROWS], *right[2][GRADIENT_ROWS];
+    unsigned taps[GRADIENT_ROWS];
     T gathered[GRADIENT_ROWS * MOST_GATHERED];
+    std::fill_n(total, shape.kernel(), T(0));
     in_blocks<GRADIENT_ROWS>(
         examples, shape,
         [&](int slot, const Place& place, size_t window) {
             right[0][slot] = make(slot, place);
-            if (x2) right[1][slot] = g2 + place.row * filters;
+            windows[0][slot] = x + window;
             if (gathers) {
-                a[0][slot] = gathered + slot * 3 * run;
-                gather(x + window, line, run, gathered + slot * 3 * run);
+                windows[0][slot] = gathered + slot * 9 * inputs;
+                gather(x + window, line, 3 * inputs, gathered + slot * 9 * inputs);
                 return;
             }
-            for (int h = 0; h < 3; h++) {
-                a[h][slot] = x + window + h * line;
-                __builtin_prefetch(a[h][slot]);
-                if (!x2) continue;
-                a[3 + h][slot] = x2 + window + h * line;
-                __builtin_prefetch(a[3 + h][slot]);
-            }
+            taps[slot] = shape.taps_inside(place.i, place.j);
+            for (int h = 0; h < 3; h++) __builtin_prefetch(x + window + h * line);
+            if (!x2) return;
+            right[1][slot] = g2 + place.row * filters;
+            windows[1][slot] = x2 + window;
+            for (int h = 0; h < 3; h++) __builtin_prefetch(x2 + window + h * line);
         },
-        [&](size_t first, int rows) {
-            const bool fresh = first == 0;
+        [&](size_t, int rows) {
             if (gathers)
-                return outer_product<T>(rows, a[0], 3 * run, right[0], filters, total, fresh);
-            for (int h = 0; h < 3; h++) {
-                T* to = total + size_t(h) * run * filters;
-                outer_product<T>(rows, a[h], run, right[0], filters, to, fresh);
-                if (x2) outer_product<T>(rows, a[3 + h], run, right[1], filters, to, false);
-            }
+                return outer_product<T>(rows, windows[0], 9 * inputs, right[0], filters, total,
+                                        false);
+            for (int tap = 0; tap < 9; tap++)
+                for (int s = 0; s < (x2 ? 2 : 1); s++) {
+                    const T *a[GRADIENT_ROWS], *g[GRADIENT_ROWS];
+                    int inside = 0;
+                    for (int r = 0; r < rows; r++) {
+                        a[inside] = windows[s][r] + tap / 3 * line + tap % 3 * inputs;
+                        g[inside] = right[s][r];
+                        inside += taps[r] >> tap & 1;
+                    }
+                    outer_product<T>(inside, a, inputs, g, filters,
+                                     total + size_t(tap) * inputs * filters, false);
+                }
         });
+}
+
+// Visits the rows (or columns) of an input, a stride apart and of one phase, that the same taps reach
+// from inside the output: where they begin and end, and the taps.
+template <typename Visit>
+inline void each_band_back(const LayerShape& shape, int phase, Visit visit) {
+    const auto taps_at = [&](int y) {
+        unsigned taps = 0;
+        for (int h = phase; h < 3; h += shape.stride) {
+            const int i = y + shape.start() - h;
+            if (i >= 0 && i < shape.stride * shape.out) taps |= 1u << h;
+        }
+        return taps;
+    };
+    for (int y = (phase + shape.start()) % shape.stride, end; y < shape.in; y = end) {
+        const unsigned taps = taps_at(y);
+        for (end = y + shape.stride; end < shape.in && taps_at(end) == taps;) end += shape.stride;
+        visit(y, end, taps);
+    }
 }
 
 // gx [examples, in, in, inputs] = the transposed convolution of g with a kernel (plus that of g2
@@ -1034,7 +1133,6 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
     const int filters = shape.filters, size = shape.out, stride = shape.stride;
     const Weight<T> back = transposed(shape, kernel, space.room);
     const Weight<T> back2 = kernel2 ? transposed(shape, kernel2, space.room2) : back;
-    const T* const zeros = space.zeros;
     if (uses_winograd(shape, examples) && (stride == 1 || shape.out >= LEAST_WINOGRAD_BACK)) {
         const Windows<T> sources[] = {{g, size, 1, filters}, {g2, size, 1, filters}};
         auto product = [&](auto algorithm, int before) {
@@ -1052,40 +1150,45 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
     const int at_once = (examples + groups - 1) / groups;
     for (int begin = 0; begin < examples; begin += at_once)
         for (int phase = 0; phase < stride * stride; phase++) {
-            const int row_phase = phase / stride, column_phase = phase % stride;
-            int taps = 0, tap_row[9], tap_column[9];
-            for (int h = row_phase; h < 3; h += stride)
-                for (int w = column_phase; w < 3; w += stride) {
-                    tap_row[taps] = h;
-                    tap_column[taps] = w;
-                    b[taps++] = back.from((3 * h + w) * filters);
-                }
-            const int segments = kernel2 ? 2 * taps : taps;
-            for (int s = taps; s < segments; s++) b[s] = back2.from(b[s - taps].first);
-            int filled = 0;
-            auto work = [&] {
-                rows_product<T>(filled, segments, a, b, filters, shape.inputs, out, 0, soon);
-                finish(filled, rows);
-                filled = 0;
-            };
-            const int end = std::min(examples, begin + at_once), start = shape.start();
-            for (int e = begin; e < end; e++)
-                for (int y = (row_phase + start) % stride; y < shape.in; y += stride)
-                    for (int x = (column_phase + start) % stride; x < shape.in; x += stride) {
-                        rows[filled] = {e, y, x, (size_t(e) * shape.in + y) * shape.in + x};
-                        out[filled] = gx + rows[filled].row * shape.inputs;
-                        soon[filled] = beside(rows[filled]);
-                        for (int s = 0; s < taps; s++) {
-                            const int i = (y + start - tap_row[s]) >> (stride - 1);
-                            const int j = (x + start - tap_column[s]) >> (stride - 1);
-                            const bool inside = i >= 0 && j >= 0 && i < size && j < size;
-                            const size_t at = ((size_t(e) * size + i) * size + j) * filters;
-                            a[s][filled] = inside ? g + at : zeros;
-                            if (kernel2) a[taps + s][filled] = inside ? g2 + at : zeros;
-                        }
-                        if (++filled == BLOCK_ROWS) work();
+            const int end = std::min(examples, begin + at_once);
+            each_band_back(shape, phase / stride, [&](int top, int bottom, unsigned down) {
+                each_band_back(shape, phase % stride, [&](int left, int right, unsigned across) {
+                    int taps = 0, tap[9];
+                    for (int h = 0; h < 9; h++)
+                        if (down >> h / 3 & across >> h % 3 & 1) tap[taps++] = h;
+                    const int segments = kernel2 ? 2 * taps : taps;
+                    for (int s = 0; s < taps; s++) {
+                        b[s] = back.from(tap[s] * filters);
+                        b[taps + s] = back2.from(tap[s] * filters);
                     }
-            if (filled) work();
+                    const int lines = (bottom - top - 1) / stride + 1;
+                    const int columns = (right - left - 1) / stride + 1;
+                    const int block = even_block<BLOCK_ROWS>((end - begin) * lines * columns);
+                    int filled = 0;
+                    auto work = [&] {
+                        rows_product<T>(filled, segments, a, b, filters, shape.inputs, out, 0, soon);
+                        finish(filled, rows);
+                        filled = 0;
+                    };
+                    for (int e = begin; e < end; e++)
+                        for (int y = top; y < bottom; y += stride)
+                            for (int x = left; x < right; x += stride) {
+                                const size_t row = (size_t(e) * shape.in + y) * shape.in + x;
+                                rows[filled] = {e, y, x, row};
+                                out[filled] = gx + row * shape.inputs;
+                                soon[filled] = beside(rows[filled]);
+                                for (int s = 0; s < taps; s++) {
+                                    const int i = (y + shape.start() - tap[s] / 3) / stride;
+                                    const int j = (x + shape.start() - tap[s] % 3) / stride;
+                                    const size_t at = ((size_t(e) * size + i) * size + j) * filters;
+                                    a[s][filled] = g + at;
+                                    if (kernel2) a[taps + s][filled] = g2 + at;
+                                }
+                                if (++filled == block) work();
+                            }
+                    if (filled) work();
+                });
+            });
         }
 }
 
