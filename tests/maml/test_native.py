@@ -17,7 +17,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from mamltui.compiled import load_compiled
 from mamltui.maml.chunks import Interrupted
 from mamltui.maml.engine import Engine
 from mamltui.maml.episode import Episodes
@@ -25,7 +24,6 @@ from mamltui.maml.evaluate import Scores, score
 from mamltui.maml.gradient import MetaGradient
 from mamltui.maml.inner import InnerLoop
 from mamltui.maml.network import NetworkSpec
-from mamltui.maml.strategies import native
 from mamltui.maml.strategies.native import TASKS, Kernels
 
 from .reference import Weights, meta_gradient, random_problem, relative_difference
@@ -44,7 +42,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "20 filters": {"way": 3, "filters": 20, "size": 16},
     # Rows enough for Winograd's algorithm, in one layer of odd size and whole and half panels.
     "max-pooling": {"way": 3, "shot": 2, "filters": 40, "size": 22, "pooling": "max", "tasks": 2},
-    # And with strides, in layers of 7 and 4, of 14 and 7, of 11, and of 21 and 11 outputs a side.
+    # Layers of 14 and 7, of 28 and 14, of 21 and 11, and of 42, 21 and 11 outputs a side.
     "28x28": {"way": 4, "shot": 4, "query": 2, "filters": 64, "tasks": 1},
     "56x56": {"way": 3, "shot": 2, "query": 1, "size": 56, "tasks": 1},
     "42x42": {"way": 3, "shot": 3, "query": 1, "filters": 48, "size": 42, "tasks": 1},
@@ -102,28 +100,6 @@ def test_gradient_equals_algorithm_2(shape: dict[str, Any], steps: int, first_or
     expected, loss = meta_gradient(network, inner, weights, episodes)
     assert relative_difference(actual.gradient, expected) <= FLOAT64_TOLERANCE
     assert actual.query_loss.item() == pytest.approx(loss, rel=1e-12)
-
-
-def test_strides_are_transformed_or_not_and_the_gradient_is_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether they are is decided by the processor, so here it is as it is on others."""
-    source = tmp_path / native.SOURCE.name
-    other = 1 - load_compiled(native.SOURCE, "double").transforms_strides()
-    text = native.SOURCE.read_text(encoding="utf-8")
-    source.write_text(f"#define TRANSFORMS_STRIDES {other}\n{text}", encoding="utf-8")
-    monkeypatch.setattr(native, "SOURCE", source)
-    native._layout.cache_clear()
-    try:
-        assert load_compiled(source, "double").transforms_strides() == other
-        for shape in ("28x28", "56x56", "42x42", "84x84"):
-            network, weights, episodes = random_problem(**SHAPES[shape])
-            inner = InnerLoop(2, 0.4)
-            actual = engine(network, inner).meta_gradient(weights, episodes)
-            expected, _ = meta_gradient(network, inner, weights, episodes)
-            assert relative_difference(actual.gradient, expected) <= FLOAT64_TOLERANCE
-    finally:
-        native._layout.cache_clear()
 
 
 @shapes

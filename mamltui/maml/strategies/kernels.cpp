@@ -1,7 +1,7 @@
 // Derivatives of a stack of convolutions for a block of tasks, a task at a time on each core. The
 // mathematics, its names and its order are those of analytic.py; read that first. What differs is
-// that no patches are formed: products take their rows where they lie, or from tiles
-// transformed by Winograd's algorithm.
+// that no patches are formed but those of the first layer, once: products take their rows where they
+// lie, or from tiles transformed by Winograd's algorithm.
 //
 // Layout: images and activations are channels-last, with the zeros around them that the windows of
 // the next layer cover; everything else is rows [examples * positions, filters]. Filters are
@@ -432,225 +432,87 @@ STAGE Weight<T> transposed(const LayerShape& shape, const T* kernel, T* room) {
 }
 
 // ---- Winograd's algorithm -----------------------------------------------------------------------
-// Convolutions with fewer products (Lavin and Gray 2016): the outputs from a window d and a kernel
-// k are A^T [(G k G^T) . (B^T d B)] A, and the kernel's gradient from a tile g of outputs is
-// G^T [(A g A^T) . (B^T d B)] G. Along one side of a tile,
-// with stride 1: F(2, 3), 4 products for 2 outputs in place of 6;
-// with stride 2: the outer taps meet the even elements of the window, by F(4, 2) or F(3, 2), and
-// the middle tap the odd ones as they are: 9 products for 4 outputs in place of 12, or 7 for 3 in
-// place of 9. The points of F(3, 2) are 0, 1, -1 and infinity; F(4, 2) has 2 as well, so that tiles
-// of both sizes share a kernel;
-// back with stride 2: the even elements of the input's gradient come from the outer taps and the
-// odd ones from the middle tap, by the same products, with the kernel read from its last tap on.
+// Convolutions of stride 1 with fewer products (Lavin and Gray 2016): F(2, 3) along both sides of a
+// tile, 16 products for 4 outputs in place of 36. The outputs from a window d [4, 4] and a kernel k
+// [3, 3] are A^T [(G k G^T) . (B^T d B)] A, and the kernel's gradient from a tile g of outputs [2, 2]
+// is G^T [(A g A^T) . (B^T d B)] G. With stride 2 fewer are saved than transforming tiles costs.
 
-// With stride 2 few products are saved, and where a processor does two of 512 bits a cycle they are
-// done sooner than tiles are transformed. AMD's Zen 4 does them in halves. Compilers that do not know
-// it, or Zen 5, take it for Zen 3; of these Zen 5 alone has VP2INTERSECT.
-#if (defined(__znver3__) || defined(__znver4__)) && !defined(__AVX512VP2INTERSECT__)
-#define HALVES_VECTORS 1
-#else
-#define HALVES_VECTORS 0
-#endif
-#ifndef TRANSFORMS_STRIDES
-#if defined(__AVX512F__) && !HALVES_VECTORS
-#define TRANSFORMS_STRIDES 0
-#else
-#define TRANSFORMS_STRIDES 1
-#endif
-#endif
-
-constexpr int WINOGRAD_ROWS = 256;      // fewer rows do not repay transforming a kernel,
-constexpr int WINOGRAD_WORK = 40000;    // with stride 2 fewer rows times filters
+constexpr int WINOGRAD_ROWS = 256;      // fewer rows do not repay transforming a kernel
 constexpr int LEAST_WINOGRAD_SIZE = 4;  // of outputs: fewer leave tiles half empty
-constexpr int LEAST_WINOGRAD_BACK = 5;  // of outputs, on the way back with stride 2
-constexpr int MOST_OUTPUTS = 64;        // of a tile
+constexpr int OUTPUTS = 2, PRODUCTS = 4;  // along a side of a tile; a window has as many as products
+constexpr int TILES = 48;                 // in a block
+constexpr int MOST_OUTPUTS = 64;          // finished at once
 
 inline bool uses_winograd(const LayerShape& shape, int examples) {
-    const int rows = examples * shape.positions();
-    const bool pays = shape.stride == 1 ? rows >= WINOGRAD_ROWS
-                                        : size_t(rows) * shape.filters >= WINOGRAD_WORK;
-    const bool may = shape.stride == 1 || TRANSFORMS_STRIDES;
-    return may && pays && !shape.first && shape.out >= LEAST_WINOGRAD_SIZE;
+    return shape.stride == 1 && !shape.first && shape.out >= LEAST_WINOGRAD_SIZE &&
+           examples * shape.positions() >= WINOGRAD_ROWS;
 }
 
-// F(M, 2).
-template <int M>
-struct Points {
-    template <typename V>
-    static void window(const V* d, V* to) {
-        const V odd = d[3] - d[1];
-        if constexpr (M == 3) {
-            to[0] = 2 * (d[0] - d[2]), to[1] = d[1] + d[2], to[2] = 3 * (d[2] - d[1]), to[3] = odd;
-        } else {
-            to[0] = 2 * (d[0] - d[2]) + odd, to[1] = 2 * d[1] + d[2] - d[3];
-            to[2] = 3 * d[2] - 2 * d[1] - d[3], to[3] = d[4] - d[2] - 2 * odd, to[4] = odd;
-        }
-    }
-    template <typename V>
-    static void output(const V* m, V* to) {
-        const V even = m[1] + m[2], odd = m[1] - m[2];
-        to[0] = m[0] + even, to[1] = odd, to[2] = even;
-        if constexpr (M == 3)
-            to[2] += m[3];
-        else
-            to[0] += m[4], to[1] += 2 * m[4], to[2] += 4 * m[4], to[3] = odd + 8 * m[4] + m[3];
-    }
-    template <typename V>
-    static void output_back(const V* g, V* to) {
-        V even = g[0] + g[2], odd = g[1];
-        if constexpr (M == 4) odd += g[3], to[4] = g[0] + 4 * g[2] + 2 * (g[1] + 4 * g[3]);
-        to[0] = g[0], to[1] = even + odd, to[2] = even - odd, to[3] = g[M - 1];
-    }
-};
-
-// The lines of a tile: of the window, of the outputs, and of products from both.
-struct Unit {
-    static constexpr int WINDOW = 4, OUTPUTS = 2, PRODUCTS = 4;
-    template <typename V>
-    static void window(const V* d, V* to) {
-        to[0] = d[0] - d[2], to[1] = d[1] + d[2], to[2] = d[2] - d[1], to[3] = d[1] - d[3];
-    }
-    template <typename V>
-    static void output(const V* m, V* to) {
-        to[0] = m[0] + m[1] + m[2], to[1] = m[1] - m[2] - m[3];
-    }
-    template <typename V>
-    static void output_back(const V* g, V* to) {
-        to[0] = g[0], to[1] = g[0] + g[1], to[2] = g[0] - g[1], to[3] = -g[1];
-    }
-};
-template <int M>
-struct Halving {
-    static constexpr int WINDOW = 2 * M + 1, OUTPUTS = M, PRODUCTS = 2 * M + 1;
-    template <typename V>
-    static void window(const V* d, V* to) {
-        V even[M + 1];
-        for (int i = 0; i <= M; i++) even[i] = d[2 * i];
-        Points<M>::window(even, to);
-        for (int i = 0; i < M; i++) to[M + 1 + i] = d[2 * i + 1];
-    }
-    template <typename V>
-    static void output(const V* m, V* to) {
-        Points<M>::output(m, to);
-        for (int i = 0; i < M; i++) to[i] += m[M + 1 + i];
-    }
-    template <typename V>
-    static void output_back(const V* g, V* to) {
-        Points<M>::output_back(g, to);
-        for (int i = 0; i < M; i++) to[M + 1 + i] = g[i];
-    }
-};
-template <int M>
-struct Doubling {
-    static constexpr int WINDOW = M + 1, OUTPUTS = 2 * M, PRODUCTS = 2 * M + 1;
-    template <typename V>
-    static void window(const V* d, V* to) {
-        Points<M>::window(d, to);
-        for (int i = 0; i < M; i++) to[M + 1 + i] = d[1 + i];
-    }
-    template <typename V>
-    static void output(const V* m, V* to) {
-        V even[M];
-        Points<M>::output(m, even);
-        for (int i = 0; i < M; i++) to[2 * i] = even[i], to[2 * i + 1] = m[M + 1 + i];
-    }
-};
-
-// With stride 1. A tile's window begins IN times as far as the tile, its outputs OUT times; a
-// transformed kernel has WEIGHTS along a side.
-struct Stride1 {
-    static constexpr int WEIGHTS = 4, PRODUCTS = 4, TILES = 48, IN = 1, OUT = 1;
-    static int size(int) { return 2; }  // of the next tile, of so many left
-    template <typename Visit>
-    static void with_side(int, Visit visit) { visit(Unit()); }
-    // The products, from and to, of a tile of a size with a weight of the kernel.
-    static std::pair<int, int> products(int weight, int) { return {weight, weight + 1}; }
-    template <typename T, typename V = Vector<T>>
-    static void kernel(const V* k, V* to) {
-        const V outer = k[0] + k[2];
-        to[0] = k[0], to[1] = (outer + k[1]) / 2, to[2] = (outer - k[1]) / 2, to[3] = k[2];
-    }
-    template <typename T, typename V = Vector<T>>
-    static void kernel_back(const V* m, V* to) {
-        const V sum = (m[1] + m[2]) / 2;
-        to[0] = m[0] + sum, to[1] = (m[1] - m[2]) / 2, to[2] = sum + m[3];
-    }
-};
-// With stride 2; the last weight is the middle tap's.
-template <template <int> class Side, int IN_STEP, int OUT_STEP>
-struct Stride2 {
-    static constexpr int WEIGHTS = 6, PRODUCTS = 9, TILES = 12, IN = IN_STEP, OUT = OUT_STEP;
-    static int size(int left) { return (left + 3) / 4 * 3 >= left ? 3 : 4; }
-    template <typename Visit>
-    static void with_side(int size, Visit visit) {
-        size == 3 ? visit(Side<3>()) : visit(Side<4>());
-    }
-    static std::pair<int, int> products(int weight, int size) {
-        if (weight == WEIGHTS - 1) return {size + 1, 2 * size + 1};
-        return {weight, std::min(weight, size) + 1};
-    }
-    template <typename T, typename V = Vector<T>>
-    static void kernel(const V* k, V* to) {
-        constexpr T sixth = T(1) / 6;
-        to[0] = k[0] / 2, to[1] = (k[0] + k[2]) / 2, to[2] = (k[0] - k[2]) * sixth, to[3] = k[2];
-        to[4] = (k[0] + 2 * k[2]) * sixth, to[5] = k[1];
-    }
-    template <typename T, typename V = Vector<T>>
-    static void kernel_back(const V* m, V* to) {
-        constexpr T sixth = T(1) / 6;
-        to[0] = (m[0] + m[1]) / 2 + (m[2] + m[4]) * sixth, to[1] = m[5];
-        to[2] = m[1] / 2 + (2 * m[4] - m[2]) * sixth + m[3];
-    }
-};
-using Forward2 = Stride2<Halving, 2, 1>;
-using Back2 = Stride2<Doubling, 1, 2>;
-
-template <typename Visit>
-inline void with_stride(const LayerShape& shape, Visit visit) {
-    shape.stride == 1 ? visit(Stride1()) : visit(Forward2());
+// Of one line: B^T, A^T and A.
+template <typename V>
+void window_line(const V* d, V* to) {
+    to[0] = d[0] - d[2], to[1] = d[1] + d[2], to[2] = d[2] - d[1], to[3] = d[1] - d[3];
+}
+template <typename V>
+void output_line(const V* m, V* to) {
+    to[0] = m[0] + m[1] + m[2], to[1] = m[1] - m[2] - m[3];
+}
+template <typename V>
+void output_back_line(const V* g, V* to) {
+    to[0] = g[0], to[1] = g[0] + g[1], to[2] = g[0] - g[1], to[3] = -g[1];
+}
+// G and G^T.
+template <typename V>
+void kernel_line(const V* k, V* to) {
+    const V outer = k[0] + k[2];
+    to[0] = k[0], to[1] = (outer + k[1]) / 2, to[2] = (outer - k[1]) / 2, to[3] = k[2];
+}
+template <typename V>
+void kernel_back_line(const V* m, V* to) {
+    const V sum = (m[1] + m[2]) / 2;
+    to[0] = m[0] + sum, to[1] = (m[1] - m[2]) / 2, to[2] = sum + m[3];
 }
 
-// Applies line_x to the rows of a matrix and then line_y to its columns.
-template <typename V, int FROM_Y, int FROM_X, int TO_Y, int TO_X, typename Load, typename Store>
-inline __attribute__((always_inline)) void both_ways(Load load, void (*line_y)(const V*, V*),
-                                                     void (*line_x)(const V*, V*), Store store) {
-    V half[TO_X][FROM_Y];
-    for (int y = 0; y < FROM_Y; y++) {
-        V from[FROM_X], made[TO_X];
-        for (int x = 0; x < FROM_X; x++) from[x] = load(y, x);
-        line_x(from, made);
-        for (int x = 0; x < TO_X; x++) half[x][y] = made[x];
+// Applies line to the rows of a matrix [FROM, FROM] and then to its columns.
+template <typename V, int FROM, int TO, typename Load, typename Store>
+inline __attribute__((always_inline)) void both_ways(Load load, void (*line)(const V*, V*),
+                                                     Store store) {
+    V half[TO][FROM];
+    for (int y = 0; y < FROM; y++) {
+        V from[FROM], made[TO];
+        for (int x = 0; x < FROM; x++) from[x] = load(y, x);
+        line(from, made);
+        for (int x = 0; x < TO; x++) half[x][y] = made[x];
     }
-    for (int x = 0; x < TO_X; x++) {
-        V made[TO_Y];
-        line_y(half[x], made);
-        for (int y = 0; y < TO_Y; y++) store(y, x, made[y]);
+    for (int x = 0; x < TO; x++) {
+        V made[TO];
+        line(half[x], made);
+        for (int y = 0; y < TO; y++) store(y, x, made[y]);
     }
 }
 
 // The weights [length, columns] of a kernel in panels [9 * length, columns]; turned: of the same
 // kernel read from its last tap to its first.
-template <typename A, typename T>
+template <typename T>
 STAGE void transform_kernel(const T* panels, int length, int columns, bool is_turned, T* to) {
     using V = Vector<T>;
-    constexpr int K = A::WEIGHTS;
     each_panel<T>(columns, [&](int column, int width) {
         const size_t panel = size_t(length) * width;
         const T* from = panels + 9 * size_t(column) * length;
         for (size_t at = 0; at < panel; at += Lanes<T>::count)
-            both_ways<V, 3, 3, K, K>(
+            both_ways<V, 3, PRODUCTS>(
                 [&](int y, int x) {
                     return load(from + (is_turned ? 8 - 3 * y - x : 3 * y + x) * panel + at);
                 },
-                A::template kernel<T>, A::template kernel<T>, [&](int y, int x, V value) {
-                    store(to + (size_t(y * K + x) * columns + column) * length + at, value);
+                kernel_line<V>, [&](int y, int x, V value) {
+                    store(to + (size_t(y * PRODUCTS + x) * columns + column) * length + at, value);
                 });
     });
 }
 
-// A tile of outputs of an example: where it begins, and its size, as its algorithm counts them.
+// A tile of outputs of an example: where it begins.
 struct Tile {
-    int example, i, j, high, wide;
+    int example, i, j;
 };
 
 // Images [examples, side, side, channels], the window of whose output (0, 0) begins at -before.
@@ -658,231 +520,172 @@ template <typename T>
 struct Windows {
     const T* data;
     int side, before, channels;
-    template <typename A>
     const T* line(const Tile& tile) const {
-        return data + (size_t(tile.example) * side + A::IN * tile.i) * side * channels;
+        return data + (size_t(tile.example) * side + tile.i) * side * channels;
     }
 };
 
 // From one of the products of a block of tiles to the next; not a power of two, or all would meet
 // in the same place of a cache.
-template <typename A>
-inline size_t product_stride(int channels) {
-    return size_t(A::TILES) * channels + 16;
-}
-template <typename A>
-inline size_t tiles_room(int channels) {
-    return A::PRODUCTS * A::PRODUCTS * product_stride<A>(channels);
-}
-template <typename A>
+inline size_t product_stride(int channels) { return size_t(TILES) * channels + 16; }
+inline size_t tiles_room(int channels) { return PRODUCTS * PRODUCTS * product_stride(channels); }
 inline size_t weights_room(int channels) {
-    return size_t(A::WEIGHTS) * A::WEIGHTS * channels * channels;
-}
-
-template <typename A, typename Visit>
-inline void with_sides(const Tile& tile, Visit visit) {
-    A::with_side(tile.high, [&](auto y) { A::with_side(tile.wide, [&](auto x) { visit(y, x); }); });
+    return size_t(PRODUCTS) * PRODUCTS * channels * channels;
 }
 
 // B^T d B of each tile.
-template <typename A, typename T>
+template <typename T>
 STAGE void transform_windows(const Windows<T>& x, int count, const Tile* tiles, const T* zeros,
                              T* to) {
     using V = Vector<T>;
-    const size_t stride = product_stride<A>(x.channels);
-    for (int t = 0; t < count; t++, to += x.channels)
-        with_sides<A>(tiles[t], [&](auto high, auto wide) {
-            using Y = decltype(high);
-            using X = decltype(wide);
-            const Tile& tile = tiles[t];
-            const T* at[Y::WINDOW][X::WINDOW];
-            for (int y = 0; y < Y::WINDOW; y++)
-                for (int z = 0; z < X::WINDOW; z++) {
-                    const int i = A::IN * tile.i + y - x.before, j = A::IN * tile.j + z - x.before;
-                    const bool inside = i >= 0 && j >= 0 && i < x.side && j < x.side;
-                    const size_t row = (size_t(tile.example) * x.side + i) * x.side + j;
-                    at[y][z] = inside ? x.data + row * x.channels : zeros;
-                }
-            for (int c = 0; c < x.channels; c += Lanes<T>::count)
-                both_ways<V, Y::WINDOW, X::WINDOW, Y::PRODUCTS, X::PRODUCTS>(
-                    [&](int y, int z) { return load(at[y][z] + c); }, Y::template window<V>,
-                    X::template window<V>, [&](int y, int z, V value) {
-                        store(to + (y * A::PRODUCTS + z) * stride + c, value);
-                    });
-        });
+    const size_t stride = product_stride(x.channels);
+    for (int t = 0; t < count; t++, to += x.channels) {
+        const Tile& tile = tiles[t];
+        const T* at[PRODUCTS][PRODUCTS];
+        for (int y = 0; y < PRODUCTS; y++)
+            for (int z = 0; z < PRODUCTS; z++) {
+                const int i = tile.i + y - x.before, j = tile.j + z - x.before;
+                const bool inside = i >= 0 && j >= 0 && i < x.side && j < x.side;
+                const size_t row = (size_t(tile.example) * x.side + i) * x.side + j;
+                at[y][z] = inside ? x.data + row * x.channels : zeros;
+            }
+        for (int c = 0; c < x.channels; c += Lanes<T>::count)
+            both_ways<V, PRODUCTS, PRODUCTS>(
+                [&](int y, int z) { return load(at[y][z] + c); }, window_line<V>,
+                [&](int y, int z, V value) { store(to + (y * PRODUCTS + z) * stride + c, value); });
+    }
 }
 
 // Visits the tiles of outputs [examples, size, size] in blocks of about as many.
-template <typename A, typename Work>
+template <typename Work>
 inline void in_tiles(int examples, int size, Work work) {
-    int side = 0;
-    for (int i = 0; i < size; i += A::size(size - i)) side++;
-    const int tiles = examples * side * side, blocks = (tiles - 1) / A::TILES + 1;
-    Tile tile[A::TILES];
+    const int side = (size + 1) / OUTPUTS;
+    const int tiles = examples * side * side, blocks = (tiles - 1) / TILES + 1;
+    Tile tile[TILES];
     int filled = 0, left = tiles;
     for (int e = 0; e < examples; e++)
-        for (int i = 0, high; i < size; i += high) {
-            high = A::size(size - i);
-            for (int j = 0, wide; j < size; j += wide) {
-                wide = A::size(size - j);
-                tile[filled++] = {e, i, j, high, wide};
+        for (int i = 0; i < size; i += OUTPUTS)
+            for (int j = 0; j < size; j += OUTPUTS) {
+                tile[filled++] = {e, i, j};
                 if (--left * ptrdiff_t(blocks) % tiles >= blocks) continue;
                 work(filled, tile);
                 filled = 0;
             }
-        }
 }
 
-// Visits the weights of a kernel with blocks of the rows, in transformed tiles, that meet each. As
+// Visits the weights of a kernel, with where the rows of transformed tiles begin that meet it. As
 // many rows of what is transformed next are fetched meanwhile: there are no products to hide it in.
-template <typename A, int BLOCK, typename T, typename Visit>
-inline void each_weight(int channels, int count, const Tile* tile, const T* next, Visit visit) {
-    auto work = [&](int weight, int filled, const size_t* rows) {
-        for (int r = 0; r < filled; r++, next += channels)
+template <typename T, typename Visit>
+inline void each_weight(int channels, int count, const T* next, Visit visit) {
+    for (int weight = 0; weight < PRODUCTS * PRODUCTS; weight++) {
+        for (int t = 0; t < count; t++, next += channels)
             for (int c = 0; c < channels; c += CACHE_LINE / sizeof(T))
                 __builtin_prefetch(next + c, 0, 2);
-        visit(weight, filled, rows);
-    };
-    for (int weight = 0; weight < A::WEIGHTS * A::WEIGHTS; weight++) {
-        size_t rows[BLOCK];
-        int filled = 0;
-        for (int t = 0; t < count; t++) {
-            const auto [first_y, end_y] = A::products(weight / A::WEIGHTS, tile[t].high);
-            const auto [first_x, end_x] = A::products(weight % A::WEIGHTS, tile[t].wide);
-            for (int y = first_y; y < end_y; y++)
-                for (int x = first_x; x < end_x; x++) {
-                    rows[filled++] = (y * A::PRODUCTS + x) * product_stride<A>(channels) +
-                                     size_t(t) * channels;
-                    if (filled < BLOCK) continue;
-                    work(weight, filled, rows);
-                    filled = 0;
-                }
-        }
-        if (filled) work(weight, filled, rows);
+        visit(weight, weight * product_stride(channels));
     }
 }
 
-// z [examples, side, side, channels] = the sum of the sources' convolutions with transformed
-// kernels, which lie one after the other. The tiles cover size, and the first begins at -before in
-// z. finish is called with the places of each block of rows.
-template <typename A, typename T, typename Finish>
+// z [examples, size, size, channels] = the sum of the sources' convolutions with transformed
+// kernels, which lie one after the other. finish is called with the places of each block of rows.
+template <typename T, typename Finish>
 STAGE void winograd_product(int examples, int size, int sources, const Windows<T>* x, T* z,
-                            int side, int before, const Workspace<T>& space, Finish finish) {
+                            const Workspace<T>& space, Finish finish) {
     using V = Vector<T>;
     const int channels = x[0].channels;
-    const size_t kernel = size_t(channels) * channels, stride = product_stride<A>(channels);
-    T* const made = space.tiles + tiles_room<A>(channels);
-    in_tiles<A>(examples, size, [&](int count, const Tile* tiles) {
+    const size_t kernel = size_t(channels) * channels, stride = product_stride(channels);
+    T* const made = space.tiles + tiles_room(channels);
+    in_tiles(examples, size, [&](int count, const Tile* tiles) {
         for (int s = 0; s < sources; s++) {
-            transform_windows<A>(x[s], count, tiles, space.zeros, space.tiles);
-            const T* const weights = space.kernels + s * weights_room<A>(channels);
-            const T* const next = s + 1 < sources ? x[1].template line<A>(tiles[0])
-                                                  : x[0].template line<A>(tiles[count - 1]);
-            each_weight<A, BLOCK_ROWS>(
-                channels, count, tiles, next, [&](int weight, int rows, const size_t* row) {
-                    const T* a[1][BLOCK_ROWS];
-                    T* out[BLOCK_ROWS];
-                    const Weight<T> b{weights + weight * kernel, size_t(channels), 0};
-                    for (int r = 0; r < rows; r++) {
-                        a[0][r] = space.tiles + row[r];
-                        out[r] = made + row[r];
-                    }
-                    rows_product<T>(rows, 1, a, &b, channels, channels, out, 0, nullptr, s == 0);
-                });
+            transform_windows(x[s], count, tiles, space.zeros, space.tiles);
+            const T* const weights = space.kernels + s * weights_room(channels);
+            const T* const next =
+                s + 1 < sources ? x[1].line(tiles[0]) : x[0].line(tiles[count - 1]);
+            each_weight(channels, count, next, [&](int weight, size_t at) {
+                const T* a[1][BLOCK_ROWS];
+                T* out[BLOCK_ROWS];
+                const Weight<T> b{weights + weight * kernel, size_t(channels), 0};
+                for (int t = 0; t < count; t++, at += channels) {
+                    a[0][t] = space.tiles + at;
+                    out[t] = made + at;
+                }
+                rows_product<T>(count, 1, a, &b, channels, channels, out, 0, nullptr, s == 0);
+            });
         }
         Place rows[MOST_OUTPUTS];
         int filled = 0;
         for (int t = 0; t < count; t++) {
             const Tile& tile = tiles[t];
             const T* from = made + t * channels;
-            const int top = A::OUT * tile.i - before, left = A::OUT * tile.j - before;
-            const size_t first = (size_t(tile.example) * side + top) * side + left;
-            auto inside = [&](int y, int x) {
-                return top + y >= 0 && left + x >= 0 && top + y < side && left + x < side;
-            };
-            with_sides<A>(tile, [&](auto high, auto wide) {
-                using Y = decltype(high);
-                using X = decltype(wide);
-                for (int c = 0; c < channels; c += Lanes<T>::count)
-                    both_ways<V, Y::PRODUCTS, X::PRODUCTS, Y::OUTPUTS, X::OUTPUTS>(
-                        [&](int y, int x) {
-                            return load(from + (y * A::PRODUCTS + x) * stride + c);
-                        },
-                        Y::template output<V>, X::template output<V>, [&](int y, int x, V value) {
-                            if (inside(y, x))
-                                store(z + (first + y * side + x) * channels + c, value);
-                        });
-                if (filled + Y::OUTPUTS * X::OUTPUTS > MOST_OUTPUTS) {
-                    finish(filled, rows);
-                    filled = 0;
-                }
-                for (int y = 0; y < Y::OUTPUTS; y++)
-                    for (int x = 0; x < X::OUTPUTS; x++)
-                        if (inside(y, x))
-                            rows[filled++] = {tile.example, top + y, left + x,
-                                              first + y * side + x};
-            });
+            const size_t first = (size_t(tile.example) * size + tile.i) * size + tile.j;
+            const int high = std::min(OUTPUTS, size - tile.i), wide = std::min(OUTPUTS, size - tile.j);
+            for (int c = 0; c < channels; c += Lanes<T>::count)
+                both_ways<V, PRODUCTS, OUTPUTS>(
+                    [&](int y, int x) { return load(from + (y * PRODUCTS + x) * stride + c); },
+                    output_line<V>, [&](int y, int x, V value) {
+                        if (y < high && x < wide)
+                            store(z + (first + y * size + x) * channels + c, value);
+                    });
+            if (filled + OUTPUTS * OUTPUTS > MOST_OUTPUTS) {
+                finish(filled, rows);
+                filled = 0;
+            }
+            for (int y = 0; y < high; y++)
+                for (int x = 0; x < wide; x++)
+                    rows[filled++] = {tile.example, tile.i + y, tile.j + x, first + y * size + x};
         }
         if (filled) finish(filled, rows);
     });
 }
 
 // The kernel's gradient, as kernel_gradient has it.
-template <typename A, typename T, typename Make>
+template <typename T, typename Make>
 STAGE void winograd_gradient(int examples, const LayerShape& shape, const T* x, const T* x2,
                              const T* g2, T* total, const Workspace<T>& space, Make make) {
     using V = Vector<T>;
-    constexpr int K = A::WEIGHTS;
     const int size = shape.out, channels = shape.filters, sources = x2 ? 2 : 1;
-    const size_t kernel = size_t(channels) * channels, stride = product_stride<A>(channels);
+    const size_t kernel = size_t(channels) * channels, stride = product_stride(channels);
     const Windows<T> windows[] = {{x, shape.padded(), 0, channels},
                                   {x2, shape.padded(), 0, channels}};
-    T *const sums = space.kernels, *const g = space.tiles + tiles_room<A>(channels);
-    std::fill_n(sums, weights_room<A>(channels), T(0));
-    in_tiles<A>(examples, size, [&](int count, const Tile* tiles) {
+    T *const sums = space.kernels, *const g = space.tiles + tiles_room(channels);
+    std::fill_n(sums, weights_room(channels), T(0));
+    in_tiles(examples, size, [&](int count, const Tile* tiles) {
         for (int s = 0; s < sources; s++) {
-            transform_windows<A>(windows[s], count, tiles, space.zeros, space.tiles);
-            for (int t = 0; t < count; t++)
-                with_sides<A>(tiles[t], [&](auto high, auto wide) {
-                    using Y = decltype(high);
-                    using X = decltype(wide);
-                    const Tile& tile = tiles[t];
-                    const T* at[Y::OUTPUTS][X::OUTPUTS];
-                    for (int y = 0; y < Y::OUTPUTS; y++)
-                        for (int z = 0; z < X::OUTPUTS; z++) {
-                            const int i = tile.i + y, j = tile.j + z;
-                            const size_t row = (size_t(tile.example) * size + i) * size + j;
-                            at[y][z] = i >= size || j >= size ? space.zeros
-                                       : s                    ? g2 + row * channels
-                                            : make(0, Place{tile.example, i, j, row});
-                        }
-                    T* const to = g + t * channels;
-                    for (int c = 0; c < channels; c += Lanes<T>::count)
-                        both_ways<V, Y::OUTPUTS, X::OUTPUTS, Y::PRODUCTS, X::PRODUCTS>(
-                            [&](int y, int z) { return load(at[y][z] + c); },
-                            Y::template output_back<V>, X::template output_back<V>,
-                            [&](int y, int z, V value) {
-                                store(to + (y * A::PRODUCTS + z) * stride + c, value);
-                            });
-                });
-            const T* const next = s + 1 < sources ? windows[1].template line<A>(tiles[0])
-                                                  : windows[0].template line<A>(tiles[count - 1]);
-            each_weight<A, GRADIENT_ROWS>(
-                channels, count, tiles, next, [&](int weight, int rows, const size_t* row) {
-                    const T *a[GRADIENT_ROWS], *right[GRADIENT_ROWS];
-                    for (int r = 0; r < rows; r++) {
-                        a[r] = space.tiles + row[r];
-                        right[r] = g + row[r];
+            transform_windows(windows[s], count, tiles, space.zeros, space.tiles);
+            for (int t = 0; t < count; t++) {
+                const Tile& tile = tiles[t];
+                const T* at[OUTPUTS][OUTPUTS];
+                for (int y = 0; y < OUTPUTS; y++)
+                    for (int z = 0; z < OUTPUTS; z++) {
+                        const int i = tile.i + y, j = tile.j + z;
+                        const size_t row = (size_t(tile.example) * size + i) * size + j;
+                        at[y][z] = i >= size || j >= size ? space.zeros
+                                   : s                    ? g2 + row * channels
+                                                          : make(0, Place{tile.example, i, j, row});
                     }
-                    outer_product<T>(rows, a, channels, right, channels, sums + weight * kernel,
-                                     false);
-                });
+                T* const to = g + t * channels;
+                for (int c = 0; c < channels; c += Lanes<T>::count)
+                    both_ways<V, OUTPUTS, PRODUCTS>(
+                        [&](int y, int z) { return load(at[y][z] + c); }, output_back_line<V>,
+                        [&](int y, int z, V value) {
+                            store(to + (y * PRODUCTS + z) * stride + c, value);
+                        });
+            }
+            const T* const next =
+                s + 1 < sources ? windows[1].line(tiles[0]) : windows[0].line(tiles[count - 1]);
+            each_weight(channels, count, next, [&](int weight, size_t at) {
+                const T *a[TILES], *right[TILES];
+                for (int t = 0; t < count; t++, at += channels) {
+                    a[t] = space.tiles + at;
+                    right[t] = g + at;
+                }
+                outer_product<T>(count, a, channels, right, channels, sums + weight * kernel, false);
+            });
         }
     });
     for (size_t at = 0; at < kernel; at += Lanes<T>::count)
-        both_ways<V, K, K, 3, 3>(
-            [&](int y, int x) { return load(sums + size_t(y * K + x) * kernel + at); },
-            A::template kernel_back<T>, A::template kernel_back<T>,
+        both_ways<V, PRODUCTS, 3>(
+            [&](int y, int x) { return load(sums + size_t(y * PRODUCTS + x) * kernel + at); },
+            kernel_back_line<V>,
             [&](int y, int x, V value) { store(total + (3 * y + x) * kernel + at, value); });
 }
 
@@ -987,11 +790,8 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
         whole[count] = laid_out(shape, weights, transforms ? ROWS_TO_PACK : rows,
                                  count ? space.room2 : space.room);
         if (transforms)
-            with_stride(shape, [&](auto stride) {
-                using A = decltype(stride);
-                transform_kernel<A>(whole[count].data, filters, filters, false,
-                                    space.kernels + count * weights_room<A>(filters));
-            });
+            transform_kernel(whole[count].data, filters, filters, false,
+                             space.kernels + count * weights_room(filters));
         sources[count++] = {from, shape.padded(), 0, shape.inputs};
     }
     auto add_sums = [&](int rows, const Place* place) {
@@ -1015,10 +815,7 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
         }
     };
     if (transforms)
-        return with_stride(shape, [&](auto stride) {
-            winograd_product<decltype(stride)>(examples, shape.out, count, sources, z, shape.out, 0,
-                                               space, add_sums);
-        });
+        return winograd_product(examples, shape.out, count, sources, z, space, add_sums);
     in_alike_blocks<BLOCK_ROWS>(
         examples, shape,
         [&](int slot, const Place& place, size_t window) {
@@ -1053,9 +850,7 @@ template <typename T, typename Make>
 STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, const T* x2,
                            const T* g2, T* total, const Workspace<T>& space, Make make) {
     if (uses_winograd(shape, examples))
-        return with_stride(shape, [&](auto stride) {
-            winograd_gradient<decltype(stride)>(examples, shape, x, x2, g2, total, space, make);
-        });
+        return winograd_gradient(examples, shape, x, x2, g2, total, space, make);
     const int inputs = shape.inputs, filters = shape.filters;
     const size_t line = size_t(shape.padded()) * inputs;
     const bool gathers = shape.first && 9 * inputs <= MOST_GATHERED;
@@ -1133,17 +928,12 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
     const int filters = shape.filters, size = shape.out, stride = shape.stride;
     const Weight<T> back = transposed(shape, kernel, space.room);
     const Weight<T> back2 = kernel2 ? transposed(shape, kernel2, space.room2) : back;
-    if (uses_winograd(shape, examples) && (stride == 1 || shape.out >= LEAST_WINOGRAD_BACK)) {
+    if (uses_winograd(shape, examples)) {
         const Windows<T> sources[] = {{g, size, 1, filters}, {g2, size, 1, filters}};
-        auto product = [&](auto algorithm, int before) {
-            using A = decltype(algorithm);
-            T* const second = space.kernels + weights_room<A>(filters);
-            transform_kernel<A>(back.data, filters, filters, true, space.kernels);
-            if (kernel2) transform_kernel<A>(back2.data, filters, filters, true, second);
-            winograd_product<A>(examples, size, kernel2 ? 2 : 1, sources, gx, shape.in, before,
-                                space, finish);
-        };
-        return stride == 1 ? product(Stride1(), 0) : product(Back2(), shape.start());
+        T* const second = space.kernels + weights_room(filters);
+        transform_kernel(back.data, filters, filters, true, space.kernels);
+        if (kernel2) transform_kernel(back2.data, filters, filters, true, second);
+        return winograd_product(examples, size, kernel2 ? 2 : 1, sources, gx, space, finish);
     }
     // All phases of some examples, while these are in the cache.
     const int groups = examples * shape.in * shape.in / ROWS_AT_ONCE + 1;
@@ -1322,11 +1112,10 @@ struct Task {
         space.room2 = arena.take(kernel);
         size_t tiles = 0, weights = 0;
         for (int l = 0; l < net.layers; l++)
-            if (uses_winograd(net.layer[l], count))
-                with_stride(net.layer[l], [&](auto stride) {
-                    tiles = 2 * tiles_room<decltype(stride)>(filters);
-                    weights = 2 * weights_room<decltype(stride)>(filters);
-                });
+            if (uses_winograd(net.layer[l], count)) {
+                tiles = 2 * tiles_room(filters);
+                weights = 2 * weights_room(filters);
+            }
         space.tiles = arena.take(tiles);
         space.kernels = arena.take(weights);
         total = arena.take(kernel);
@@ -2323,8 +2112,6 @@ struct Block {
 };  // scratch, and backward unless it is kept, are those of the first thread
 
 enum { IMAGES, FORWARD, BACKWARD, TANGENT, SCRATCH, SIZES };
-
-int transforms_strides() { return TRANSFORMS_STRIDES; }
 
 // Scalars that each array of one task needs, [SIZES]; all zero before they are first used.
 void sizes(const Block* block, size_t* to) {
