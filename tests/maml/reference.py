@@ -231,11 +231,12 @@ def random_problem(
     channels: int = 1,
     size: int = 28,
     pooling: str = "stride",
+    layers: int = 4,
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> tuple[NetworkSpec, Weights, Episodes]:
     """A network with random parameters (shifts and biases included) and random binary episodes."""
-    network = NetworkSpec(way, channels, size, filters, pooling=pooling)
+    network = NetworkSpec(way, channels, size, filters, layers, pooling=pooling)
     generator = torch.Generator().manual_seed(seed)
 
     def noise(*shape: int) -> Tensor:

@@ -40,6 +40,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "7-way 5x5": {"way": 7, "shot": 3, "query": 2, "size": 5},
     "100 filters": {"way": 3, "shot": 2, "filters": 100, "size": 20, "tasks": 2},
     "20 filters": {"way": 3, "filters": 20, "size": 16},
+    "one layer": {"way": 3, "filters": 24, "size": 14, "layers": 1},
+    "8 channels": {"way": 2, "channels": 8, "size": 8, "layers": 2},
     # Rows enough for Winograd's algorithm, in one layer of odd size and whole and half panels.
     "max-pooling": {"way": 3, "shot": 2, "filters": 40, "size": 22, "pooling": "max", "tasks": 2},
     # Layers of 14 and 7, of 28 and 14, of 21 and 11, and of 42, 21 and 11 outputs a side.
@@ -183,7 +185,7 @@ def test_episodes_of_other_sizes_do_not_disturb_each_other() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("name", ["conv2.weight", "norm3.shift", "head.weight"])
+@pytest.mark.parametrize("name", ["conv1.weight", "conv2.weight", "norm3.shift", "head.weight"])
 def test_what_is_not_finite_is_not_hidden(name: str, value: float) -> None:
     """Else a training that diverged would go on."""
     network, weights, episodes = random_problem(way=3, size=20)
@@ -201,7 +203,7 @@ def test_what_is_not_finite_is_not_hidden(name: str, value: float) -> None:
     "inner", [InnerLoop(2, 0.4), InnerLoop(2, 0.4, rates="per-step")], ids=["fixed", "learned"]
 )
 @pytest.mark.parametrize("tasks", [1, 2 * TASKS + 1])
-@pytest.mark.parametrize(("way", "size"), [(2, 9), (13, 28)], ids=["as it is", "Winograd"])
+@pytest.mark.parametrize(("way", "size"), [(2, 9), (13, 28)], ids=["9x9", "28x28"])
 def test_neither_the_number_of_threads_nor_the_chunk_changes_a_bit(
     threads: Callable[[int], None], way: int, size: int, tasks: int, inner: InnerLoop
 ) -> None:

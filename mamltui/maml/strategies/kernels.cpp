@@ -711,11 +711,11 @@ inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work wor
     if (filled) work(row - filled, filled);
 }
 
-// Visits the rows of a layer's convolution in blocks of rows whose windows have the same taps inside
-// the input: fill as above; work gets how many rows there are and their first taps and how many, down
-// and across. Some examples at once, while these are in the cache.
+// The same in blocks of rows whose windows have the same taps inside the input, some examples at once
+// while these are in the cache; work gets how many rows there are, and the first of these taps and how
+// many, down and across.
 template <int BLOCK, typename Fill, typename Work>
-inline void in_alike_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
+inline void in_uniform_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
     const auto band = [&](int first) {
         int end = first + 1;
         while (end < shape.out && shape.taps_inside(end) == shape.taps_inside(first)) end++;
@@ -788,7 +788,7 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
         const T* weights = source ? kernel2 : kernel;
         if (!from || !weights) continue;
         whole[count] = laid_out(shape, weights, transforms ? ROWS_TO_PACK : rows,
-                                 count ? space.room2 : space.room);
+                                count ? space.room2 : space.room);
         if (transforms)
             transform_kernel(whole[count].data, filters, filters, false,
                              space.kernels + count * weights_room(filters));
@@ -816,7 +816,7 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
     };
     if (transforms)
         return winograd_product(examples, shape.out, count, sources, z, space, add_sums);
-    in_alike_blocks<BLOCK_ROWS>(
+    in_uniform_blocks<BLOCK_ROWS>(
         examples, shape,
         [&](int slot, const Place& place, size_t window) {
             places[slot] = place;
@@ -915,12 +915,12 @@ inline void each_band_back(const LayerShape& shape, int phase, Visit visit) {
 
 // gx [examples, in, in, inputs] = the transposed convolution of g with a kernel (plus that of g2
 // with kernel2). With stride s, a padded row or column y is in the windows (y - tap) / s of those
-// taps that leave no remainder. finish is called with the rows of each block when they are there; it
-// takes a row beside each.
+// taps that leave no remainder. finish is called with the rows of each block when they are there, one
+// after the other unless gx keeps all; it takes a row beside each.
 template <typename T, typename Beside, typename Finish>
 STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, const T* kernel,
-                          const T* g2, const T* kernel2, T* gx, const Workspace<T>& space,
-                          Beside beside, Finish finish) {
+                          const T* g2, const T* kernel2, T* gx, bool keeps,
+                          const Workspace<T>& space, Beside beside, Finish finish) {
     const T *a[18][BLOCK_ROWS], *soon[BLOCK_ROWS];
     T* out[BLOCK_ROWS];
     Place rows[BLOCK_ROWS];
@@ -965,7 +965,7 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
                             for (int x = left; x < right; x += stride) {
                                 const size_t row = (size_t(e) * shape.in + y) * shape.in + x;
                                 rows[filled] = {e, y, x, row};
-                                out[filled] = gx + row * shape.inputs;
+                                out[filled] = gx + (keeps ? row : filled) * shape.inputs;
                                 soon[filled] = beside(rows[filled]);
                                 for (int s = 0; s < taps; s++) {
                                     const int i = (y + shape.start() - tap[s] / 3) / stride;
@@ -1025,7 +1025,7 @@ struct Task {
     // Scratch.
     T *g_output, *dense, *dg_gained, *sums, *sums2, *averages, *averages2, *gains, *shifts;
     T *d_gains, *d_shifts, *total, *g_features;
-    T *first, *d_first, *moved, *moments;  // [patch, filters]: w and v of the first layer, S w
+    T *w, *v, *folded, *moments;  // [patch, filters]: see the first layer that reads patches
     Workspace<T> space;
 
     Task(const Network& net, int count) : net(net), count(count), filters(net.filters) {}
@@ -1120,7 +1120,7 @@ struct Task {
         space.kernels = arena.take(weights);
         total = arena.take(kernel);
         if (net.reads_patches)
-            for (T** each : {&first, &d_first, &moved, &moments}) *each = arena.take(first_kernel());
+            for (T** each : {&w, &v, &folded, &moments}) *each = arena.take(first_kernel());
         g_features = arena.take(hidden_features());
         return arena.used;
     }
@@ -1457,7 +1457,8 @@ struct Task {
         if (from_patches(l)) std::fill_n(g_kernel, first_kernel(), T(0));
         auto finish = [&](int rows, const Place* row) {
             if (from_patches(l))
-                through_first_relu(rows, row, g, of, g_kernel);
+                through_first_relu(rows, row, l + 1 < net.layers ? g : g + row->row * filters, of,
+                                   g_kernel);
             else
                 through_relu(l, rows, row, g, of, with_centred);
         };
@@ -1465,7 +1466,7 @@ struct Task {
             const T *kernel = values.kernel[l + 1].of(task), *known = layer[l + 1].g_product;
             input_gradient<T>(
                 count, net.layer[l + 1], direction ? dense : known, kernel, known,
-                direction ? direction->kernel[l + 1].of(task) : nullptr, g, space,
+                direction ? direction->kernel[l + 1].of(task) : nullptr, g, !from_patches(l), space,
                 [&](const Place& place) {
                     return from_patches(l) ? layer[l].output + place_of_output(l, place)
                                            : layer[l].chosen + place.row * filters;
@@ -1593,10 +1594,11 @@ struct Task {
     }
 
     // ---- A first layer that reads patches ----
-    // Its input never changes. With x the patches less their mean m, over the examples' positions, and
-    // S = mean(x^T x), a kernel w has Z = x w + m w, the mean m w and the variances diag(w^T S w). Of
-    // the gradient G no more is needed than its sum and P = x^T G: the passes are linear in x, G and
-    // their tangents. So of this layer only outputs are in memory.
+    // Its input never changes. With x the patches less their mean m over all positions of all examples,
+    // and S = mean(x^T x), a kernel w has Z = x w + m w, with the mean m w and the variances
+    // diag(w^T S w). Of G no more is needed than its sum and P = x^T G, for the passes are linear in x,
+    // G and their tangents; v is the direction of w. So of this layer only outputs are in memory, and
+    // the normalisation is folded into the kernel.
 
     STAGE void form_patches(const T* from) {
         const LayerShape& shape = net.layer[0];
@@ -1668,24 +1670,24 @@ struct Task {
     // w, S w, and the mean and the variances of Z.
     void first_statistics(const T* kernel) {
         LayerTape<T>& tape = layer[0];
-        padded_kernel(kernel, first);
-        times_kernel(patch(), patch_moments, first, moments);
-        times_kernel(1, patch_mean, first, tape.mean);
-        over_taps(first, moments, tape.scale);
+        padded_kernel(kernel, w);
+        times_kernel(patch(), patch_moments, w, moments);
+        times_kernel(1, patch_mean, w, tape.mean);
+        over_taps(w, moments, tape.scale);
         if (net.normalisation == NONE) std::fill_n(tape.mean, filters, T(0));
     }
 
     // What C has beside x w: m w less the mean that normalises. Zero with a pass's own statistics.
     void centred_offset(T* to) const {
-        times_kernel(1, patch_mean, first, to);
+        times_kernel(1, patch_mean, w, to);
         for (int c = 0; c < filters; c++) to[c] -= layer[0].mean[c];
     }
 
-    // Rows x w + shift, each where it belongs in an output: the positive ones, or those where
-    // another output is positive.
-    STAGE void first_product(const T* w, const T* shift, const T* other, T* output) const {
+    // x kernel + shift, each row where it belongs in an output: where this is positive, or where
+    // another output is.
+    STAGE void first_product(const T* kernel, const T* shift, const T* other, T* output) const {
         const int out = net.layer[0].out, length = patch();
-        const Weight<T> b{w, 1, size_t(filters)};
+        const Weight<T> b{kernel, 1, size_t(filters)};
         const T* a[1][BLOCK_ROWS];
         T* to[BLOCK_ROWS];
         size_t at[BLOCK_ROWS];
@@ -1700,8 +1702,8 @@ struct Task {
                 for (int r = 0; r < filled; r++)
                     for (int n = 0, c = from; n < N; n++, c += L) {
                         const Vector<T> y = load(to[r] + c) + more[n];
-                        const auto dead = (other ? load(other + at[r] + c) : y) <= 0;
-                        store(to[r] + c, dead ? Vector<T>{} : y);  // NaN stays
+                        const auto stops = (other ? load(other + at[r] + c) : y) <= 0;
+                        store(to[r] + c, stops ? Vector<T>{} : y);  // NaN stays
                     }
             });
             filled = 0;
@@ -1729,26 +1731,25 @@ struct Task {
         }
         for (size_t k = 0; k < patch(); k++)
             for (int c = 0; c < filters; c++)
-                moved[k * filters + c] = gains[c] * first[k * filters + c];
-        first_product(moved, shifts, nullptr, tape.output);
+                folded[k * filters + c] = gains[c] * w[k * filters + c];
+        first_product(folded, shifts, nullptr, tape.output);
     }
 
-    // In place of rows of g, G: g where the output is positive. Adds to its sums over each example
-    // and to P.
+    // Adds G, g [rows, filters] where the output is positive, to its sums over each example and to P.
     STAGE void through_first_relu(int rows, const Place* row, T* g, T* of, T* g_kernel) const {
-        const T *x[BLOCK_ROWS + MOST_OUTPUTS], *of_g[BLOCK_ROWS + MOST_OUTPUTS];
+        const T *x[BLOCK_ROWS], *of_g[BLOCK_ROWS];
         for (int first = 0, end; first < rows; first = end) {
             const int e = row[first].example;
             for (end = first; end < rows && row[end].example == e; end++) {
                 x[end] = patches + row[end].row * patch();
-                of_g[end] = g + row[end].row * filters;
+                of_g[end] = g + size_t(end) * filters;
             }
             each_columns<T>(filters, [&](auto vectors, int from) {
                 constexpr int N = decltype(vectors)::value;
                 Vector<T> sum[N]{};
                 for (int q = first; q < end; q++) {
                     const T* y = layer[0].output + place_of_output(0, row[q]);
-                    T* at = g + row[q].row * filters;
+                    T* at = g + size_t(q) * filters;
                     for (int n = 0, c = from; n < N; n++, c += L) {
                         const Vector<T> passed = load(y + c) > 0 ? load(at + c) : Vector<T>{};
                         store(at + c, passed);
@@ -1765,9 +1766,9 @@ struct Task {
     // The sum of G times C; with_centred has it in its first example. Leaves w, S w and, in averages,
     // the sum of G.
     void sum_with_centred(const T* kernel, const T* of, const T* g_kernel, T* with_centred) {
-        padded_kernel(kernel, first);
-        times_kernel(patch(), patch_moments, first, moments);
-        over_taps(first, g_kernel, with_centred);
+        padded_kernel(kernel, w);
+        times_kernel(patch(), patch_moments, w, moments);
+        over_taps(w, g_kernel, with_centred);
         centred_offset(averages2);
         sum_examples(of, averages);
         for (int c = 0; c < filters; c++) with_centred[c] += averages2[c] * averages[c];
@@ -1796,22 +1797,22 @@ struct Task {
     // dY = r (x v + m v - mean(dZ) - r mean(Y dZ) C).
     void d_activate_first(const T* kernel, const T* d_kernel, T* d_output) {
         LayerTape<T>& tape = layer[0];
-        padded_kernel(kernel, first);
-        padded_kernel(d_kernel, d_first);
+        padded_kernel(kernel, w);
+        padded_kernel(d_kernel, v);
         T *k = tape.d_correlation, *cross = tape.d_cross, *offset = averages2, *d_offset = averages;
         if (net.normalisation == BATCH) {
-            times_kernel(patch(), patch_moments, first, moments);
-            over_taps(d_first, moments, k);
+            times_kernel(patch(), patch_moments, w, moments);
+            over_taps(v, moments, k);
             for (int c = 0; c < filters; c++) k[c] *= tape.scale[c];
             std::fill_n(d_offset, filters, T(0));
         } else {
             std::fill_n(k, filters, T(0));
-            times_kernel(1, patch_mean, d_first, d_offset);
+            times_kernel(1, patch_mean, v, d_offset);
         }
         centred_offset(offset);
         // The sum of dY times G.
         std::fill_n(cross, per_example(), T(0));
-        over_taps(d_first, tape.g_kernel, cross);
+        over_taps(v, tape.g_kernel, cross);
         sum_examples(tape.g_sums, sums);
         sum_examples(tape.g_centred_sums, sums2);
         for (int c = 0; c < filters; c++) {
@@ -1819,9 +1820,9 @@ struct Task {
             cross[c] = r * (cross[c] + d_offset[c] * sums[c] - r * k[c] * sums2[c]);
             d_shifts[c] += gains[c] * r * d_offset[c] + bend * offset[c];
             for (size_t t = c; t < first_kernel(); t += filters)
-                moved[t] = gains[c] * r * d_first[t] + bend * first[t];
+                folded[t] = gains[c] * r * v[t] + bend * w[t];
         }
-        first_product(moved, d_shifts, tape.output, d_output);
+        first_product(folded, d_shifts, tape.output, d_output);
     }
 
     // The patches, transposed, times dg_Z; total is those times dG, shifts has the sum of du, and
@@ -1829,8 +1830,8 @@ struct Task {
     void d_first_gradient(const T* d_kernel, T* to, bool moves) {
         const LayerTape<T>& tape = layer[0];
         const T n = number_of_patches();
-        padded_kernel(moves ? d_kernel : nullptr, d_first);
-        times_kernel(patch(), patch_moments, d_first, moved);
+        padded_kernel(moves ? d_kernel : nullptr, v);
+        times_kernel(patch(), patch_moments, v, folded);
         for (size_t k = 0; k < patch(); k++)
             for (int c = 0; c < net.real_filters; c++) {
                 const size_t p = k * filters + c;
@@ -1839,7 +1840,7 @@ struct Task {
                 const T of_g = d_gains[c] - r * d_mean * gains[c];
                 const T of_centred = r * (2 * r * mean * d_mean - averages2[c]);
                 *to++ = r * (gains[c] * total[p] + of_g * tape.g_kernel[p] +
-                             n * (of_centred * moments[p] - r * mean * moved[p]) +
+                             n * (of_centred * moments[p] - r * mean * folded[p]) +
                              patch_mean[k] * (shifts[c] - n * averages[c]));
             }
     }
