@@ -183,7 +183,11 @@ def compare(
         raise UsageError("a comparison needs at least two runs")
     folders = [find_run(name, runs_dir) for name in runs]
     differing = differences([folder.profile for folder in folders])
-    rows = [[difference.key, *difference.values] for difference in differing]
+    rows = [
+        [difference.key, *difference.values]
+        for difference in differing
+        if difference.key != "description"  # a sentence, of what the others say
+    ]
     if not rows:
         rows.append(["profile", *["the same" for _ in folders]])
     infos = [folder.info() for folder in folders]

@@ -174,7 +174,8 @@ def test_compare_shows_what_differs_and_how_the_runs_did(
     root: Path, characters: Path, capsys: Capture
 ) -> None:
     one = trained_run(root, characters, "small")
-    five = trained_run(root, characters, "small", inner={"steps": 5, "test_steps": 2, "alpha": 0.1})
+    changed = {"steps": 5, "test_steps": 2, "alpha": 0.1}
+    five = trained_run(root, characters, "small", inner=changed, description="Not a setting.")
     write_results(one.evaluation, evaluation(episodes=200))
     assert runs("compare", one.name, five.name) == ExitCode.DONE
     lines = capsys.readouterr().out.splitlines()

@@ -337,4 +337,4 @@ def _profile_rows(runs: Sequence[Compared], to_baseline: bool) -> list[TableRow]
 @lru_cache(maxsize=8)
 def _differences(profiles: tuple[Profile, ...]) -> list[Difference]:
     """Looked for once, not at every redraw."""
-    return differences(profiles)
+    return [each for each in differences(profiles) if each.key != "description"]
