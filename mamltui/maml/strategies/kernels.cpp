@@ -156,11 +156,10 @@ inline __attribute__((always_inline)) void rows_tile(int segments, const T* cons
         for (int n = 0; n < N; n++) store(out[m] + column + n * L, sum[m][n]);
 }
 
-// total[k * stride ..) (+)= sum over rows of a[row][k] * g[row][0 .. N lanes), for M values of k
+// total[k * stride ..) += sum over rows of a[row][k] * g[row][0 .. N lanes), for M values of k
 template <typename T, int M, int N>
 inline __attribute__((always_inline)) void outer_tile(const T* const* a, const T* const* g, int rows,
-                                                      int k, int column, T* total, int stride,
-                                                      bool fresh) {
+                                                      int k, int column, T* total, int stride) {
     constexpr int L = Lanes<T>::count;
     Vector<T> sum[M][N];
     for (int m = 0; m < M; m++)
@@ -178,8 +177,7 @@ inline __attribute__((always_inline)) void outer_tile(const T* const* a, const T
 #pragma GCC unroll 8
     for (int m = 0; m < M; m++) {
         T* const to = total + size_t(k + m) * stride + column;
-        for (int n = 0; n < N; n++)
-            store(to + n * L, fresh ? sum[m][n] : load(to + n * L) + sum[m][n]);
+        for (int n = 0; n < N; n++) add(to + n * L, sum[m][n]);
     }
 }
 
@@ -226,16 +224,16 @@ STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS],
     }
 }
 
-// total[length, columns] (+)= a[rows, length]^T @ g[rows, columns]
+// total[length, columns] += a[rows, length]^T @ g[rows, columns]
 template <typename T>
 STAGE void outer_product(int rows, const T* const* a, int length, const T* const* g, int columns,
-                         T* total, bool fresh) {
+                         T* total) {
     constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
     for (int k = 0; k < length; k += TILE_ROWS) {
         int column = 0;
         auto tile = [&](auto m, auto n) {
             outer_tile<T, decltype(m)::value, decltype(n)::value>(a, g, rows, k, column, total,
-                                                                  columns, fresh);
+                                                                  columns);
         };
         for (; column + WIDE <= columns; column += WIDE) with_rows<TILE_VECTORS>(length - k, tile);
         for (; column < columns; column += L) with_rows<1>(length - k, tile);
@@ -678,7 +676,7 @@ STAGE void winograd_gradient(int examples, const LayerShape& shape, const T* x, 
                     a[t] = space.tiles + at;
                     right[t] = g + at;
                 }
-                outer_product<T>(count, a, channels, right, channels, sums + weight * kernel, false);
+                outer_product<T>(count, a, channels, right, channels, sums + weight * kernel);
             });
         }
     });
@@ -692,8 +690,8 @@ STAGE void winograd_gradient(int examples, const LayerShape& shape, const T* x, 
 // ---- Convolutions and their gradients -----------------------------------------------------------
 
 // Visits the rows (example, i, j) of a layer's convolution in blocks: fill gets a row's slot in its
-// block, where it is, and where its window begins in the padded input; work gets the first row of a
-// full block and how many there are.
+// block, where it is, and where its window begins in the padded input; work gets how many rows there
+// are in a block.
 template <int BLOCK, typename Fill, typename Work>
 inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
     int filled = 0;
@@ -704,16 +702,15 @@ inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work wor
                 const size_t corner = size_t(shape.stride) * (size_t(i) * shape.padded() + j);
                 fill(filled++, Place{e, i, j, row++}, e * shape.image() + corner * shape.inputs);
                 if (filled == BLOCK) {
-                    work(row - filled, filled);
+                    work(filled);
                     filled = 0;
                 }
             }
-    if (filled) work(row - filled, filled);
+    if (filled) work(filled);
 }
 
 // The same in blocks of rows whose windows have the same taps inside the input, some examples at once
-// while these are in the cache; work gets how many rows there are, and the first of these taps and how
-// many, down and across.
+// while these are in the cache; work also gets the first of these taps and how many, down and across.
 template <int BLOCK, typename Fill, typename Work>
 inline void in_uniform_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
     const auto band = [&](int first) {
@@ -875,10 +872,9 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
             windows[1][slot] = x2 + window;
             for (int h = 0; h < 3; h++) __builtin_prefetch(x2 + window + h * line);
         },
-        [&](size_t, int rows) {
+        [&](int rows) {
             if (gathers)
-                return outer_product<T>(rows, windows[0], 9 * inputs, right[0], filters, total,
-                                        false);
+                return outer_product<T>(rows, windows[0], 9 * inputs, right[0], filters, total);
             for (int tap = 0; tap < 9; tap++)
                 for (int s = 0; s < (x2 ? 2 : 1); s++) {
                     const T *a[GRADIENT_ROWS], *g[GRADIENT_ROWS];
@@ -889,7 +885,7 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
                         inside += taps[r] >> tap & 1;
                     }
                     outer_product<T>(inside, a, inputs, g, filters,
-                                     total + size_t(tap) * inputs * filters, false);
+                                     total + size_t(tap) * inputs * filters);
                 }
         });
 }
@@ -1760,7 +1756,7 @@ struct Task {
                     add(of + size_t(e) * filters + c, sum[n]);
             });
         }
-        outer_product<T>(rows, x, patch(), of_g, filters, g_kernel, false);
+        outer_product<T>(rows, x, patch(), of_g, filters, g_kernel);
     }
 
     // The sum of G times C; with_centred has it in its first example. Leaves w, S w and, in averages,
