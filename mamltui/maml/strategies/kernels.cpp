@@ -181,6 +181,24 @@ inline __attribute__((always_inline)) void outer_tile(const T* const* a, const T
     }
 }
 
+// Visits the tiles of columns: where one begins, and its vectors (as a type).
+template <typename T, typename Visit>
+inline void each_tile(int columns, Visit visit) {
+    constexpr int L = Lanes<T>::count, HALF = std::max(1, TILE_VECTORS / 2);
+    int c = 0;
+    for (; c + TILE_VECTORS * L <= columns; c += TILE_VECTORS * L)
+        visit(c, std::integral_constant<int, TILE_VECTORS>());
+    for (; c + HALF * L <= columns; c += HALF * L) visit(c, std::integral_constant<int, HALF>());
+    for (; c < columns; c += L) visit(c, std::integral_constant<int, 1>());
+}
+// The same with the width of a tile.
+template <typename T, typename Visit>
+inline void each_panel(int columns, Visit visit) {
+    each_tile<T>(columns, [&](int column, auto vectors) {
+        visit(column, decltype(vectors)::value * Lanes<T>::count);
+    });
+}
+
 // Calls tile<M, N> with M the rows left (at most TILE_ROWS) and N whole vectors of columns.
 template <int N, typename Tile>
 inline void with_rows(int left, Tile tile) {
@@ -205,8 +223,7 @@ STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS],
     const int at_once = std::max<int>(1, PANEL_BYTES / (length * WIDE * sizeof(T)));
     for (int s = 0; s < segments; s += at_once) {
         const int these = std::min(at_once, segments - s);
-        int column = 0;
-        auto sweep = [&](auto vectors) {
+        each_tile<T>(columns, [&](int column, auto vectors) {
             for (int r = 0; r < rows; r += TILE_ROWS)
                 with_rows<decltype(vectors)::value>(rows - r, [&](auto m, auto n) {
                     if (soon && s == 0)
@@ -217,10 +234,7 @@ STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS],
                     rows_tile<T, decltype(m)::value, decltype(n)::value>(
                         these, a + s, r, length, b + s, out + r, column, fresh && s == 0, ahead);
                 });
-        };
-        for (; column + WIDE <= columns; column += WIDE)
-            sweep(std::integral_constant<int, TILE_VECTORS>());
-        for (; column < columns; column += L) sweep(std::integral_constant<int, 1>());
+        });
     }
 }
 
@@ -228,16 +242,13 @@ STAGE void rows_product(int rows, int segments, const T* const (*a)[BLOCK_ROWS],
 template <typename T>
 STAGE void outer_product(int rows, const T* const* a, int length, const T* const* g, int columns,
                          T* total) {
-    constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
-    for (int k = 0; k < length; k += TILE_ROWS) {
-        int column = 0;
-        auto tile = [&](auto m, auto n) {
-            outer_tile<T, decltype(m)::value, decltype(n)::value>(a, g, rows, k, column, total,
-                                                                  columns);
-        };
-        for (; column + WIDE <= columns; column += WIDE) with_rows<TILE_VECTORS>(length - k, tile);
-        for (; column < columns; column += L) with_rows<1>(length - k, tile);
-    }
+    for (int k = 0; k < length; k += TILE_ROWS)
+        each_tile<T>(columns, [&](int column, auto vectors) {
+            with_rows<decltype(vectors)::value>(length - k, [&](auto m, auto n) {
+                outer_tile<T, decltype(m)::value, decltype(n)::value>(a, g, rows, k, column, total,
+                                                                      columns);
+            });
+        });
 }
 
 // Rows of the blocks, of at most so many, that rows are divided into: whole tiles, about equal.
@@ -254,15 +265,6 @@ inline void each_columns(int columns, Visit visit) {
     int c = 0;
     for (; c + 4 * L <= columns; c += 4 * L) visit(std::integral_constant<int, 4>(), c);
     for (; c < columns; c += L) visit(std::integral_constant<int, 1>(), c);
-}
-
-// Visits the tiles of columns: where one begins and how wide it is.
-template <typename T, typename Visit>
-inline void each_panel(int columns, Visit visit) {
-    constexpr int L = Lanes<T>::count, WIDE = TILE_VECTORS * L;
-    int column = 0;
-    for (; column + WIDE <= columns; column += WIDE) visit(column, WIDE);
-    for (; column < columns; column += L) visit(column, L);
 }
 
 // ---- Shapes -------------------------------------------------------------------------------------
@@ -317,7 +319,7 @@ struct Network {
           layers(d.layers),
           pooled(d.pooled),
           flat(d.flat),
-          reads_patches(!d.pooled && d.normalisation != LAYER && 9 * d.channels <= MOST_GATHERED),
+          reads_patches(d.normalisation != LAYER && 9 * d.channels <= MOST_GATHERED),
           normalisation(Normalisation(d.normalisation)) {
         int size = d.image_size, inputs = d.channels, real_inputs = d.channels;
         for (int l = 0; l < layers; l++) {
@@ -912,10 +914,10 @@ inline void each_band_back(const LayerShape& shape, int phase, Visit visit) {
 // gx [examples, in, in, inputs] = the transposed convolution of g with a kernel (plus that of g2
 // with kernel2). With stride s, a padded row or column y is in the windows (y - tap) / s of those
 // taps that leave no remainder. finish is called with the rows of each block when they are there, one
-// after the other unless gx keeps all; it takes a row beside each.
+// after the other unless gx has all; it takes a row beside each.
 template <typename T, typename Beside, typename Finish>
 STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, const T* kernel,
-                          const T* g2, const T* kernel2, T* gx, bool keeps,
+                          const T* g2, const T* kernel2, T* gx, bool has_all,
                           const Workspace<T>& space, Beside beside, Finish finish) {
     const T *a[18][BLOCK_ROWS], *soon[BLOCK_ROWS];
     T* out[BLOCK_ROWS];
@@ -961,7 +963,7 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
                             for (int x = left; x < right; x += stride) {
                                 const size_t row = (size_t(e) * shape.in + y) * shape.in + x;
                                 rows[filled] = {e, y, x, row};
-                                out[filled] = gx + (keeps ? row : filled) * shape.inputs;
+                                out[filled] = gx + (has_all ? row : filled) * shape.inputs;
                                 soon[filled] = beside(rows[filled]);
                                 for (int s = 0; s < taps; s++) {
                                     const int i = (y + shape.start() - tap[s] / 3) / stride;
@@ -1022,6 +1024,7 @@ struct Task {
     T *g_output, *dense, *dg_gained, *sums, *sums2, *averages, *averages2, *gains, *shifts;
     T *d_gains, *d_shifts, *total, *g_features;
     T *w, *v, *folded, *moments;  // [patch, filters]: see the first layer that reads patches
+    T* block;                     // [BLOCK_ROWS, filters]
     Workspace<T> space;
 
     Task(const Network& net, int count) : net(net), count(count), filters(net.filters) {}
@@ -1045,7 +1048,7 @@ struct Task {
         if (net.reads_patches) {
             patches = arena.take(size_t(count) * net.layer[0].positions() * patch());
             patch_mean = arena.take(patch());
-            patch_moments = arena.take(patch() * patch());
+            patch_moments = arena.take(patch() * patch());  // also behind the last patch
         } else {
             images = arena.take(count * net.layer[0].image());
         }
@@ -1057,7 +1060,7 @@ struct Task {
             LayerTape<T>& tape = layer[l];
             tape.centred = from_patches(l) ? nullptr : arena.take(rows(l));
             tape.output = arena.take(output_size(l));
-            tape.chosen = net.pooled ? arena.take(kept(l)) : tape.centred;
+            tape.chosen = net.pooled && !from_patches(l) ? arena.take(kept(l)) : tape.centred;
             tape.codes = net.pooled ? arena.take(kept(l)) : nullptr;
             tape.mean = arena.take(per_group());
             tape.scale = arena.take(per_group());
@@ -1085,7 +1088,8 @@ struct Task {
             layer[l].d_normalised = from_patches(l) ? nullptr : arena.take(rows(l));
             layer[l].d_correlation = arena.take(per_group());
             layer[l].d_cross = arena.take(per_example());
-            layer[l].d_chosen = net.pooled ? arena.take(kept(l)) : layer[l].d_normalised;
+            layer[l].d_chosen =
+                net.pooled && !from_patches(l) ? arena.take(kept(l)) : layer[l].d_normalised;
         }
         d_features = arena.take(hidden_features());
         return arena.used;
@@ -1117,6 +1121,7 @@ struct Task {
         total = arena.take(kernel);
         if (net.reads_patches)
             for (T** each : {&w, &v, &folded, &moments}) *each = arena.take(first_kernel());
+        block = net.reads_patches ? arena.take(size_t(BLOCK_ROWS) * filters) : nullptr;
         g_features = arena.take(hidden_features());
         return arena.used;
     }
@@ -1125,16 +1130,17 @@ struct Task {
     STAGE void see(const T* from) {
         if (net.reads_patches) return form_patches(from);
         const LayerShape& shape = net.layer[0];
-        const size_t pixels = size_t(shape.in) * shape.in;
-        for (int e = 0; e < count; e++)
-            for (int y = 0; y < shape.in; y++)
-                for (int x = 0; x < shape.in; x++) {
-                    T* to = images + e * shape.image() +
-                            (size_t(y + shape.start()) * shape.padded() + x + shape.start()) *
-                                shape.inputs;
-                    for (int c = 0; c < shape.inputs; c++)
-                        to[c] = from[(size_t(e) * shape.inputs + c) * pixels + y * shape.in + x];
-                }
+        for (int e = 0; e < count; e++, from += size_t(shape.inputs) * shape.in * shape.in)
+            pad_image(from, images + e * shape.image());
+    }
+    void pad_image(const T* from, T* to) const {
+        const LayerShape& shape = net.layer[0];
+        for (int c = 0; c < shape.inputs; c++)
+            for (int y = 0; y < shape.in; y++) {
+                T* at = to + (size_t(y + shape.start()) * shape.padded() + shape.start()) *
+                                 shape.inputs + c;
+                for (int x = 0; x < shape.in; x++, at += shape.inputs) *at = *from++;
+            }
     }
 
     // Where the outputs of layer l begin for a line of them (example, i), in its padded output.
@@ -1451,10 +1457,11 @@ struct Task {
         padded_vector(values.scale[l].of(task), 1, gains);
         padded_vector(values.shift[l].of(task), 0, shifts);
         if (from_patches(l)) std::fill_n(g_kernel, first_kernel(), T(0));
+        const bool has_all =
+            !from_patches(l) || l + 1 == net.layers || uses_winograd(net.layer[l + 1], count);
         auto finish = [&](int rows, const Place* row) {
             if (from_patches(l))
-                through_first_relu(rows, row, l + 1 < net.layers ? g : g + row->row * filters, of,
-                                   g_kernel);
+                back_through_first(rows, row, g, has_all, of, g_kernel);
             else
                 through_relu(l, rows, row, g, of, with_centred);
         };
@@ -1462,7 +1469,7 @@ struct Task {
             const T *kernel = values.kernel[l + 1].of(task), *known = layer[l + 1].g_product;
             input_gradient<T>(
                 count, net.layer[l + 1], direction ? dense : known, kernel, known,
-                direction ? direction->kernel[l + 1].of(task) : nullptr, g, !from_patches(l), space,
+                direction ? direction->kernel[l + 1].of(task) : nullptr, g, has_all, space,
                 [&](const Place& place) {
                     return from_patches(l) ? layer[l].output + place_of_output(l, place)
                                            : layer[l].chosen + place.row * filters;
@@ -1598,43 +1605,39 @@ struct Task {
 
     STAGE void form_patches(const T* from) {
         const LayerShape& shape = net.layer[0];
-        const int length = patch(), positions = shape.positions(), channels = shape.real_inputs;
-        std::vector<double> mean(length), second(size_t(length) * length);
-        T* to = patches;
-        for (int e = 0; e < count; e++, from += size_t(channels) * shape.in * shape.in)
-            for (int i = 0; i < shape.out; i++)
-                for (int j = 0; j < shape.out; j++)
-                    for (int tap = 0; tap < 9; tap++) {
-                        const int y = shape.stride * i - shape.start() + tap / 3;
-                        const int x = shape.stride * j - shape.start() + tap % 3;
-                        const bool inside = y >= 0 && x >= 0 && y < shape.in && x < shape.in;
-                        for (int c = 0; c < channels; c++)
-                            *to++ = inside ? from[(size_t(c) * shape.in + y) * shape.in + x] : T(0);
-                    }
+        const int length = patch(), positions = shape.positions(), columns = (length + L - 1) / L * L;
         const size_t rows = size_t(count) * positions;
-        for (size_t row = 0; row < rows; row++)
-            for (int k = 0; k < length; k++) mean[k] += patches[row * length + k];
-        for (int k = 0; k < length; k++) patch_mean[k] = mean[k] /= rows;
-        // Of an example the values of one tap at a time, in whole vectors.
-        const int line = (positions + L - 1) / L * L;
-        std::vector<T> taps(size_t(length) * line);
-        T* at = patches;
-        for (int e = 0; e < count; e++) {
-            for (int p = 0; p < positions; p++)
-                for (int k = 0; k < length; k++, at++)
-                    taps[size_t(k) * line + p] = *at -= patch_mean[k];
-            for (int k = 0; k < length; k++)
-                for (int j = 0; j <= k; j++) {
-                    const T *a = &taps[size_t(k) * line], *b = &taps[size_t(j) * line];
-                    Vector<T> sum{};
-                    for (int p = 0; p < line; p += L) sum += load(a + p) * load(b + p);
-                    for (int i = 0; i < L; i++) second[size_t(k) * length + j] += sum[i];
+        std::vector<T> padded(shape.image()), products(size_t(length) * columns);
+        std::vector<double> mean(length), second(products.size());
+        T* to = patches;
+        for (int e = 0; e < count; e++, from += size_t(shape.inputs) * shape.in * shape.in) {
+            pad_image(from, padded.data());
+            for (int i = 0; i < shape.out; i++)
+                for (int j = 0; j < shape.out; j++, to += length) {
+                    const size_t corner = size_t(shape.stride) * (i * shape.padded() + j);
+                    gather(&padded[corner * shape.inputs], size_t(shape.padded()) * shape.inputs,
+                           3 * shape.inputs, to);
+                    for (int k = 0; k < length; k++) mean[k] += to[k];
                 }
+        }
+        for (int k = 0; k < length; k++) patch_mean[k] = mean[k] /= rows;
+        for (int e = 0; e < count; e++) {
+            T* x = patches + size_t(e) * positions * length;
+            for (int p = 0; p < positions; p++)
+                for (int k = 0; k < length; k++) x[p * length + k] -= patch_mean[k];
+            // A row's columns beyond its own are the next row's, and their sums are left.
+            std::fill(products.begin(), products.end(), T(0));
+            const T* row[GRADIENT_ROWS];
+            for (int p = 0, n; p < positions; p += n) {
+                n = std::min(GRADIENT_ROWS, positions - p);
+                for (int r = 0; r < n; r++) row[r] = x + size_t(p + r) * length;
+                outer_product<T>(n, row, length, row, columns, products.data());
+            }
+            for (size_t at = 0; at < second.size(); at++) second[at] += products[at];
         }
         for (int k = 0; k < length; k++)
             for (int j = 0; j < length; j++)
-                patch_moments[k * length + j] =
-                    second[size_t(std::max(j, k)) * length + std::min(j, k)] / rows;
+                patch_moments[k * length + j] = second[size_t(k) * columns + j] / rows;
     }
 
     T number_of_patches() const { return T(count) * net.layer[0].positions(); }
@@ -1679,42 +1682,80 @@ struct Task {
         for (int c = 0; c < filters; c++) to[c] -= layer[0].mean[c];
     }
 
-    // x kernel + shift, each row where it belongs in an output: where this is positive, or where
-    // another output is.
-    STAGE void first_product(const T* kernel, const T* shift, const T* other, T* output) const {
-        const int out = net.layer[0].out, length = patch();
+    // The patches from which an output is computed: one, or the four that pooling takes one of.
+    template <bool POOLED>
+    const T* patch_of(int e, int i, int j, int which) const {
+        const size_t out = net.layer[0].out, y = POOLED ? 2 * i + which / 2 : i;
+        const size_t x = POOLED ? 2 * j + which % 2 : j;
+        return patches + ((e * out + y) * out + x) * patch();
+    }
+
+    // x kernel + shift at the outputs: what is positive and, with pooling, largest; or, of a tangent,
+    // where the pass took it whose output is given.
+    void first_outputs(const T* kernel, const T* shift, const T* passed, T* output) const {
+        net.pooled ? first_product<true>(kernel, shift, passed, output)
+                   : first_product<false>(kernel, shift, passed, output);
+    }
+    template <bool POOLED>
+    STAGE void first_product(const T* kernel, const T* shift, const T* passed, T* output) const {
+        constexpr int EACH = POOLED ? 4 : 1;
+        const int after = net.layer[0].after;
         const Weight<T> b{kernel, 1, size_t(filters)};
         const T* a[1][BLOCK_ROWS];
-        T* to[BLOCK_ROWS];
+        T *to[BLOCK_ROWS], *codes[BLOCK_ROWS], *code = layer[0].codes;
         size_t at[BLOCK_ROWS];
         int filled = 0;
-        const T* x = patches;
         auto work = [&] {
-            rows_product<T>(filled, 1, a, &b, length, filters, to);
+            rows_product<T>(EACH * filled, 1, a, &b, patch(), filters, to);
             each_columns<T>(filters, [&](auto vectors, int from) {
                 constexpr int N = decltype(vectors)::value;
                 Vector<T> more[N];
                 for (int n = 0; n < N; n++) more[n] = load(shift + from + n * L);
                 for (int r = 0; r < filled; r++)
                     for (int n = 0, c = from; n < N; n++, c += L) {
-                        const Vector<T> y = load(to[r] + c) + more[n];
-                        const auto stops = (other ? load(other + at[r] + c) : y) <= 0;
-                        store(to[r] + c, stops ? Vector<T>{} : y);  // NaN stays
+                        Vector<T> y = load(to[EACH * r] + c);
+                        if constexpr (POOLED)
+                            y = passed ? taken(to + 4 * r, c, load(codes[r] + c))
+                                       : largest(to + 4 * r, c, codes[r] + c);
+                        y += more[n];
+                        const auto stops = (passed ? load(passed + at[r] + c) : y) <= 0;
+                        store(output + at[r] + c, stops ? Vector<T>{} : y);  // NaN stays
                     }
             });
             filled = 0;
         };
         for (int e = 0; e < count; e++)
-            for (int i = 0; i < out; i++) {
+            for (int i = 0; i < after; i++) {
                 const size_t line = line_of_output(0, e, i);
-                for (int j = 0; j < out; j++, x += length) {
-                    a[0][filled] = x;
+                for (int j = 0; j < after; j++) {
                     at[filled] = line + size_t(j) * filters;
-                    to[filled] = output + at[filled];
-                    if (++filled == BLOCK_ROWS) work();
+                    for (int k = 0; k < EACH; k++) {
+                        const int row = EACH * filled + k;
+                        a[0][row] = patch_of<POOLED>(e, i, j, k);
+                        to[row] = POOLED ? block + size_t(row) * filters : output + at[filled];
+                    }
+                    if constexpr (POOLED) codes[filled] = code, code += filters;
+                    if (EACH * ++filled == BLOCK_ROWS) work();
                 }
             }
         if (filled) work();
+    }
+    // Of four rows the largest of each column, and which it is; and that which a code says.
+    static Vector<T> largest(T* const* row, int c, T* code_at) {
+        Vector<T> best = load(row[0] + c), code{};
+        for (int k = 1; k < 4; k++) {
+            const Vector<T> y = load(row[k] + c);
+            const auto better = (y > best) | (y != y);  // NaN stays
+            best = better ? y : best;
+            code = better ? all(T(k)) : code;
+        }
+        store(code_at, code);
+        return best;
+    }
+    static Vector<T> taken(T* const* row, int c, Vector<T> code) {
+        Vector<T> of = load(row[0] + c);
+        for (int k = 1; k < 4; k++) of = code == all(T(k)) ? load(row[k] + c) : of;
+        return of;
     }
 
     // The output, from the mean and r. Leaves w.
@@ -1728,35 +1769,53 @@ struct Task {
         for (size_t k = 0; k < patch(); k++)
             for (int c = 0; c < filters; c++)
                 folded[k * filters + c] = gains[c] * w[k * filters + c];
-        first_product(folded, shifts, nullptr, tape.output);
+        first_outputs(folded, shifts, nullptr, tape.output);
     }
 
-    // Adds G, g [rows, filters] where the output is positive, to its sums over each example and to P.
-    STAGE void through_first_relu(int rows, const Place* row, T* g, T* of, T* g_kernel) const {
+    // Adds G, g where the output is positive, to its sums over each example and to P. Of g there are
+    // these rows, one after the other, or all.
+    void back_through_first(int rows, const Place* row, T* g, bool has_all, T* of,
+                            T* g_kernel) const {
+        net.pooled ? through_first_relu<true>(rows, row, g, has_all, of, g_kernel)
+                   : through_first_relu<false>(rows, row, g, has_all, of, g_kernel);
+    }
+    template <bool POOLED>
+    STAGE void through_first_relu(int rows, const Place* row, T* g, bool has_all, T* of,
+                                   T* g_kernel) const {
+        constexpr int EACH = POOLED ? 4 : 1, AT_ONCE = BLOCK_ROWS / EACH;
         const T *x[BLOCK_ROWS], *of_g[BLOCK_ROWS];
-        for (int first = 0, end; first < rows; first = end) {
-            const int e = row[first].example;
-            for (end = first; end < rows && row[end].example == e; end++) {
-                x[end] = patches + row[end].row * patch();
-                of_g[end] = g + size_t(end) * filters;
-            }
+        for (int begin = 0, end; begin < rows; begin = end) {
+            const int e = row[begin].example;
+            for (end = begin; end < rows && end < begin + AT_ONCE && row[end].example == e; end++)
+                for (int k = 0, at = EACH * (end - begin); k < EACH; k++, at++) {
+                    x[at] = patch_of<POOLED>(e, row[end].i, row[end].j, k);
+                    of_g[at] = POOLED ? block + size_t(at) * filters
+                                      : g + (has_all ? row[end].row : end) * filters;
+                }
             each_columns<T>(filters, [&](auto vectors, int from) {
                 constexpr int N = decltype(vectors)::value;
                 Vector<T> sum[N]{};
-                for (int q = first; q < end; q++) {
+                for (int q = begin; q < end; q++) {
                     const T* y = layer[0].output + place_of_output(0, row[q]);
-                    T* at = g + size_t(q) * filters;
+                    T* at = g + (has_all ? row[q].row : q) * filters;
                     for (int n = 0, c = from; n < N; n++, c += L) {
                         const Vector<T> passed = load(y + c) > 0 ? load(at + c) : Vector<T>{};
-                        store(at + c, passed);
                         sum[n] += passed;
+                        if constexpr (POOLED) {
+                            const Vector<T> code = load(layer[0].codes + row[q].row * filters + c);
+                            T* to = block + size_t(4) * (q - begin) * filters + c;
+                            for (int k = 0; k < 4; k++, to += filters)
+                                store(to, code == all(T(k)) ? passed : Vector<T>{});
+                        } else {
+                            store(at + c, passed);
+                        }
                     }
                 }
                 for (int n = 0, c = from; n < N; n++, c += L)
                     add(of + size_t(e) * filters + c, sum[n]);
             });
+            outer_product<T>(EACH * (end - begin), x, patch(), of_g, filters, g_kernel);
         }
-        outer_product<T>(rows, x, patch(), of_g, filters, g_kernel);
     }
 
     // The sum of G times C; with_centred has it in its first example. Leaves w, S w and, in averages,
@@ -1818,7 +1877,7 @@ struct Task {
             for (size_t t = c; t < first_kernel(); t += filters)
                 folded[t] = gains[c] * r * v[t] + bend * w[t];
         }
-        first_product(folded, d_shifts, tape.output, d_output);
+        first_outputs(folded, d_shifts, tape.output, d_output);
     }
 
     // The patches, transposed, times dg_Z; total is those times dG, shifts has the sum of du, and
