@@ -44,6 +44,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "8 channels": {"way": 2, "channels": 8, "size": 8, "layers": 2},
     # Rows enough for Winograd's algorithm, in one layer of odd size and whole and half panels.
     "max-pooling": {"way": 3, "shot": 2, "filters": 40, "size": 22, "pooling": "max", "tasks": 2},
+    "max-pooling, colour": {"way": 2, "channels": 3, "filters": 32, "size": 21, "pooling": "max"},
     # Layers of 14 and 7, of 28 and 14, of 21 and 11, and of 42, 21 and 11 outputs a side.
     "28x28": {"way": 4, "shot": 4, "query": 2, "filters": 64, "tasks": 1},
     "56x56": {"way": 3, "shot": 2, "query": 1, "size": 56, "tasks": 1},

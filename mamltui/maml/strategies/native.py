@@ -190,7 +190,8 @@ class Kernels:
             for images in (episodes.support_x, episodes.query_x)
         )
         tapes = (steps + 1) * (support["forward"] + support["backward"]) + support["tangent"]
-        task = episodes.support_x.element_size() * (tapes + query["forward"] + query["images"])
+        images = support["images"] + query["images"]
+        task = episodes.support_x.element_size() * (tapes + query["forward"] + images)
         threads = torch.get_num_threads()
         workers = WORKERS if steps and threads > 1 else 1
         threads = -(-threads // workers)
