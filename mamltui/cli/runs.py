@@ -186,7 +186,7 @@ def compare(
     rows = [
         [difference.key, *difference.values]
         for difference in differing
-        if difference.key != "description"  # a sentence, of what the others say
+        if difference.key != "description"  # a sentence of what the other rows say
     ]
     if not rows:
         rows.append(["profile", *["the same" for _ in folders]])

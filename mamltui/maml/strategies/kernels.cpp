@@ -711,32 +711,37 @@ inline void in_blocks(int examples, const LayerShape& shape, Fill fill, Work wor
     if (filled) work(filled);
 }
 
-// The same in blocks of rows whose windows have the same taps inside the input, some examples at once
-// while these are in the cache; work also gets the first of these taps and how many, down and across.
+// Visits the bands of rows (or columns), a step apart, that have the same taps: where one begins and
+// ends, and its taps.
+template <typename TapsAt, typename Visit>
+inline void each_band(int begin, int end, int step, TapsAt taps_at, Visit visit) {
+    for (int first = begin, next; first < end; first = next) {
+        const unsigned taps = taps_at(first);
+        for (next = first + step; next < end && taps_at(next) == taps;) next += step;
+        visit(first, next, taps);
+    }
+}
+
+// Examples whose activations stay in the cache.
+inline int examples_at_once(int examples, int positions) {
+    const int groups = examples * positions / ROWS_AT_ONCE + 1;
+    return (examples + groups - 1) / groups;
+}
+
+// The same as in_blocks, but in blocks of rows whose windows have the same taps inside the input, some
+// examples at once; work also gets these taps down and across.
 template <int BLOCK, typename Fill, typename Work>
 inline void in_uniform_blocks(int examples, const LayerShape& shape, Fill fill, Work work) {
-    const auto band = [&](int first) {
-        int end = first + 1;
-        while (end < shape.out && shape.taps_inside(end) == shape.taps_inside(first)) end++;
-        return end;
-    };
-    const auto run = [&](int output) {
-        const unsigned taps = shape.taps_inside(output);
-        const int first = taps & 1 ? 0 : taps & 2 ? 1 : 2;
-        return std::pair<int, int>(first, (taps & 1) + (taps >> 1 & 1) + (taps >> 2 & 1));
-    };
-    const int groups = examples * shape.positions() / ROWS_AT_ONCE + 1;
-    const int at_once = (examples + groups - 1) / groups;
+    const auto taps_at = [&](int output) { return shape.taps_inside(output); };
+    const int at_once = examples_at_once(examples, shape.positions());
     for (int begin = 0; begin < examples; begin += at_once) {
         const int end = std::min(examples, begin + at_once);
-        for (int top = 0, bottom; top < shape.out; top = bottom) {
-            bottom = band(top);
-            for (int left = 0, right; left < shape.out; left = right) {
-                right = band(left);
+        each_band(0, shape.out, 1, taps_at, [&](int top, int bottom, unsigned down) {
+            each_band(0, shape.out, 1, taps_at, [&](int left, int right, unsigned across) {
                 const int block = even_block<BLOCK>((end - begin) * (bottom - top) * (right - left));
                 int filled = 0;
                 auto flush = [&] {
-                    work(filled, run(top), run(left));
+                    work(filled, down, across);
                     filled = 0;
                 };
                 for (int e = begin; e < end; e++)
@@ -749,8 +754,8 @@ inline void in_uniform_blocks(int examples, const LayerShape& shape, Fill fill, 
                             if (filled == block) flush();
                         }
                 if (filled) flush();
-            }
-        }
+            });
+        });
     }
 }
 
@@ -823,22 +828,25 @@ STAGE void convolve(int examples, const LayerShape& shape, const T* x, const T* 
             windows[slot] = window;
             if (gathers) gather(sources[0].data + window, line, run, gathered + slot * 3 * run);
         },
-        [&](int rows, std::pair<int, int> down, std::pair<int, int> across) {
-            int segments = 0;
-            for (int s = 0; s < count && !gathers; s++)
-                for (int h = down.first; h < down.first + down.second; h++, segments++) {
-                    b[segments] = whole[s].from(h * run + across.first * shape.inputs);
-                    const T* from = sources[s].data + h * line + across.first * shape.inputs;
-                    for (int r = 0; r < rows; r++) a[segments][r] = from + windows[r];
-                }
+        [&](int rows, unsigned down, unsigned across) {
             if (gathers) {
-                b[0] = whole[0];
                 for (int r = 0; r < rows; r++) a[0][r] = gathered + r * 3 * run;
-                rows_product<T>(rows, 1, a, b, 3 * run, filters, out);
-            } else {
-                rows_product<T>(rows, segments, a, b, across.second * shape.inputs, filters, out,
-                                shape.image());
+                rows_product<T>(rows, 1, a, whole, 3 * run, filters, out);
+                return add_sums(rows, places);
             }
+            // Taps across are neighbours, and so are their values.
+            const int first = (across & 1 ? 0 : across & 2 ? 1 : 2) * shape.inputs;
+            const int length = ((across & 1) + (across >> 1 & 1) + (across >> 2)) * shape.inputs;
+            int segments = 0;
+            for (int s = 0; s < count; s++)
+                for (int h = 0; h < 3; h++) {
+                    if (!(down >> h & 1)) continue;
+                    b[segments] = whole[s].from(h * run + first);
+                    const T* from = sources[s].data + h * line + first;
+                    for (int r = 0; r < rows; r++) a[segments][r] = from + windows[r];
+                    segments++;
+                }
+            rows_product<T>(rows, segments, a, b, length, filters, out, shape.image());
             add_sums(rows, places);
         });
 }
@@ -892,8 +900,8 @@ STAGE void kernel_gradient(int examples, const LayerShape& shape, const T* x, co
         });
 }
 
-// Visits the rows (or columns) of an input, a stride apart and of one phase, that the same taps reach
-// from inside the output: where they begin and end, and the taps.
+// The bands of an input's rows (or columns) of one phase, by the taps that reach them from inside the
+// output.
 template <typename Visit>
 inline void each_band_back(const LayerShape& shape, int phase, Visit visit) {
     const auto taps_at = [&](int y) {
@@ -904,11 +912,7 @@ inline void each_band_back(const LayerShape& shape, int phase, Visit visit) {
         }
         return taps;
     };
-    for (int y = (phase + shape.start()) % shape.stride, end; y < shape.in; y = end) {
-        const unsigned taps = taps_at(y);
-        for (end = y + shape.stride; end < shape.in && taps_at(end) == taps;) end += shape.stride;
-        visit(y, end, taps);
-    }
+    each_band((phase + shape.start()) % shape.stride, shape.in, shape.stride, taps_at, visit);
 }
 
 // gx [examples, in, in, inputs] = the transposed convolution of g with a kernel (plus that of g2
@@ -934,8 +938,7 @@ STAGE void input_gradient(int examples, const LayerShape& shape, const T* g, con
         return winograd_product(examples, size, kernel2 ? 2 : 1, sources, gx, space, finish);
     }
     // All phases of some examples, while these are in the cache.
-    const int groups = examples * shape.in * shape.in / ROWS_AT_ONCE + 1;
-    const int at_once = (examples + groups - 1) / groups;
+    const int at_once = examples_at_once(examples, shape.in * shape.in);
     for (int begin = 0; begin < examples; begin += at_once)
         for (int phase = 0; phase < stride * stride; phase++) {
             const int end = std::min(examples, begin + at_once);
@@ -1137,9 +1140,8 @@ struct Task {
         const LayerShape& shape = net.layer[0];
         for (int c = 0; c < shape.inputs; c++)
             for (int y = 0; y < shape.in; y++) {
-                T* at = to + (size_t(y + shape.start()) * shape.padded() + shape.start()) *
-                                 shape.inputs + c;
-                for (int x = 0; x < shape.in; x++, at += shape.inputs) *at = *from++;
+                const size_t row = size_t(y + shape.start()) * shape.padded() + shape.start();
+                for (int x = 0; x < shape.in; x++) to[(row + x) * shape.inputs + c] = *from++;
             }
     }
 
@@ -1448,8 +1450,7 @@ struct Task {
         }
     }
     // To G of layer l from g_features or the layer above; in a direction, to its derivative. Leaves
-    // gains and shifts.
-    // For a layer that reads patches, g is room for G, and g_kernel becomes P.
+    // gains and shifts. For a layer that reads patches, g is room for G, and g_kernel becomes P.
     void back_to(int task, int l, const Parameters<T>& values, const Parameters<T>* direction, T* g,
                  T* of, T* with_centred, T* g_kernel) {
         std::fill_n(of, per_example(), T(0));
@@ -1620,7 +1621,7 @@ struct Task {
                     for (int k = 0; k < length; k++) mean[k] += to[k];
                 }
         }
-        for (int k = 0; k < length; k++) patch_mean[k] = mean[k] /= rows;
+        for (int k = 0; k < length; k++) patch_mean[k] = mean[k] / rows;
         for (int e = 0; e < count; e++) {
             T* x = patches + size_t(e) * positions * length;
             for (int p = 0; p < positions; p++)
@@ -1690,8 +1691,9 @@ struct Task {
         return patches + ((e * out + y) * out + x) * patch();
     }
 
-    // x kernel + shift at the outputs: what is positive and, with pooling, largest; or, of a tangent,
-    // where the pass took it whose output is given.
+    // The output from x kernel + shift: with pooling the largest of four, and of that what is positive.
+    // Or, where the output of the pass is given, a tangent of it: what pooling took there, where that
+    // output is positive.
     void first_outputs(const T* kernel, const T* shift, const T* passed, T* output) const {
         net.pooled ? first_product<true>(kernel, shift, passed, output)
                    : first_product<false>(kernel, shift, passed, output);
@@ -1715,7 +1717,7 @@ struct Task {
                     for (int n = 0, c = from; n < N; n++, c += L) {
                         Vector<T> y = load(to[EACH * r] + c);
                         if constexpr (POOLED)
-                            y = passed ? taken(to + 4 * r, c, load(codes[r] + c))
+                            y = passed ? of_code(to + 4 * r, c, load(codes[r] + c))
                                        : largest(to + 4 * r, c, codes[r] + c);
                         y += more[n];
                         const auto stops = (passed ? load(passed + at[r] + c) : y) <= 0;
@@ -1741,7 +1743,7 @@ struct Task {
         if (filled) work();
     }
     // Of four rows the largest of each column, and which it is; and that which a code says.
-    static Vector<T> largest(T* const* row, int c, T* code_at) {
+    static Vector<T> largest(const T* const* row, int c, T* code_at) {
         Vector<T> best = load(row[0] + c), code{};
         for (int k = 1; k < 4; k++) {
             const Vector<T> y = load(row[k] + c);
@@ -1752,7 +1754,7 @@ struct Task {
         store(code_at, code);
         return best;
     }
-    static Vector<T> taken(T* const* row, int c, Vector<T> code) {
+    static Vector<T> of_code(const T* const* row, int c, Vector<T> code) {
         Vector<T> of = load(row[0] + c);
         for (int k = 1; k < 4; k++) of = code == all(T(k)) ? load(row[k] + c) : of;
         return of;
@@ -1772,8 +1774,8 @@ struct Task {
         first_outputs(folded, shifts, nullptr, tape.output);
     }
 
-    // Adds G, g where the output is positive, to its sums over each example and to P. Of g there are
-    // these rows, one after the other, or all.
+    // Adds G, which is g where the output is positive, to its sums over each example and to P. g has
+    // all rows, or these one after the other.
     void back_through_first(int rows, const Place* row, T* g, bool has_all, T* of,
                             T* g_kernel) const {
         net.pooled ? through_first_relu<true>(rows, row, g, has_all, of, g_kernel)
@@ -1981,12 +1983,10 @@ struct Task {
                         const size_t p = size_t(j) * filters + c, at = kept_at + p;
                         Vector<T> taken;
                         if (net.pooled) {
-                            const T* window = d + 2 * i * line + 2 * size_t(j) * filters + c;
-                            const Vector<T> code = load(tape.codes + at);
-                            taken = load(window);
-                            taken = code == 1 ? load(window + filters) : taken;
-                            taken = code == 2 ? load(window + line) : taken;
-                            taken = code == 3 ? load(window + line + filters) : taken;
+                            const T* from = d + 2 * i * line + 2 * size_t(j) * filters;
+                            const T* const window[] = {from, from + filters, from + line,
+                                                       from + line + filters};
+                            taken = of_code(window, c, load(tape.codes + at));
                             store(tape.d_chosen + at, taken);
                         } else {
                             taken = load(tape.d_chosen + at);
